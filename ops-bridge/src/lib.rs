@@ -1,0 +1,4 @@
+//! Whether messages flow between Slack and Matrix.
+
+pub mod cli;
+pub mod error;

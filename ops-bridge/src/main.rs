@@ -1,0 +1,3 @@
+//! The `ops-bridge` program.
+
+fn main() {}

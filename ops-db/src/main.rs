@@ -1,0 +1,3 @@
+//! The `ops-db` program.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `ops-deploy` program.
+
+fn main() {}

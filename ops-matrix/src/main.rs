@@ -1,0 +1,3 @@
+//! The `ops-matrix` program.
+
+fn main() {}

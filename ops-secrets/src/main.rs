@@ -1,0 +1,3 @@
+//! The `ops-secrets` program.
+
+fn main() {}

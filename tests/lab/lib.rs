@@ -1,0 +1,1 @@
+//! The lab and the harness of the end-to-end tests.
