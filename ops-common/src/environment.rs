@@ -1,0 +1,50 @@
+//! The variables that the tools obey, read in this one place. None of them can say yes to a question.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The host named by `OPS_HOST`.
+#[must_use]
+pub fn host() -> Option<String> {
+    text("OPS_HOST")
+}
+
+/// Whether `NO_COLOR` asks for text without colours.
+#[must_use]
+pub fn no_color() -> bool {
+    raw("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Whether the terminal can show colours at all.
+#[must_use]
+pub fn dumb_terminal() -> bool {
+    raw("TERM").is_none_or(|value| value == "dumb")
+}
+
+/// The folder of the user's configuration: `$XDG_CONFIG_HOME`, else `~/.config`.
+#[must_use]
+pub fn config_home() -> Option<PathBuf> {
+    let named = raw("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    named.or_else(|| home().map(|home| home.join(".config")))
+}
+
+/// The user's home folder.
+#[must_use]
+pub fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| !home.as_os_str().is_empty())
+}
+
+/// The socket of the running SSH agent.
+#[must_use]
+pub fn agent_socket() -> Option<PathBuf> {
+    raw("SSH_AUTH_SOCK").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn text(name: &str) -> Option<String> {
+    raw(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment for all tools")]
+fn raw(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
