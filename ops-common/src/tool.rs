@@ -1,9 +1,9 @@
 //! How every tool starts and ends: parse, run, report, status.
 
-use std::cell::OnceCell;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, ValueEnum};
@@ -115,14 +115,14 @@ pub struct Context {
     pub report: Report,
     /// The flags that every tool has.
     pub house: House,
-    config: OnceCell<Config>,
+    config: OnceLock<Config>,
 }
 
 impl Context {
     fn new(tool: &'static str, house: House) -> Self {
         let color = house.wants_color(&std::io::stderr());
         let report = Report::new(tool, house.quiet, house.verbose, color);
-        Self { tool, report, house, config: OnceCell::new() }
+        Self { tool, report, house, config: OnceLock::new() }
     }
 
     /// The tool that runs.
