@@ -50,7 +50,9 @@ pub enum Error {
 
 impl Failure for Error {
     fn status(&self) -> Status {
-        let (Self::Create { source, .. } | Self::Write { source, .. } | Self::Replace { source, .. }) = self;
+        let (Self::Create { source, .. }
+        | Self::Write { source, .. }
+        | Self::Replace { source, .. }) = self;
         match Status::of_io(source) {
             Status::ReaderLeft => Status::Io,
             status => status,
@@ -62,7 +64,10 @@ impl AtomicFile {
     /// Starts a file that will stand at `path` with `mode`. A symbolic link is followed: its target is replaced.
     pub fn create(path: &Path, mode: u32) -> Result<Self, Error> {
         let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let failed = |source| Error::Create { path: path.to_owned(), source };
+        let failed = |source| Error::Create {
+            path: path.to_owned(),
+            source,
+        };
         let folder = folder_of(&target);
         let unnamed = std::fs::OpenOptions::new()
             .write(true)
@@ -73,14 +78,22 @@ impl AtomicFile {
         let (file, beside) = match unnamed {
             Ok(file) => (file, None),
             Err(error) if knows_no_unnamed_files(&error) => {
-                let (file, beside) = hidden_name().tempfile_in(folder).map_err(failed)?.into_parts();
+                let (file, beside) = hidden_name()
+                    .tempfile_in(folder)
+                    .map_err(failed)?
+                    .into_parts();
                 (file, Some(beside))
             }
             Err(error) => return Err(failed(error)),
         };
         // The mode asked for, whatever the umask says.
-        file.set_permissions(PermissionsExt::from_mode(mode)).map_err(failed)?;
-        Ok(Self { target, file, beside })
+        file.set_permissions(PermissionsExt::from_mode(mode))
+            .map_err(failed)?;
+        Ok(Self {
+            target,
+            file,
+            beside,
+        })
     }
 
     /// Starts a file that will replace the one at `path` and keep its mode; `mode` if there is none yet.
@@ -103,15 +116,25 @@ impl AtomicFile {
 
     /// Brings the content to the disk, puts it in place, and brings the folder's entry to the disk.
     pub fn commit(self) -> Result<(), Error> {
-        let Self { target, file, beside } = self;
-        file.sync_all().map_err(|source| Error::Write { path: target.clone(), source })?;
+        let Self {
+            target,
+            file,
+            beside,
+        } = self;
+        file.sync_all().map_err(|source| Error::Write {
+            path: target.clone(),
+            source,
+        })?;
         let replaced = match beside {
             Some(beside) => beside.persist(&target).map_err(|failed| failed.error),
             None => name(&file, &target),
         };
         replaced
             .and_then(|()| File::open(folder_of(&target))?.sync_all())
-            .map_err(|source| Error::Replace { path: target, source })
+            .map_err(|source| Error::Replace {
+                path: target,
+                source,
+            })
     }
 }
 
@@ -128,7 +151,10 @@ impl Write for AtomicFile {
 /// Writes `content` to `path` in one go.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     let mut file = AtomicFile::create(path, mode)?;
-    file.write_all(content).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+    file.write_all(content).map_err(|source| Error::Write {
+        path: path.to_owned(),
+        source,
+    })?;
     file.commit()
 }
 
@@ -140,12 +166,19 @@ fn name(file: &File, target: &Path) -> io::Result<()> {
         Err(rustix::io::Errno::EXIST) => {}
         done => return done.map_err(io::Error::from),
     }
-    let hidden = hidden_name().make_in(folder_of(target), |hidden| link(hidden).map_err(io::Error::from))?;
-    hidden.into_temp_path().persist(target).map_err(|failed| failed.error)
+    let hidden = hidden_name().make_in(folder_of(target), |hidden| {
+        link(hidden).map_err(io::Error::from)
+    })?;
+    hidden
+        .into_temp_path()
+        .persist(target)
+        .map_err(|failed| failed.error)
 }
 
 fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn hidden_name() -> tempfile::Builder<'static, 'static> {
@@ -157,7 +190,10 @@ fn hidden_name() -> tempfile::Builder<'static, 'static> {
 
 fn knows_no_unnamed_files(error: &io::Error) -> bool {
     let errno = rustix::io::Errno::from_io_error(error);
-    matches!(errno, Some(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL))
+    matches!(
+        errno,
+        Some(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL)
+    )
 }
 
 #[cfg(test)]
@@ -166,7 +202,9 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(folder).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
     }
 
     #[test]
@@ -190,7 +228,10 @@ mod tests {
         new.write_all(b"new").unwrap();
         new.commit().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o640
+        );
         assert_eq!(names(folder.path()), ["x"]);
     }
 

@@ -84,14 +84,20 @@ pub struct Check {
 }
 
 impl Record for Check {
-    const COLUMNS: &'static [&'static str] =
-        &["status", "check", "host", "subject", "value", "unit", "limit", "message"];
+    const COLUMNS: &'static [&'static str] = &[
+        "status", "check", "host", "subject", "value", "unit", "limit", "message",
+    ];
 }
 
 impl Check {
     /// A finding of the check `name` about `subject`.
     #[must_use]
-    pub fn new(status: State, name: &str, subject: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn new(
+        status: State,
+        name: &str,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             check: name.to_owned(),
             host: String::new(),
@@ -199,14 +205,32 @@ pub fn nagios(tool: &str, checks: &[Check]) -> (String, u8) {
         .filter(|check| check.status == state)
         .map(|check| format!("{} {}: {}", check.check, check.subject, check.message))
         .collect();
-    let told = if told.is_empty() { "nothing was looked at".to_owned() } else { told.join("; ") };
-    let mut line = format!("{} {word} - {}", tool.to_uppercase(), told.replace(['\n', '\r', '|'], " "));
-    for (number, check) in checks.iter().filter(|check| check.value.is_some()).enumerate() {
+    let told = if told.is_empty() {
+        "nothing was looked at".to_owned()
+    } else {
+        told.join("; ")
+    };
+    let mut line = format!(
+        "{} {word} - {}",
+        tool.to_uppercase(),
+        told.replace(['\n', '\r', '|'], " ")
+    );
+    for (number, check) in checks
+        .iter()
+        .filter(|check| check.value.is_some())
+        .enumerate()
+    {
         line.push_str(if number == 0 { " |" } else { "" });
         let label = format!("{} {}", check.check, check.subject).replace(['\'', '=', '\n'], "_");
         let value = check.value.unwrap_or_default();
-        let limit = check.limit.map_or_else(String::new, |limit| limit.to_string());
-        line.push_str(&format!(" '{}'={value}{};;{limit}", label.trim_end(), check.unit.as_deref().unwrap_or("")));
+        let limit = check
+            .limit
+            .map_or_else(String::new, |limit| limit.to_string());
+        line += &format!(
+            " '{}'={value}{};;{limit}",
+            label.trim_end(),
+            check.unit.as_deref().unwrap_or("")
+        );
     }
     (line, state.nagios())
 }
@@ -218,25 +242,44 @@ pub fn prometheus(checks: &[Check]) -> String {
         "# HELP ops_check_status 0 ok, 1 warn, 2 fail, 3 unknown\n# TYPE ops_check_status gauge\n",
     );
     let labels = |check: &Check| {
-        let (name, host, subject) = (escape(&check.check), escape(&check.host), escape(&check.subject));
+        let (name, host, subject) = (
+            escape(&check.check),
+            escape(&check.host),
+            escape(&check.subject),
+        );
         format!("check=\"{name}\",host=\"{host}\",subject=\"{subject}\"")
     };
     for check in checks {
-        text.push_str(&format!("ops_check_status{{{}}} {}\n", labels(check), check.status.nagios()));
+        text += &format!(
+            "ops_check_status{{{}}} {}\n",
+            labels(check),
+            check.status.nagios()
+        );
     }
-    let measured: Vec<_> = checks.iter().filter_map(|check| Some((check, check.value?))).collect();
+    let measured: Vec<_> = checks
+        .iter()
+        .filter_map(|check| Some((check, check.value?)))
+        .collect();
     if !measured.is_empty() {
-        text.push_str("# HELP ops_check_value what the check measured\n# TYPE ops_check_value gauge\n");
+        text.push_str(
+            "# HELP ops_check_value what the check measured\n# TYPE ops_check_value gauge\n",
+        );
     }
     for (check, value) in measured {
         let unit = escape(check.unit.as_deref().unwrap_or(""));
-        text.push_str(&format!("ops_check_value{{{},unit=\"{unit}\"}} {value}\n", labels(check)));
+        text += &format!(
+            "ops_check_value{{{},unit=\"{unit}\"}} {value}\n",
+            labels(check)
+        );
     }
     text
 }
 
 fn escape(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    label
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -245,7 +288,9 @@ mod tests {
 
     fn checks() -> Vec<Check> {
         vec![
-            Check::ok("bridge.socket", "T1-U1", "connected").value(3.2, "s").limit(5.0),
+            Check::ok("bridge.socket", "T1-U1", "connected")
+                .value(3.2, "s")
+                .limit(5.0),
             Check::fail("bridge.unit", "mautrix \"x\"", "not running"),
         ]
     }
@@ -255,7 +300,10 @@ mod tests {
         assert_eq!(verdict(&checks()), Status::No);
         assert_eq!(verdict(&checks()[..1]), Status::Done);
         assert_eq!(verdict(&[Check::warn("a.b", "", "")]), Status::Done);
-        assert_eq!(verdict(&[Check::ok("a.b", "", ""), Check::unknown("a.c", "", "")]), Status::Unknown);
+        assert_eq!(
+            verdict(&[Check::ok("a.b", "", ""), Check::unknown("a.c", "", "")]),
+            Status::Unknown
+        );
         assert_eq!(verdict(&[]), Status::Unknown);
     }
 
@@ -273,8 +321,12 @@ mod tests {
     #[test]
     fn the_textfile_collector() {
         let text = prometheus(&checks());
-        assert!(text.contains("ops_check_status{check=\"bridge.unit\",host=\"\",subject=\"mautrix \\\"x\\\"\"} 2\n"));
-        assert!(text.contains("ops_check_value{check=\"bridge.socket\",host=\"\",subject=\"T1-U1\",unit=\"s\"} 3.2\n"));
+        assert!(text.contains(
+            "ops_check_status{check=\"bridge.unit\",host=\"\",subject=\"mautrix \\\"x\\\"\"} 2\n"
+        ));
+        assert!(text.contains(
+            "ops_check_value{check=\"bridge.socket\",host=\"\",subject=\"T1-U1\",unit=\"s\"} 3.2\n"
+        ));
         assert_eq!(text.matches("# TYPE").count(), 2);
     }
 

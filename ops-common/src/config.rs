@@ -13,7 +13,15 @@ use crate::environment;
 use crate::exit::{Failure, Status};
 
 /// The keys of the top level. Behind the first two, each is the section of one tool, which no other reads.
-const KEYS: &[&str] = &["default_host", "hosts", "matrix", "bridge", "db", "deploy", "secrets"];
+const KEYS: &[&str] = &[
+    "default_host",
+    "hosts",
+    "matrix",
+    "bridge",
+    "db",
+    "deploy",
+    "secrets",
+];
 
 /// The configuration of a run.
 #[derive(Clone, Debug, Default)]
@@ -65,32 +73,57 @@ impl Failure for Error {
     }
 
     fn hint(&self) -> Option<String> {
-        let Self::Read { path, .. } = self else { return None };
-        Some(format!("name a file with --config, or make '{}' readable", path.display()))
+        let Self::Read { path, .. } = self else {
+            return None;
+        };
+        Some(format!(
+            "name a file with --config, or make '{}' readable",
+            path.display()
+        ))
     }
 }
 
 impl Config {
     /// Reads the file that is `named`, else the first found; without any, everything has its default.
     pub fn load(named: Option<&Path>) -> Result<Self, Error> {
-        let Some(path) = named.map(Path::to_owned).or_else(find) else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let Some(path) = named.map(Path::to_owned).or_else(find) else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read {
+            path: path.clone(),
+            source,
+        })?;
         Self::parse(path, text)
     }
 
     /// Takes `text` as the content of the file at `path`.
     pub fn parse(path: PathBuf, text: String) -> Result<Self, Error> {
         let parsed = serde_yaml::Deserializer::from_str(&text).deserialize_top::<Common>("");
-        let common = parsed.map_err(|source| Error::Parse { path: path.clone(), source })?;
+        let common = parsed.map_err(|source| Error::Parse {
+            path: path.clone(),
+            source,
+        })?;
         let (default_host, hosts) = (common.default_host, common.hosts);
-        Ok(Self { path: Some(path), text, default_host, hosts })
+        Ok(Self {
+            path: Some(path),
+            text,
+            default_host,
+            hosts,
+        })
     }
 
     /// The section of a tool; its defaults where the file or the section is missing.
     pub fn section<T: DeserializeOwned + Default>(&self, name: &'static str) -> Result<T, Error> {
-        let Some(path) = &self.path else { return Ok(T::default()) };
+        let Some(path) = &self.path else {
+            return Ok(T::default());
+        };
         let parsed = serde_yaml::Deserializer::from_str(&self.text).deserialize_top::<One<T>>(name);
-        parsed.map(|one| one.0.unwrap_or_default()).map_err(|source| Error::Parse { path: path.clone(), source })
+        parsed
+            .map(|one| one.0.unwrap_or_default())
+            .map_err(|source| Error::Parse {
+                path: path.clone(),
+                source,
+            })
     }
 
     /// The file in use, if there is one.
@@ -109,9 +142,15 @@ impl Config {
 
 fn find() -> Option<PathBuf> {
     let here = std::env::current_dir().ok();
-    let upward = here.iter().flat_map(|here| here.ancestors()).map(|folder| folder.join("ops.yaml"));
+    let upward = here
+        .iter()
+        .flat_map(|here| here.ancestors())
+        .map(|folder| folder.join("ops.yaml"));
     let user = environment::config_home().map(|folder| folder.join("ops/ops.yaml"));
-    upward.chain(user).chain([PathBuf::from("/etc/ops.yaml")]).find(|path| path.exists())
+    upward
+        .chain(user)
+        .chain([PathBuf::from("/etc/ops.yaml")])
+        .find(|path| path.exists())
 }
 
 #[derive(Default)]
@@ -126,7 +165,12 @@ struct One<T>(Option<T>);
 /// the errors, which an intermediate value would lose.
 trait Take: Sized {
     fn start() -> Self;
-    fn key<'de, A: MapAccess<'de>>(&mut self, key: &str, section: &str, map: &mut A) -> Result<(), A::Error>;
+    fn key<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        section: &str,
+        map: &mut A,
+    ) -> Result<(), A::Error>;
 }
 
 impl Take for Common {
@@ -134,7 +178,12 @@ impl Take for Common {
         Self::default()
     }
 
-    fn key<'de, A: MapAccess<'de>>(&mut self, key: &str, _: &str, map: &mut A) -> Result<(), A::Error> {
+    fn key<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        _: &str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
         match key {
             "default_host" => self.default_host = map.next_value()?,
             "hosts" => self.hosts = map.next_value::<Option<_>>()?.unwrap_or_default(),
@@ -149,7 +198,12 @@ impl<T: DeserializeOwned> Take for One<T> {
         Self(None)
     }
 
-    fn key<'de, A: MapAccess<'de>>(&mut self, key: &str, section: &str, map: &mut A) -> Result<(), A::Error> {
+    fn key<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &str,
+        section: &str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
         if key == section {
             self.0 = map.next_value()?;
         } else {
@@ -165,7 +219,11 @@ trait DeserializeTop {
 
 impl DeserializeTop for serde_yaml::Deserializer<'_> {
     fn deserialize_top<T: Take>(self, section: &'static str) -> Result<T, serde_yaml::Error> {
-        Top::<T> { section, takes: PhantomData }.deserialize(self)
+        Top::<T> {
+            section,
+            takes: PhantomData,
+        }
+        .deserialize(self)
     }
 }
 
@@ -225,7 +283,11 @@ impl Visitor<'_> for KnownKey {
     }
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<String, E> {
-        if KEYS.contains(&key) { Ok(key.to_owned()) } else { Err(E::unknown_field(key, KEYS)) }
+        if KEYS.contains(&key) {
+            Ok(key.to_owned())
+        } else {
+            Err(E::unknown_field(key, KEYS))
+        }
     }
 }
 
@@ -245,12 +307,17 @@ mod tests {
 
     #[test]
     fn hosts_and_sections() {
-        let config = parse("default_host: a\nhosts:\n  a: {ssh: root@203.0.113.10, groups: [x]}\n  b:\ndb: {superuser: pg}\n");
+        let config = parse(
+            "default_host: a\nhosts:\n  a: {ssh: root@203.0.113.10, groups: [x]}\n  b:\ndb: {superuser: pg}\n",
+        );
         let config = config.unwrap();
         assert_eq!(config.default_host.as_deref(), Some("a"));
         assert_eq!(config.hosts["a"].ssh.as_deref(), Some("root@203.0.113.10"));
         assert_eq!(config.hosts["b"], HostEntry::default());
-        assert_eq!(config.section::<Db>("db").unwrap().superuser.as_deref(), Some("pg"));
+        assert_eq!(
+            config.section::<Db>("db").unwrap().superuser.as_deref(),
+            Some("pg")
+        );
         assert_eq!(config.section::<Db>("matrix").unwrap(), Db::default());
         assert_eq!(config.resolve(Path::new("docs")), Path::new("/etc/docs"));
     }
@@ -258,16 +325,30 @@ mod tests {
     #[test]
     fn an_empty_file_is_all_defaults() {
         assert_eq!(parse("").unwrap().hosts.len(), 0);
-        assert_eq!(parse("db:\n").unwrap().section::<Db>("db").unwrap(), Db::default());
+        assert_eq!(
+            parse("db:\n").unwrap().section::<Db>("db").unwrap(),
+            Db::default()
+        );
     }
 
     #[test]
     fn unknown_keys_are_errors_with_their_place() {
         let told = |error: Error| crate::exit::describe(&error);
         let top = told(parse("default_host: a\nhoost: {}\n").unwrap_err());
-        assert!(top.contains("unknown field `hoost`") && top.contains("line"), "{top}");
-        let section = told(parse("db:\n  superusr: x\n").unwrap().section::<Db>("db").unwrap_err());
-        assert!(section.contains("db.superusr") || section.contains("superusr"), "{section}");
+        assert!(
+            top.contains("unknown field `hoost`") && top.contains("line"),
+            "{top}"
+        );
+        let section = told(
+            parse("db:\n  superusr: x\n")
+                .unwrap()
+                .section::<Db>("db")
+                .unwrap_err(),
+        );
+        assert!(
+            section.contains("db.superusr") || section.contains("superusr"),
+            "{section}"
+        );
         assert!(section.contains("line 2 column 3"), "{section}");
     }
 }

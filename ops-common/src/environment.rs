@@ -24,7 +24,9 @@ pub fn dumb_terminal() -> bool {
 /// The folder of the user's configuration: `$XDG_CONFIG_HOME`, else `~/.config`.
 #[must_use]
 pub fn config_home() -> Option<PathBuf> {
-    let named = raw("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let named = raw("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
     named.or_else(|| home().map(|home| home.join(".config")))
 }
 
@@ -37,14 +39,21 @@ pub fn home() -> Option<PathBuf> {
 /// The socket of the running SSH agent.
 #[must_use]
 pub fn agent_socket() -> Option<PathBuf> {
-    raw("SSH_AUTH_SOCK").filter(|value| !value.is_empty()).map(PathBuf::from)
+    raw("SSH_AUTH_SOCK")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }
 
 fn text(name: &str) -> Option<String> {
-    raw(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty())
+    raw(name)
+        .and_then(|value| value.into_string().ok())
+        .filter(|value| !value.is_empty())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment for all tools")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment for all tools"
+)]
 fn raw(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }

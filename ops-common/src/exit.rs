@@ -58,14 +58,19 @@ impl Status {
     /// The one of several hosts' statuses that the run ends with: the worst, in the order 70 3 74 65 78 77 69 75 1 0.
     #[must_use]
     pub fn worst(statuses: impl IntoIterator<Item = Self>) -> Self {
-        statuses.into_iter().min_by_key(|status| status.rank()).unwrap_or(Self::Done)
+        statuses
+            .into_iter()
+            .min_by_key(|status| status.rank())
+            .unwrap_or(Self::Done)
     }
 
     /// The status for a failure to read or write: 77 where permission is what is missing, else 74.
     #[must_use]
     pub fn of_io(error: &std::io::Error) -> Self {
         match error.kind() {
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Self::NotAllowed,
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                Self::NotAllowed
+            }
             std::io::ErrorKind::BrokenPipe => Self::ReaderLeft,
             _ => Self::Io,
         }
@@ -88,7 +93,10 @@ impl Status {
         ];
         let place = ORDER.iter().position(|status| *status == self);
         // A foreign status stands before those of the table, the larger number first.
-        (place.map_or(0, |place| u8::try_from(place + 1).unwrap_or(u8::MAX)), Reverse(self.code()))
+        (
+            place.map_or(0, |place| u8::try_from(place + 1).unwrap_or(u8::MAX)),
+            Reverse(self.code()),
+        )
     }
 }
 
@@ -133,8 +141,14 @@ mod tests {
     fn the_worst_of_several_hosts() {
         assert_eq!(Status::worst([]), Status::Done);
         assert_eq!(Status::worst([Status::Done, Status::No]), Status::No);
-        assert_eq!(Status::worst([Status::No, Status::TryAgain, Status::Unavailable]), Status::Unavailable);
-        assert_eq!(Status::worst([Status::BadInput, Status::Io, Status::Unknown]), Status::Unknown);
+        assert_eq!(
+            Status::worst([Status::No, Status::TryAgain, Status::Unavailable]),
+            Status::Unavailable
+        );
+        assert_eq!(
+            Status::worst([Status::BadInput, Status::Io, Status::Unknown]),
+            Status::Unknown
+        );
         assert_eq!(Status::worst([Status::Unknown, Status::Bug]), Status::Bug);
     }
 

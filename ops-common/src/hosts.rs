@@ -78,7 +78,9 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Unnamed => Some("name it with --host NAME (--host localhost for this machine)".to_owned()),
+            Self::Unnamed => {
+                Some("name it with --host NAME (--host localhost for this machine)".to_owned())
+            }
             Self::Config(error) => error.hint(),
             Self::Host(error) => error.hint(),
             Self::Output(error) => error.hint(),
@@ -90,7 +92,10 @@ impl Failure for Error {
 /// This machine's name.
 #[must_use]
 pub fn this_machine() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The hosts that `given` means; nothing given means `OPS_HOST`, then `default_host`, then this machine.
@@ -102,8 +107,14 @@ pub fn targets(context: &Context, given: &[String]) -> Result<Vec<Target>, Error
         return named(context, &[name], "named by OPS_HOST");
     }
     match &context.config()?.default_host {
-        Some(name) if *name == this_machine() => Ok(vec![local(name, "default_host is this machine")]),
-        Some(name) => named(context, std::slice::from_ref(name), "default_host of ops.yaml"),
+        Some(name) if *name == this_machine() => {
+            Ok(vec![local(name, "default_host is this machine")])
+        }
+        Some(name) => named(
+            context,
+            std::slice::from_ref(name),
+            "default_host of ops.yaml",
+        ),
         None => Ok(vec![local(&this_machine(), "no host was named")]),
     }
 }
@@ -116,7 +127,12 @@ fn named(context: &Context, names: &[String], why: &str) -> Result<Vec<Target>, 
         let members: Vec<&String> = match name.strip_prefix('@') {
             Some(group) => {
                 let in_group = |entry: &HostEntry| entry.groups.iter().any(|of| of == group);
-                config.hosts.iter().filter(|(_, entry)| in_group(entry)).map(|(name, _)| name).collect()
+                config
+                    .hosts
+                    .iter()
+                    .filter(|(_, entry)| in_group(entry))
+                    .map(|(name, _)| name)
+                    .collect()
             }
             None => vec![name],
         };
@@ -129,30 +145,50 @@ fn named(context: &Context, names: &[String], why: &str) -> Result<Vec<Target>, 
             }
             let entry = config.hosts.get(member).cloned().unwrap_or_default();
             let local = member == "localhost";
-            targets.push(Target { name: member.clone(), entry, local, why: why.to_owned() });
+            targets.push(Target {
+                name: member.clone(),
+                entry,
+                local,
+                why: why.to_owned(),
+            });
         }
     }
     Ok(targets)
 }
 
 fn local(name: &str, why: &str) -> Target {
-    Target { name: name.to_owned(), entry: HostEntry::default(), local: true, why: why.to_owned() }
+    Target {
+        name: name.to_owned(),
+        entry: HostEntry::default(),
+        local: true,
+        why: why.to_owned(),
+    }
 }
 
 impl Target {
     /// The name in records: `localhost` is called by the name that this machine has.
     #[must_use]
     pub fn record_name(&self) -> String {
-        if self.local { this_machine() } else { self.name.clone() }
+        if self.local {
+            this_machine()
+        } else {
+            self.name.clone()
+        }
     }
 
     /// Connects to it.
     pub fn connect(&self, context: &Context) -> Result<Host, host::Error> {
-        context.report.note(format_args!("host '{}': {}", self.name, self.why));
+        context
+            .report
+            .note(format_args!("host '{}': {}", self.name, self.why));
         if self.local {
             return Ok(Host::local(&self.name, &options(&context.house)));
         }
-        Host::connect(&self.name, self.entry.ssh.as_deref(), &options(&context.house))
+        Host::connect(
+            &self.name,
+            self.entry.ssh.as_deref(),
+            &options(&context.house),
+        )
     }
 }
 
@@ -213,7 +249,10 @@ where
         match answer {
             Ok(records) => {
                 let name = target.record_name();
-                records.iter().try_for_each(|record| output.record(&name, record)).map_err(Error::from)?;
+                records
+                    .iter()
+                    .try_for_each(|record| output.record(&name, record))
+                    .map_err(Error::from)?;
                 statuses.push(Status::Done);
             }
             Err(error) if !several => return Err(error),
@@ -228,7 +267,11 @@ where
 }
 
 /// Does the same with each of several things, `jobs` at a time, and gives the answers in the order of the things.
-pub fn fan_out<T: Sync, A: Send>(things: &[T], jobs: usize, act: impl Fn(&T) -> A + Sync) -> Vec<A> {
+pub fn fan_out<T: Sync, A: Send>(
+    things: &[T],
+    jobs: usize,
+    act: impl Fn(&T) -> A + Sync,
+) -> Vec<A> {
     let next = AtomicUsize::new(0);
     let answers: Mutex<Vec<(usize, A)>> = Mutex::new(Vec::with_capacity(things.len()));
     std::thread::scope(|scope| {
@@ -236,7 +279,10 @@ pub fn fan_out<T: Sync, A: Send>(things: &[T], jobs: usize, act: impl Fn(&T) -> 
             scope.spawn(|| {
                 while let Some((place, thing)) = take(things, &next) {
                     let answer = act(thing);
-                    answers.lock().unwrap_or_else(PoisonError::into_inner).push((place, answer));
+                    answers
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push((place, answer));
                 }
             });
         }

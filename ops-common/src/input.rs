@@ -20,7 +20,10 @@ impl Error {
     /// The failure to read the input that was given as `name`.
     #[must_use]
     pub fn new(name: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self { name: name.into(), source }
+        Self {
+            name: name.into(),
+            source,
+        }
     }
 }
 
@@ -38,9 +41,12 @@ pub fn open(name: &OsStr) -> Result<Box<dyn Read + Send>, Error> {
     if name == "-" {
         return Ok(Box::new(io::stdin()));
     }
-    let file = File::open(name).and_then(|file| match file.metadata()?.is_dir() {
-        true => Err(io::ErrorKind::IsADirectory.into()),
-        false => Ok(file),
+    let file = File::open(name).and_then(|file| {
+        if file.metadata()?.is_dir() {
+            Err(io::ErrorKind::IsADirectory.into())
+        } else {
+            Ok(file)
+        }
     });
     Ok(Box::new(file.map_err(|source| Error::new(name, source))?))
 }
@@ -48,7 +54,9 @@ pub fn open(name: &OsStr) -> Result<Box<dyn Read + Send>, Error> {
 /// Reads all of a path, or of stdin for `-`.
 pub fn read(name: &OsStr) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
-    open(name)?.read_to_end(&mut content).map_err(|source| Error::new(name, source))?;
+    open(name)?
+        .read_to_end(&mut content)
+        .map_err(|source| Error::new(name, source))?;
     Ok(content)
 }
 

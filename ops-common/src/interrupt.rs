@@ -23,14 +23,20 @@ pub struct Guard(u64);
 /// Registers what to do if a signal ends the run. The last registered is done first.
 pub fn guard(clean_up: impl FnOnce() + Send + 'static) -> Guard {
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    PENDING.lock().unwrap_or_else(PoisonError::into_inner).push((id, Box::new(clean_up)));
+    PENDING
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push((id, Box::new(clean_up)));
     Guard(id)
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
-        let forgotten = pending.iter().position(|(id, _)| *id == self.0).map(|place| pending.remove(place));
+        let forgotten = pending
+            .iter()
+            .position(|(id, _)| *id == self.0)
+            .map(|place| pending.remove(place));
         // The closure is dropped after the lock: what it owns may be guards too.
         drop(pending);
         drop(forgotten);
@@ -41,15 +47,19 @@ impl Drop for Guard {
 ///
 /// A signal that the parent had ignored stays ignored, as `nohup` needs.
 pub(crate) fn listen() -> std::io::Result<()> {
-    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
+    let wanted = [SIGINT, SIGTERM, SIGHUP]
+        .into_iter()
+        .filter(|signal| !is_ignored(*signal));
     let mut signals = Signals::new(wanted)?;
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for signal in signals.forever() {
-            run_all();
-            // Fails only for a signal that cannot be handled at all, and those were not asked for.
-            drop(emulate_default_handler(signal));
-        }
-    })?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for signal in signals.forever() {
+                run_all();
+                // Fails only for a signal that cannot be handled at all, and those were not asked for.
+                drop(emulate_default_handler(signal));
+            }
+        })?;
     Ok(())
 }
 
@@ -67,6 +77,8 @@ fn run_all() {
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let mask = mask
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
     mask & (1 << (signal - 1)) != 0
 }

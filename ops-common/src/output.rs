@@ -76,9 +76,20 @@ impl Output {
     /// Opens stdout for records; without a `format`, the one that fits a terminal or a pipe.
     pub fn new(tool: &'static str, format: Option<Format>, color: bool) -> Result<Self, Error> {
         let stdout = io::stdout();
-        let default = if stdout.is_terminal() { Format::Text } else { Format::Tsv };
+        let default = if stdout.is_terminal() {
+            Format::Text
+        } else {
+            Format::Tsv
+        };
         let format = format.unwrap_or(default);
-        Ok(Self { tool, format, color, several_hosts: false, out: BufWriter::new(raw()?), table: Table::default() })
+        Ok(Self {
+            tool,
+            format,
+            color,
+            several_hosts: false,
+            out: BufWriter::new(raw()?),
+            table: Table::default(),
+        })
     }
 
     /// Says that records of several hosts will come, so that TSV needs the host as its first column.
@@ -96,7 +107,10 @@ impl Output {
     pub fn record<R: Record>(&mut self, host: &str, record: &R) -> Result<(), Error> {
         let fields = fields(record);
         let with_host = self.several_hosts && !R::COLUMNS.contains(&"host");
-        let columns = with_host.then_some("host").into_iter().chain(R::COLUMNS.iter().copied());
+        let columns = with_host
+            .then_some("host")
+            .into_iter()
+            .chain(R::COLUMNS.iter().copied());
         let value = |column: &str| match (column, fields.get(column)) {
             ("host", None) => Value::from(host),
             (_, value) => value.cloned().unwrap_or(Value::Null),
@@ -171,7 +185,10 @@ impl Output {
 
 /// stdout without the line buffering of the standard library.
 fn raw() -> Result<File, Error> {
-    let fd = io::stdout().as_fd().try_clone_to_owned().map_err(Error::Write)?;
+    let fd = io::stdout()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(Error::Write)?;
     Ok(File::from(fd))
 }
 

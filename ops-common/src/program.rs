@@ -68,7 +68,11 @@ pub enum Error {
 
 fn said(stderr: &str) -> String {
     let stderr = stderr.trim_end();
-    if stderr.is_empty() { String::new() } else { format!(": {stderr}") }
+    if stderr.is_empty() {
+        String::new()
+    } else {
+        format!(": {stderr}")
+    }
 }
 
 impl Failure for Error {
@@ -77,18 +81,30 @@ impl Failure for Error {
     }
 
     fn hint(&self) -> Option<String> {
-        let Self::Find { name, .. } = self else { return None };
+        let Self::Find { name, .. } = self else {
+            return None;
+        };
         Some(format!("install '{name}', or put its folder on PATH"))
     }
 }
 
 impl Program {
     /// Finds a program on PATH, or takes a name with a slash as its path.
-    #[expect(clippy::disallowed_methods, reason = "this is the wrapper that others shall use")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the wrapper that others shall use"
+    )]
     pub fn find(name: impl AsRef<OsStr>) -> Result<Self, Error> {
         let shown = Path::new(name.as_ref()).display().to_string();
-        let path: PathBuf = which::which(name).map_err(|source| Error::Find { name: shown.clone(), source })?;
-        Ok(Self { name: shown, command: Command::new(path), stdin: None })
+        let path: PathBuf = which::which(name).map_err(|source| Error::Find {
+            name: shown.clone(),
+            source,
+        })?;
+        Ok(Self {
+            name: shown,
+            command: Command::new(path),
+            stdin: None,
+        })
     }
 
     /// Adds an argument.
@@ -133,25 +149,39 @@ impl Program {
 
     /// Starts it with stdin, stdout and stderr as set on [`Program::command`].
     pub fn spawn(&mut self) -> Result<Child, Error> {
-        self.command.spawn().map_err(|source| Error::Run { name: self.name.clone(), source })
+        self.command.spawn().map_err(|source| Error::Run {
+            name: self.name.clone(),
+            source,
+        })
     }
 
     /// Runs it to its end, whatever the status, and keeps what it said.
     pub fn run(mut self) -> Result<Ended, Error> {
         let input = self.stdin.take();
-        self.command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+        self.command.stdin(if input.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.spawn()?;
         let writer = input.zip(child.stdin.take()).map(|(input, mut stdin)| {
             // A program may end without reading all; its status then says whether that was right.
             std::thread::spawn(move || drop(stdin.write_all(&input)))
         });
-        let output = child.wait_with_output().map_err(|source| Error::Run { name: self.name.clone(), source })?;
+        let output = child.wait_with_output().map_err(|source| Error::Run {
+            name: self.name.clone(),
+            source,
+        })?;
         if let Some(writer) = writer {
             drop(writer.join());
         }
         let status = code(&self.name, output.status)?;
-        Ok(Ended { status, stdout: output.stdout, stderr: output.stderr })
+        Ok(Ended {
+            status,
+            stdout: output.stdout,
+            stderr: output.stderr,
+        })
     }
 
     /// Runs it to its end; a status other than 0 is an error with what it said.
@@ -162,7 +192,11 @@ impl Program {
             return Ok(ended.stdout);
         }
         let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
-        Err(Error::Failed { name, status: ended.status, stderr })
+        Err(Error::Failed {
+            name,
+            status: ended.status,
+            stderr,
+        })
     }
 
     /// Its name as it was given.
@@ -183,7 +217,10 @@ pub fn split(line: &str) -> Option<Vec<OsString>> {
 pub fn code(name: &str, status: ExitStatus) -> Result<u8, Error> {
     match (status.code(), status.signal()) {
         (Some(code), _) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
-        (None, signal) => Err(Error::Killed { name: name.to_owned(), signal: signal.unwrap_or(0) }),
+        (None, signal) => Err(Error::Killed {
+            name: name.to_owned(),
+            signal: signal.unwrap_or(0),
+        }),
     }
 }
 
@@ -197,8 +234,14 @@ mod tests {
 
     #[test]
     fn what_it_says_is_kept_and_a_bad_status_names_it() {
-        let ended = shell("cat; echo err >&2; exit 3").stdin("in").run().unwrap();
-        assert_eq!((ended.status, ended.stdout, ended.stderr), (3, b"in".to_vec(), b"err\n".to_vec()));
+        let ended = shell("cat; echo err >&2; exit 3")
+            .stdin("in")
+            .run()
+            .unwrap();
+        assert_eq!(
+            (ended.status, ended.stdout, ended.stderr),
+            (3, b"in".to_vec(), b"err\n".to_vec())
+        );
         let error = shell("echo no >&2; exit 4").output().unwrap_err();
         assert_eq!(error.to_string(), "'sh' failed with status 4: no");
     }
@@ -212,7 +255,10 @@ mod tests {
     #[test]
     fn a_missing_program_is_named_with_a_hint() {
         let error = Program::find("no-such-program").unwrap_err();
-        assert_eq!(error.to_string(), "cannot find the program 'no-such-program'");
+        assert_eq!(
+            error.to_string(),
+            "cannot find the program 'no-such-program'"
+        );
         assert_eq!(error.status(), Status::Unavailable);
         assert!(error.hint().unwrap().contains("no-such-program"));
     }

@@ -27,13 +27,23 @@ impl Report {
         if quiet || !std::io::stderr().is_terminal() {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
-        Self { tool, about: None, quiet, verbose, color, bars }
+        Self {
+            tool,
+            about: None,
+            quiet,
+            verbose,
+            color,
+            bars,
+        }
     }
 
     /// The same report, whose messages carry the name of one of several hosts.
     #[must_use]
     pub fn about(&self, host: &str) -> Self {
-        Self { about: Some(host.into()), ..self.clone() }
+        Self {
+            about: Some(host.into()),
+            ..self.clone()
+        }
     }
 
     /// Tells that something failed, why, and what to do. A reader of stdout that left is not worth a word.
@@ -82,7 +92,9 @@ impl Report {
     /// Shows progress over `total` bytes, or of unknown length, while stderr is a terminal.
     #[must_use]
     pub fn progress(&self, what: &str, total: Option<u64>) -> ProgressBar {
-        let bar = self.bars.add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
+        let bar = self
+            .bars
+            .add(total.map_or_else(ProgressBar::no_length, ProgressBar::new));
         let template = match total {
             Some(_) => "{msg} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
             None => "{msg} {bytes} {bytes_per_sec}",
@@ -94,12 +106,24 @@ impl Report {
     }
 
     fn line(&self, kind: &str, color: &str, message: &str) {
-        let (on, off) = if self.color { (format!("\x1b[{color}m"), "\x1b[0m") } else { (String::new(), "") };
-        let about = self.about.as_deref().filter(|host| !message.contains(*host));
+        let (on, off) = if self.color {
+            (format!("\x1b[{color}m"), "\x1b[0m")
+        } else {
+            (String::new(), "")
+        };
+        let about = self
+            .about
+            .as_deref()
+            .filter(|host| !message.contains(*host));
         let about = about.map(|host| format!("{host}: ")).unwrap_or_default();
-        let line = format!("{}: {on}{kind}:{off} {about}{}\n", self.tool, printable(message));
+        let line = format!(
+            "{}: {on}{kind}:{off} {about}{}\n",
+            self.tool,
+            printable(message)
+        );
         // Nothing can be told about a stderr that fails.
-        self.bars.suspend(|| drop(std::io::stderr().write_all(line.as_bytes())));
+        self.bars
+            .suspend(|| drop(std::io::stderr().write_all(line.as_bytes())));
     }
 }
 
@@ -128,6 +152,9 @@ mod tests {
 
     #[test]
     fn control_characters_cannot_reach_a_terminal() {
-        assert_eq!(printable("a\x1b[31mb\r\u{9b}c\nd\te"), "a\\u{1b}[31mb\\r\\u{9b}c\nd\te");
+        assert_eq!(
+            printable("a\x1b[31mb\r\u{9b}c\nd\te"),
+            "a\\u{1b}[31mb\\r\\u{9b}c\nd\te"
+        );
     }
 }

@@ -10,8 +10,14 @@ use jiff::Timestamp;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
 
-const UNITS: [(&str, u64); 6] =
-    [("w", 7 * 86_400_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u64); 6] = [
+    ("w", 7 * 86_400_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 
 impl Span {
     /// A span of whole seconds.
@@ -55,13 +61,23 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, NotASpan> {
         let wrong = || NotASpan(text.to_owned());
-        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let end = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(wrong)?;
         let (number, unit) = text.split_at(end);
-        let (_, factor) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+        let (_, factor) = UNITS
+            .into_iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(wrong)?;
         let number: f64 = number.parse().map_err(|_| wrong())?;
-        #[expect(clippy::cast_precision_loss, reason = "a unit is far below 2^53 milliseconds")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a unit is far below 2^53 milliseconds"
+        )]
         let seconds = number * factor as f64 / 1_000.0;
-        Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| wrong())
+        Duration::try_from_secs_f64(seconds)
+            .map(Self)
+            .map_err(|_| wrong())
     }
 }
 
@@ -73,7 +89,10 @@ impl fmt::Display for Span {
             return f.write_str("0s");
         }
         // Weeks are read, never written: `7d` is how people say it.
-        let fits = UNITS.into_iter().skip(1).find(|(_, factor)| milliseconds % u128::from(*factor) == 0);
+        let fits = UNITS
+            .into_iter()
+            .skip(1)
+            .find(|(_, factor)| milliseconds.is_multiple_of(u128::from(*factor)));
         let (unit, factor) = fits.unwrap_or(("ms", 1));
         write!(f, "{}{unit}", milliseconds / u128::from(factor))
     }
@@ -140,7 +159,16 @@ mod tests {
 
     #[test]
     fn what_is_no_span_is_refused_by_name() {
-        for text in ["", "5", "s", "5 s", "-5s", "5x", "1.2.3s", "99999999999999999999999w"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            "-5s",
+            "5x",
+            "1.2.3s",
+            "99999999999999999999999w",
+        ] {
             let error = text.parse::<Span>().unwrap_err();
             assert!(error.to_string().contains(&format!("'{text}'")), "{error}");
         }

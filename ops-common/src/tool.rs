@@ -45,9 +45,19 @@ pub enum Color {
 /// The flags that every tool has; they may stand before or after the verb.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "House flags")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct House {
     /// Read this configuration instead of the first ops.yaml found
-    #[arg(long, global = true, value_name = "FILE", env = "OPS_CONFIG", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "OPS_CONFIG",
+        hide_env_values = true
+    )]
     pub config: Option<PathBuf>,
 
     /// Print in this form
@@ -75,11 +85,23 @@ pub struct House {
     pub connect_timeout: Span,
 
     /// Give up on the whole verb after this time [default: 60s for questions, none for streams]
-    #[arg(long, global = true, value_name = "TIME", env = "OPS_TIMEOUT", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "OPS_TIMEOUT",
+        hide_env_values = true
+    )]
     pub timeout: Option<Span>,
 
     /// Reach hosts through this program instead of the built-in ssh
-    #[arg(long, global = true, value_name = "COMMAND", env = "OPS_SSH_COMMAND", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "COMMAND",
+        env = "OPS_SSH_COMMAND",
+        hide_env_values = true
+    )]
     pub ssh_command: Option<String>,
 
     /// Become root with sudo where the login user is not
@@ -95,14 +117,20 @@ impl House {
     /// The form that was asked for by name.
     #[must_use]
     pub fn asked_format(&self) -> Option<Format> {
-        if self.json { Some(Format::Json) } else { self.format }
+        if self.json {
+            Some(Format::Json)
+        } else {
+            self.format
+        }
     }
 
     fn wants_color(&self, stream: &impl IsTerminal) -> bool {
         match self.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => stream.is_terminal() && !environment::no_color() && !environment::dumb_terminal(),
+            Color::Auto => {
+                stream.is_terminal() && !environment::no_color() && !environment::dumb_terminal()
+            }
         }
     }
 }
@@ -122,7 +150,12 @@ impl Context {
     fn new(tool: &'static str, house: House) -> Self {
         let color = house.wants_color(&std::io::stderr());
         let report = Report::new(tool, house.quiet, house.verbose, color);
-        Self { tool, report, house, config: OnceLock::new() }
+        Self {
+            tool,
+            report,
+            house,
+            config: OnceLock::new(),
+        }
     }
 
     /// The tool that runs.
@@ -144,7 +177,8 @@ impl Context {
         }
         let config = Config::load(self.house.config.as_deref())?;
         if let Some(path) = config.path() {
-            self.report.note(format_args!("configuration '{}'", path.display()));
+            self.report
+                .note(format_args!("configuration '{}'", path.display()));
         }
         Ok(self.config.get_or_init(|| config))
     }
@@ -164,7 +198,9 @@ pub fn main_from<T: Tool>(args: impl IntoIterator<Item = std::ffi::OsString>) ->
     };
     let context = Context::new(T::NAME, cli.house().clone());
     if let Err(error) = interrupt::listen() {
-        context.report.warn(format_args!("cannot clean up after signals: {error}"));
+        context
+            .report
+            .warn(format_args!("cannot clean up after signals: {error}"));
     }
     tell_panics_to(context.report.clone());
     let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli.run(&context)));
@@ -182,7 +218,10 @@ pub fn main_from<T: Tool>(args: impl IntoIterator<Item = std::ffi::OsString>) ->
 /// Help and version are data; everything else that the parser says is an error.
 fn not_parsed(tool: &'static str, error: &clap::Error) -> Status {
     let report = Report::new(tool, false, false, false);
-    if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+    if !matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         report.error(text.trim_end());
@@ -199,8 +238,13 @@ fn not_parsed(tool: &'static str, error: &clap::Error) -> Status {
 
 fn tell_panics_to(report: Report) {
     std::panic::set_hook(Box::new(move |panic| {
-        let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
-        report.error(format_args!("bug: {}{place}", panic.payload_as_str().unwrap_or("panic")));
+        let place = panic
+            .location()
+            .map_or_else(String::new, |place| format!(" at {place}"));
+        report.error(format_args!(
+            "bug: {}{place}",
+            panic.payload_as_str().unwrap_or("panic")
+        ));
         report.hint("this is a fault of the tool, not of its user: please report it");
     }));
 }

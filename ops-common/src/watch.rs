@@ -56,13 +56,20 @@ where
     E: Failure + From<Error> + Send,
 {
     let targets = hosts::targets(context, &hosts.names)?;
-    let connections: Vec<_> = targets.iter().map(|target| (target, Mutex::new(None))).collect();
+    let connections: Vec<_> = targets
+        .iter()
+        .map(|target| (target, Mutex::new(None)))
+        .collect();
     run(context, name, watch, || {
         let answers = hosts::fan_out(&connections, hosts.jobs, |(target, connection)| {
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
             look_at(context, target, &mut connection, &look)
         });
-        targets.iter().map(Target::record_name).zip(answers).collect()
+        targets
+            .iter()
+            .map(Target::record_name)
+            .zip(answers)
+            .collect()
     })
 }
 
@@ -76,7 +83,9 @@ pub fn judge_here<E>(
 where
     E: Failure + From<Error>,
 {
-    run(context, name, watch, || vec![(hosts::this_machine(), look())])
+    run(context, name, watch, || {
+        vec![(hosts::this_machine(), look())]
+    })
 }
 
 /// Looks at one host over the connection of the look before, as long as that one works.
@@ -110,7 +119,9 @@ where
     let started = Instant::now();
     if let Some(wait) = watch.wait {
         let mut round = look();
-        while answer(&round) != Status::Done && started.elapsed() + PAUSE.duration() < wait.duration() {
+        while answer(&round) != Status::Done
+            && started.elapsed() + PAUSE.duration() < wait.duration()
+        {
             std::thread::sleep(PAUSE.duration());
             round = look();
         }
@@ -119,7 +130,9 @@ where
         return Ok(if good { status } else { Status::TryAgain });
     }
     let mut printer = Printer::new(context, name)?;
-    let Some(every) = watch.every else { return printer.print(look()) };
+    let Some(every) = watch.every else {
+        return printer.print(look());
+    };
     let mut changes = Changes::new(watch.on_change.as_deref())?;
     let mut statuses = Vec::new();
     loop {
@@ -129,7 +142,9 @@ where
             report::tell(&context.report, &error);
             error.status()
         }));
-        let next = every.duration().saturating_mul(u32::try_from(statuses.len()).unwrap_or(u32::MAX));
+        let next = every
+            .duration()
+            .saturating_mul(u32::try_from(statuses.len()).unwrap_or(u32::MAX));
         let last = watch.length.is_some_and(|length| next >= length.duration());
         if last || statuses.last() == Some(&Status::ReaderLeft) {
             return Ok(Status::worst(statuses));
@@ -154,7 +169,11 @@ struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     fn new(context: &'a Context, name: &'a str) -> Result<Self, Error> {
-        Ok(Self { context, name, output: context.output()? })
+        Ok(Self {
+            context,
+            name,
+            output: context.output()?,
+        })
     }
 
     /// Prints one round, and what to do about what is not well. One host's failure alone is the run's.
@@ -168,7 +187,10 @@ impl<'a> Printer<'a> {
                 Ok(found) => checks.extend(found.into_iter().map(|check| at_host(check, &host))),
                 Err(error) => {
                     if self.context.house.asked_format().is_some() {
-                        checks.push(at_host(Check::unknown(self.name, "", describe(&error)), &host));
+                        checks.push(at_host(
+                            Check::unknown(self.name, "", describe(&error)),
+                            &host,
+                        ));
                     }
                     if several {
                         report::tell(&self.context.report.about(&host), &error);
@@ -200,7 +222,11 @@ impl<'a> Printer<'a> {
             return;
         }
         let mut told: Vec<&str> = Vec::new();
-        for fix in checks.iter().filter(|check| check.status != State::Ok).filter_map(|check| check.fix.as_deref()) {
+        for fix in checks
+            .iter()
+            .filter(|check| check.status != State::Ok)
+            .filter_map(|check| check.fix.as_deref())
+        {
             if !told.contains(&fix) {
                 self.context.report.hint(fix);
                 told.push(fix);
@@ -224,8 +250,12 @@ struct Changes {
 
 impl Changes {
     fn new(command: Option<&str>) -> Result<Self, Error> {
-        let split = |line: &str| program::split(line).ok_or_else(|| Error::Command(line.to_owned()));
-        Ok(Self { command: command.map(split).transpose()?, last: None })
+        let split =
+            |line: &str| program::split(line).ok_or_else(|| Error::Command(line.to_owned()));
+        Ok(Self {
+            command: command.map(split).transpose()?,
+            last: None,
+        })
     }
 
     fn follow<E: Failure>(&mut self, context: &Context, round: &Round<E>) {
@@ -237,8 +267,17 @@ impl Changes {
                 checks.map(|check| at_host(check, host))
             })
             .collect();
-        let key = |check: &Check| (check.check.clone(), check.host.clone(), check.subject.clone());
-        let now = found.iter().map(|check| (key(check), (check.status, check.identity.clone()))).collect();
+        let key = |check: &Check| {
+            (
+                check.check.clone(),
+                check.host.clone(),
+                check.subject.clone(),
+            )
+        };
+        let now = found
+            .iter()
+            .map(|check| (key(check), (check.status, check.identity.clone())))
+            .collect();
         let before = self.last.replace(now);
         if before.is_some() && before != self.last {
             tell(context, command, &found);
@@ -250,10 +289,18 @@ impl Changes {
 fn tell(context: &Context, command: &[std::ffi::OsString], found: &[Check]) {
     let records: Vec<u8> = found
         .iter()
-        .flat_map(|check| [serde_json::to_string(check).unwrap_or_default().into_bytes(), b"\n".to_vec()])
+        .flat_map(|check| {
+            [
+                serde_json::to_string(check)
+                    .unwrap_or_default()
+                    .into_bytes(),
+                b"\n".to_vec(),
+            ]
+        })
         .flatten()
         .collect();
-    let ran = Program::find(&command[0]).and_then(|program| program.args(&command[1..]).stdin(records).output());
+    let ran = Program::find(&command[0])
+        .and_then(|program| program.args(&command[1..]).stdin(records).output());
     if let Err(error) = ran {
         context.report.warn(describe(&error));
     }

@@ -47,7 +47,9 @@ pub(super) fn human(column: &str, value: &Value) -> String {
             _ => plain(value),
         },
         Value::String(text) if column == "at" || column.ends_with("_at") => local(text),
-        _ => printable(&plain(value)).replace('\n', "\\n").replace('\t', "\\t"),
+        _ => printable(&plain(value))
+            .replace('\n', "\\n")
+            .replace('\t', "\\t"),
     }
 }
 
@@ -81,7 +83,11 @@ fn bytes(number: f64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{value} B") } else { format!("{value:.1} {}", units[unit]) }
+    if unit == 0 {
+        format!("{value} B")
+    } else {
+        format!("{value:.1} {}", units[unit])
+    }
 }
 
 /// Two units at most: `3d 4h`, `12m 5s`, `3.2s`, `15ms`.
@@ -101,12 +107,21 @@ fn seconds(number: f64) -> String {
         3600..86_400 => ((whole / 3600, "h"), (whole % 3600 / 60, "m")),
         _ => ((whole / 86_400, "d"), (whole % 86_400 / 3600, "h")),
     };
-    if small.0 == 0 { format!("{}{}", large.0, large.1) } else { format!("{}{} {}{}", large.0, large.1, small.0, small.1) }
+    if small.0 == 0 {
+        format!("{}{}", large.0, large.1)
+    } else {
+        format!("{}{} {}{}", large.0, large.1, small.0, small.1)
+    }
 }
 
 fn local(text: &str) -> String {
-    let Ok(instant) = text.parse::<Timestamp>() else { return printable(text) };
-    instant.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    let Ok(instant) = text.parse::<Timestamp>() else {
+        return printable(text);
+    };
+    instant
+        .to_zoned_datetime(TimeZone::system())
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
 }
 
 #[cfg(test)]

@@ -31,14 +31,26 @@ impl Table {
         if self.rows.is_empty() {
             return String::new();
         }
-        let header = self.columns.iter().map(|column| heading(column)).collect::<Vec<_>>();
+        let header = self
+            .columns
+            .iter()
+            .map(|column| heading(column))
+            .collect::<Vec<_>>();
         let body = self.rows.iter().map(|row| {
             let cells = self.columns.iter().zip(row);
-            cells.map(|(column, value)| cell::human(column, value)).collect::<Vec<_>>()
+            cells
+                .map(|(column, value)| cell::human(column, value))
+                .collect::<Vec<_>>()
         });
         let lines: Vec<_> = std::iter::once(header).chain(body).collect();
         let widths: Vec<_> = (0..self.columns.len())
-            .map(|column| lines.iter().map(|line| line[column].width()).max().unwrap_or(0))
+            .map(|column| {
+                lines
+                    .iter()
+                    .map(|line| line[column].width())
+                    .max()
+                    .unwrap_or(0)
+            })
             .collect();
         let right: Vec<_> = (0..self.columns.len())
             .map(|column| self.rows.iter().any(|row| cell::is_number(&row[column])))
@@ -55,8 +67,14 @@ impl Table {
 
 /// `size_bytes` is headed SIZE: the cells carry the unit.
 fn heading(column: &str) -> String {
-    let name = column.strip_suffix("_bytes").or_else(|| column.strip_suffix("_s")).unwrap_or(column);
-    let name = name.strip_suffix("_at").filter(|name| !name.is_empty()).unwrap_or(name);
+    let name = column
+        .strip_suffix("_bytes")
+        .or_else(|| column.strip_suffix("_s"))
+        .unwrap_or(column);
+    let name = name
+        .strip_suffix("_at")
+        .filter(|name| !name.is_empty())
+        .unwrap_or(name);
     name.replace('_', " ").to_uppercase()
 }
 
@@ -79,7 +97,11 @@ fn render_line(cells: &[String], widths: &[usize], right: &[bool], style: Option
     let mut line = String::new();
     for (number, cell) in cells.iter().enumerate() {
         let padding = " ".repeat(widths[number] - cell.width());
-        let cell = if right[number] { format!("{padding}{cell}") } else { format!("{cell}{padding}") };
+        let cell = if right[number] {
+            format!("{padding}{cell}")
+        } else {
+            format!("{cell}{padding}")
+        };
         line.push_str(&cell);
         line.push_str("  ");
     }
@@ -95,8 +117,16 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_numbers_to_the_right() {
         let mut table = Table::default();
-        table.push(vec![("name", json!("öps")), ("size_bytes", json!(1024)), ("last_vacuum_at", json!(null))]);
-        table.push(vec![("name", json!("matrix")), ("size_bytes", json!(12)), ("last_vacuum_at", json!(null))]);
+        table.push(vec![
+            ("name", json!("öps")),
+            ("size_bytes", json!(1024)),
+            ("last_vacuum_at", json!(null)),
+        ]);
+        table.push(vec![
+            ("name", json!("matrix")),
+            ("size_bytes", json!(12)),
+            ("last_vacuum_at", json!(null)),
+        ]);
         assert_eq!(
             table.render(false),
             "NAME       SIZE  LAST VACUUM\nöps     1.0 KiB  -\nmatrix     12 B  -\n"
