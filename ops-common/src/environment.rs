@@ -44,6 +44,13 @@ pub fn agent_socket() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
+/// Where programs are looked for: `PATH`, else where NixOS and others keep them.
+#[must_use]
+pub fn search_path() -> OsString {
+    const USUAL: &str = "/run/current-system/sw/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
+    raw("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| USUAL.into())
+}
+
 fn text(name: &str) -> Option<String> {
     raw(name)
         .and_then(|value| value.into_string().ok())

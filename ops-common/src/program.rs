@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use crate::environment;
 use crate::exit::{Failure, Status};
 
 /// A program with its arguments, ready to run.
@@ -96,7 +97,7 @@ impl Program {
     )]
     pub fn find(name: impl AsRef<OsStr>) -> Result<Self, Error> {
         let shown = Path::new(name.as_ref()).display().to_string();
-        let path: PathBuf = which::which(name).map_err(|source| Error::Find {
+        let path = look_up(name.as_ref()).map_err(|source| Error::Find {
             name: shown.clone(),
             source,
         })?;
@@ -204,6 +205,11 @@ impl Program {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+fn look_up(name: &OsStr) -> Result<PathBuf, which::Error> {
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    which::which_in(name, Some(environment::search_path()), here)
 }
 
 /// Splits a command line of the user into an argument vector as a shell would; no shell runs it.
