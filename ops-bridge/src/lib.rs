@@ -2,3 +2,11 @@
 
 pub mod cli;
 pub mod error;
+mod connection;
+mod event;
+mod json;
+mod known;
+mod line;
+mod pretty;
+mod reader;
+mod verdict;
