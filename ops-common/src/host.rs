@@ -1,0 +1,57 @@
+//! One machine, local or over ssh: run commands, move bytes, reach sockets.
+//!
+//! A [`Host`] is cheap to clone and may be used by several threads at once. Over ssh all of them share one connection:
+//!
+//! ```text
+//! Host ── Command ─► quote ─► Lane ◄──► link (one thread, owns the ssh session) ◄──► sshd
+//!                              │
+//!                              └─◄──► child (three pump threads around a process), for this machine and --ssh-command
+//! ```
+//!
+//! A [lane](lane) is what a caller and a transport share of one command: three bounded byte queues and an end. Deadlines,
+//! back-pressure and the rule of success are written once, against lanes, and hold for every transport.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `command.rs` | what to run, and the little shell program around it |
+//! | `quote.rs` | argument vectors to shell words |
+//! | `lane.rs`, `process.rs`, `stream.rs` | bytes to and from the host, with deadlines |
+//! | `ending.rs` | when a command counts as finished |
+//! | `link.rs`, `channel.rs`, `heard.rs` | the thread that owns an ssh session, and one channel of it |
+//! | `session.rs`, `dial.rs`, `auth.rs`, `prompt.rs` | the way to a session: settings, socket, handshake, host key, login |
+//! | `address.rs`, `settings.rs`, `tokens.rs` | `user@address:port`, and what `ssh -G` says about it |
+//! | `known_hosts.rs` | is this the right machine |
+//! | `local.rs`, `external.rs`, `child.rs` | this machine, and `--ssh-command` |
+
+mod address;
+mod auth;
+mod channel;
+mod child;
+mod command;
+mod dial;
+mod ending;
+mod error;
+mod external;
+mod heard;
+mod known_hosts;
+mod lane;
+mod link;
+mod local;
+mod process;
+mod prompt;
+mod quote;
+mod session;
+mod settings;
+mod stream;
+mod tokens;
+mod transport;
+
+pub use self::{
+    command::Command,
+    ending::Finished,
+    error::{Error, HostKeyProblem},
+    process::{Input, Output, Process},
+    quote::{quote, quote_all},
+    stream::Stream,
+    transport::{Host, Options},
+};

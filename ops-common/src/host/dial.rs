@@ -1,0 +1,221 @@
+//! The bytes under an ssh session: a TCP connection, or a child process whose standard streams are one.
+
+use std::{
+    io::{self, Read},
+    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    process::{Child, Stdio},
+    sync::mpsc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rustix::net::sockopt;
+
+use super::{
+    Error,
+    address::Address,
+    ending::complaint,
+    error::reason,
+    settings::{Family, Proxy, Settings},
+};
+use crate::program::Program;
+
+/// After this long without an answer a link counts as dead.
+const DEAD_AFTER: Duration = Duration::from_secs(28);
+/// After this long without a word the other side is asked for one.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// What carries a session.
+pub(super) struct Line {
+    socket: OwnedFd,
+    proxy: Option<ProxyChild>,
+}
+
+impl Line {
+    /// Connects to the host, or starts what will.
+    pub(super) fn dial(name: &str, settings: &Settings, deadline: Instant) -> Result<Line, Error> {
+        match &settings.proxy {
+            Proxy::None => Line::tcp(name, settings, deadline),
+            Proxy::Command(command) => Line::proxy(
+                name,
+                Program::find("sh")?
+                    .arg("-c")
+                    .arg(format!("exec {command}")),
+            ),
+            Proxy::Jump(hops) => Line::proxy(name, jump(hops, settings)?),
+        }
+    }
+
+    fn tcp(name: &str, settings: &Settings, deadline: Instant) -> Result<Line, Error> {
+        let fail = |reason| Error::Connect {
+            host: name.to_owned(),
+            reason,
+        };
+        let addresses = resolve(settings, deadline).map_err(fail)?;
+        let mut failure = "it has no address of the wanted family".to_owned();
+        for (index, address) in addresses.iter().enumerate() {
+            // Each address gets its share of what is left, so that a dead one does not use up the time of a live one.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+            match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
+                Ok(socket) => {
+                    watch_over(&socket).map_err(|error| fail(reason(&error)))?;
+                    return Ok(Line {
+                        socket: socket.into(),
+                        proxy: None,
+                    });
+                }
+                Err(error) => failure = reason(&error),
+            }
+        }
+        Err(fail(failure))
+    }
+
+    fn proxy(name: &str, mut program: Program) -> Result<Line, Error> {
+        let fail = |error: io::Error| Error::Connect {
+            host: name.to_owned(),
+            reason: reason(&error),
+        };
+        let (ours, theirs) = UnixStream::pair().map_err(fail)?;
+        let output = OwnedFd::from(theirs.try_clone().map_err(fail)?);
+        program
+            .command()
+            .stdin(OwnedFd::from(theirs))
+            .stdout(output)
+            .stderr(Stdio::piped());
+        let mut child = program.spawn()?;
+        let stderr = child.stderr.take();
+        // The descriptors of the other end close with the program's command, so that its end is seen as one.
+        drop(program);
+        let words = thread::spawn(move || {
+            let mut text = Vec::new();
+            stderr.map(|mut stderr| stderr.read_to_end(&mut text));
+            complaint(&text)
+        });
+        Ok(Line {
+            socket: ours.into(),
+            proxy: Some(ProxyChild {
+                child,
+                words: Some(words),
+            }),
+        })
+    }
+
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// A second descriptor of the same socket, for libssh2.
+    pub(super) fn handle(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
+    }
+
+    /// How long to sleep at most before a sign of life is asked for, when the last one was at `heard`. The kernel watches
+    /// over a TCP connection by itself; behind a proxy nobody does.
+    pub(super) fn nap(&self, heard: Instant) -> Result<Option<Duration>, String> {
+        match (&self.proxy, heard.elapsed()) {
+            (None, _) => Ok(None),
+            (Some(_), silence) if silence >= DEAD_AFTER => {
+                Err("the host does not answer any more".to_owned())
+            }
+            (Some(_), silence) => Ok(Some(
+                (SILENCE.saturating_sub(silence)).max(Duration::from_secs(1)),
+            )),
+        }
+    }
+
+    /// What the proxy said last, once its end of the line is closed.
+    pub(super) fn proxy_words(&mut self) -> Option<String> {
+        let words = self.proxy.as_mut()?.stop();
+        (!words.is_empty()).then_some(words)
+    }
+}
+
+/// A proxy that ends with the line.
+struct ProxyChild {
+    child: Child,
+    words: Option<JoinHandle<String>>,
+}
+
+impl ProxyChild {
+    fn stop(&mut self) -> String {
+        let ended = self.child.try_wait().ok().flatten().is_some();
+        if !ended {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+        self.words
+            .take()
+            .and_then(|words| words.join().ok())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for ProxyChild {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The command that ssh itself would run for `ProxyJump`: the last hop connects to the host, those before it are its own.
+fn jump(hops: &str, settings: &Settings) -> Result<Program, Error> {
+    let (before, last) = hops
+        .rsplit_once(',')
+        .map_or((None, hops), |(before, last)| (Some(before), last));
+    let last = Address::parse(
+        last.strip_prefix("ssh://")
+            .unwrap_or(last)
+            .trim_end_matches('/'),
+    )?;
+    let mut program = Program::find("ssh")?;
+    if let Some(before) = before {
+        program = program.arg("-J").arg(before);
+    }
+    let target = format!("[{}]:{}", settings.host_name, settings.port);
+    Ok(program.arg("-W").arg(target).args(last.arguments()))
+}
+
+/// Finds the addresses. The system's resolver knows no deadline, so a thread waits for it, and is left behind if need be.
+fn resolve(settings: &Settings, deadline: Instant) -> Result<Vec<SocketAddr>, String> {
+    let (host, port) = (settings.host_name.clone(), settings.port);
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        drop(sender.send((host.as_str(), port).to_socket_addrs().map(Vec::from_iter)))
+    });
+    let addresses = receiver
+        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        .map_err(|_| format!("looking up '{}' timed out", settings.host_name))?
+        .map_err(|error| {
+            format!(
+                "cannot look up '{}': {}",
+                settings.host_name,
+                reason(&error)
+            )
+        })?;
+    let wanted = |address: &SocketAddr| match settings.family {
+        Family::Any => true,
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    };
+    Ok(addresses.into_iter().filter(wanted).collect())
+}
+
+/// Small packets leave at once, and a link that is dead is noticed, whether or not anything is being sent.
+fn watch_over(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, SILENCE)?;
+    sockopt::set_tcp_keepintvl(socket, Duration::from_secs(5))?;
+    sockopt::set_tcp_user_timeout(
+        socket,
+        u32::try_from(DEAD_AFTER.as_millis()).unwrap_or(u32::MAX),
+    )?;
+    Ok(())
+}

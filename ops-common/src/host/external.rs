@@ -1,0 +1,119 @@
+//! `--ssh-command`: everything over a program with ssh's command line, one process for each command.
+//!
+//! That program brings its own settings, keys and connections; the rule of success, the quoting and the deadlines are
+//! ours, as on any other way.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::{ffi::OsStrExt, net::UnixStream},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    Error,
+    address::Address,
+    error::reason,
+    lane::Lane,
+    stream::{Keep, Stream},
+};
+use crate::program::{self, Program};
+
+/// The program, and the host as it is told to it.
+pub(super) struct External {
+    name: String,
+    argv: Vec<OsString>,
+    address: Address,
+}
+
+impl External {
+    pub(super) fn new(name: &str, command: &str, address: Address) -> Result<External, Error> {
+        let argv = program::split(command).ok_or_else(|| Error::Setting {
+            host: name.to_owned(),
+            setting: "--ssh-command".to_owned(),
+            reason: format!("'{command}' is not a command line"),
+        })?;
+        Ok(External {
+            name: name.to_owned(),
+            argv,
+            address,
+        })
+    }
+
+    fn program(&self, options: &[&OsStr]) -> Result<Program, Error> {
+        let program = Program::find(&self.argv[0])?.args(&self.argv[1..]);
+        Ok(program.args(options).args(self.address.arguments()))
+    }
+
+    /// Runs a line of the login shell.
+    pub(super) fn run(&self, line: &[u8], collect: bool) -> Result<Arc<Lane>, Error> {
+        let program = self.program(&[])?.arg(OsStr::from_bytes(line));
+        Ok(super::child::start(program, collect)?)
+    }
+
+    /// The standard streams of the program are the connection. That it was refused shows only when reading.
+    pub(super) fn connect_tcp(&self, target: &str) -> Result<Stream, Error> {
+        let program = self.program(&["-W".as_ref(), target.as_ref()])?;
+        Ok(Stream::of_lane(
+            super::child::start(program, false)?,
+            Keep::Nothing,
+        ))
+    }
+
+    /// ssh has no `-W` for Unix sockets, so it forwards one of ours in a private folder. It listens there before it runs
+    /// the command, which says so.
+    pub(super) fn connect_unix(&self, path: &str, deadline: Instant) -> Result<Stream, Error> {
+        let fail = |reason| Error::Forward {
+            host: self.name.clone(),
+            target: path.to_owned(),
+            reason,
+        };
+        let folder = tempfile::tempdir().map_err(|error| fail(reason(&error)))?;
+        let socket = folder.path().join("s");
+        let mut forward = socket.clone().into_os_string();
+        forward.push(":");
+        forward.push(path);
+        let options: [&OsStr; 4] = [
+            "-o".as_ref(),
+            "ExitOnForwardFailure=yes".as_ref(),
+            "-L".as_ref(),
+            &forward,
+        ];
+        let program = self.program(&options)?.arg("echo ready; exec cat");
+        let lane = super::child::start(program, false)?;
+        let ready = lane.read(&mut [0; 6], Some(deadline));
+        let connected = match ready {
+            Ok(1..) => UnixStream::connect(&socket).map_err(|error| reason(&error)),
+            Ok(0) => Err(lane.wait_end(Some(deadline)).map_or_else(
+                || "connection timed out".to_owned(),
+                |(_, stderr)| super::ending::complaint(&stderr),
+            )),
+            Err(error) => Err(reason(&error)),
+        };
+        match connected {
+            Ok(stream) => Ok(Stream::of_unix(
+                stream,
+                Keep::Forward(Arc::new(Forward {
+                    lane,
+                    _folder: folder,
+                })),
+            )),
+            Err(reason) => {
+                lane.abandon();
+                Err(fail(reason))
+            }
+        }
+    }
+}
+
+/// A forwarding program and the folder of its socket, for as long as a stream uses them.
+pub(super) struct Forward {
+    lane: Arc<Lane>,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        self.lane.abandon();
+    }
+}
