@@ -10,8 +10,12 @@ use crate::config::{self, HostEntry};
 use crate::exit::{Failure, Status};
 use crate::host::{self, Host, Options};
 use crate::output::{self, Record};
+use crate::span::Span;
 use crate::tool::{Context, House};
 use crate::{environment, report};
+
+/// How long a question may take, where `--timeout` does not say. Streams have no limit.
+const QUESTION: Span = Span::seconds(60);
 
 /// The flags of verbs that look at hosts.
 #[derive(Args, Clone, Debug, Default)]
@@ -192,12 +196,18 @@ impl Target {
     }
 }
 
+/// The same host, with the time for one round of questions counted from now.
+pub(crate) fn for_questions(context: &Context, host: &Host) -> Host {
+    let timeout = context.house.timeout.unwrap_or(QUESTION);
+    host.with_timeout(Some(timeout.duration()))
+}
+
 /// The options of the transport that the house flags ask for.
 #[must_use]
 pub fn options(house: &House) -> Options {
     Options {
         connect_timeout: house.connect_timeout.duration(),
-        timeout: house.timeout.map(crate::span::Span::duration),
+        timeout: house.timeout.map(Span::duration),
         ssh_command: house.ssh_command.clone(),
         sudo: house.sudo,
         sudo_password_fd: house.sudo_password_fd,
@@ -237,7 +247,7 @@ where
     let targets = targets(context, &args.names)?;
     let answers = fan_out(&targets, args.jobs, |target| {
         let host = target.connect(context).map_err(Error::from)?;
-        look(&host)
+        look(&for_questions(context, &host))
     });
     let several = targets.len() > 1;
     let mut output = context.output().map_err(Error::from)?;

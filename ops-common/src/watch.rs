@@ -99,7 +99,7 @@ fn look_at<E: Failure + From<Error>>(
         Some(host) => host,
         None => target.connect(context).map_err(Error::from)?,
     };
-    let mut checks = look(&host)?;
+    let mut checks = look(&hosts::for_questions(context, &host))?;
     for check in &mut checks {
         check.host = target.record_name();
     }
