@@ -1,4 +1,46 @@
-//! Puts a NixOS system on a host, proves that it is healthy, or puts the old one back.
+//! Puts a NixOS system on a host, proves that it is healthy, or puts the old one back; writes down what happened.
+//!
+//! Reads ops.yaml (sections `hosts` and `deploy`), the flake and its repository, and the state of the host in one exec.
+//! Changes on a host: the store, the system profile, `/run/ops-deploy`, `/var/lib/ops-deploy`, and transient units named
+//! `ops-deploy-*`. Writes here: worklog entries.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `cli.rs` | arguments, printing |
+//! | `switch.rs`, `deployment.rs`, `ballot.rs` | several hosts; the safe order on one; all or nothing |
+//! | `line.rs`, `sh/` | the line to a host, and what runs there |
+//! | `state.rs`, `units.rs`, `listeners.rs` | what a host is and does |
+//! | `health.rs`, `probe.rs`, `verify.rs`, `gate.rs` | is it well, or worse than before |
+//! | `preview.rs`, `plan.rs`, `fstab.rs`, `unit_tree.rs`, `unit_file.rs`, `closure.rs` | what would change |
+//! | `nix.rs`, `git.rs`, `facts.rs`, `copy.rs` | what is deployed, from where |
+//! | `record.rs`, `worklog.rs`, `log.rs` | what is written down |
+//! | `stc.rs` | the statuses of `switch-to-configuration` |
 
+pub mod ballot;
 pub mod cli;
+pub mod closure;
+pub mod copy;
+pub mod deployment;
 pub mod error;
+pub mod facts;
+pub mod fstab;
+pub mod gate;
+pub mod git;
+pub mod health;
+pub mod line;
+pub mod listeners;
+pub mod log;
+pub mod nix;
+pub mod plan;
+pub mod preview;
+pub mod probe;
+pub mod record;
+pub mod settings;
+pub mod state;
+pub mod stc;
+pub mod switch;
+pub mod unit_file;
+pub mod unit_tree;
+pub mod units;
+pub mod verify;
+pub mod worklog;

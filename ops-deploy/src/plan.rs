@@ -1,0 +1,285 @@
+//! What a switch between two systems does to the units of a host, computed from the unit files alone: no byte is copied and
+//! nothing on the host is asked but which units run.
+//!
+//! The rules are those of `switch-to-configuration-ng`. What only the host knows (requests of activation scripts, units of
+//! logged-in users) is not in the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::fstab;
+use crate::unit_file::UnitFile;
+use crate::unit_tree::{Found, UnitTree, template_of};
+
+/// What happens to a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// It stops and does not come back.
+    Stop,
+    /// It stops, and starts again after the activation.
+    Restart,
+    /// It reads its configuration anew.
+    Reload,
+    /// It starts for the first time.
+    Start,
+    /// It differs, but keeps running as it is.
+    Leave,
+}
+
+impl Verb {
+    /// The word in records.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+            Self::Start => "start",
+            Self::Leave => "leave",
+        }
+    }
+}
+
+/// One unit of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What happens.
+    pub action: Verb,
+    /// The unit.
+    pub unit: String,
+    /// Why, in words: what differs, or which rule holds it back.
+    pub reason: String,
+}
+
+/// A unit that runs on the host before the switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Whether it is `active` or `activating`, and not for example `failed`.
+    pub active: bool,
+    /// Whether its file lies in `/etc/systemd/system`: generated and transient units are never touched.
+    pub managed: bool,
+}
+
+/// Computes the plan, in the order in which the host carries it out.
+#[must_use]
+pub fn plan(old: &UnitTree, new: &UnitTree, running: &[Running<'_>]) -> Vec<Change> {
+    let names: BTreeSet<&str> = running.iter().filter(|unit| unit.active).map(|unit| unit.name).collect();
+    let mut planner = Planner { old, new, running: &names, changes: BTreeMap::new() };
+    for unit in running.iter().filter(|unit| unit.managed && unit.active) {
+        planner.unit(unit.name);
+    }
+    for change in fstab::changes(old.fstab(), new.fstab(), &names) {
+        planner.changes.entry(change.unit).or_insert((change.action, change.reason));
+    }
+    planner.new_units();
+    let mut changes: Vec<_> = planner
+        .changes
+        .into_iter()
+        .map(|(unit, (action, reason))| Change { action, unit, reason })
+        .collect();
+    changes.sort_by(|a, b| (a.action, &a.unit).cmp(&(b.action, &b.unit)));
+    changes
+}
+
+struct Planner<'a> {
+    old: &'a UnitTree,
+    new: &'a UnitTree,
+    running: &'a BTreeSet<&'a str>,
+    changes: BTreeMap<String, (Verb, String)>,
+}
+
+impl Planner<'_> {
+    fn unit(&mut self, unit: &str) {
+        let (file, dropped) = self.file_of(unit);
+        let Some(old) = self.old.unit(unit, &file) else { return };
+        let Some(new) = self.new.unit(unit, &file).filter(|_| !dropped) else {
+            if old.file.flag("Unit", "X-StopOnRemoval", true) {
+                let masked = self.new.has_name(&file) && !dropped;
+                self.note(unit, Verb::Stop, if masked { "masked" } else { "removed" });
+            } else {
+                self.note(unit, Verb::Leave, "removed, but X-StopOnRemoval=false");
+            }
+            return;
+        };
+        if unit.ends_with(".target") {
+            return; // targets are started again only to pull in what is new
+        }
+        match compare(&old.file, &new.file) {
+            Difference::None => {}
+            Difference::Reload(reason) => self.note(unit, Verb::Reload, &reason),
+            Difference::Restart(reason) => self.restart(unit, &new, &reason),
+        }
+    }
+
+    /// Finds the file that speaks for a unit: its own, or for an instance without one its template's. The second value says
+    /// that an instance which existed through its drop-ins has lost them.
+    fn file_of(&self, unit: &str) -> (String, bool) {
+        match template_of(unit) {
+            Some(template) if !self.old.has_name(unit) && !self.new.has_name(unit) => {
+                let dropped = self.old.has_drop_in(unit) && !self.new.has_drop_in(unit);
+                (template, dropped)
+            }
+            _ => (unit.to_owned(), false),
+        }
+    }
+
+    fn restart(&mut self, unit: &str, new: &Found, reason: &str) {
+        let file = &new.file;
+        if never_restarted(unit) || unit.ends_with(".socket") {
+            return; // a reload of the manager is enough, or nothing is done
+        }
+        if unit == "-.mount" || unit == "nix.mount" {
+            return self.note(unit, Verb::Reload, reason);
+        }
+        if unit.ends_with(".mount") {
+            return self.note(unit, Verb::Restart, reason);
+        }
+        if file.flag("Service", "X-ReloadIfChanged", false) {
+            return self.note(unit, Verb::Reload, &format!("{reason}; X-ReloadIfChanged"));
+        }
+        let held = [
+            ("X-RestartIfChanged=false", !file.flag("Service", "X-RestartIfChanged", true)),
+            ("RefuseManualStop", file.flag("Unit", "RefuseManualStop", false)),
+            ("X-OnlyManualStart", file.flag("Unit", "X-OnlyManualStart", false)),
+        ];
+        if let Some((rule, _)) = held.into_iter().find(|(_, holds)| *holds) {
+            return self.note(unit, Verb::Leave, &format!("{reason}; {rule}"));
+        }
+        let stops = unit.ends_with(".service") && file.flag("Service", "X-StopIfChanged", true);
+        if stops && self.through_sockets(unit, new, reason) {
+            return;
+        }
+        self.note(unit, Verb::Restart, reason);
+    }
+
+    /// A service behind a socket: both stop, and the socket starts again. Says whether the service is such a one.
+    fn through_sockets(&mut self, unit: &str, new: &Found, reason: &str) -> bool {
+        let mut sockets: Vec<String> = new
+            .file
+            .values("Service", "Sockets")
+            .iter()
+            .flat_map(|value| value.split_whitespace().map(str::to_owned))
+            .collect();
+        if sockets.is_empty() {
+            sockets.push(format!("{}.socket", new.base.trim_end_matches('@')));
+        }
+        let mut behind_socket = false;
+        for socket in sockets {
+            let (runs, stays) = (self.running.contains(socket.as_str()), self.new.has_name(&socket));
+            if runs {
+                let (verb, why) = if stays { (Verb::Restart, "its service changed") } else { (Verb::Stop, "removed") };
+                self.note(&socket, verb, why);
+            }
+            behind_socket |= stays;
+        }
+        behind_socket &= !new.file.flag("Service", "X-NotSocketActivated", false);
+        if behind_socket {
+            self.note(unit, Verb::Stop, &format!("{reason}; its socket starts it again"));
+        }
+        behind_socket
+    }
+
+    /// Units that an active target pulls in and that do not run yet.
+    fn new_units(&mut self) {
+        let targets = self.running.iter().filter(|unit| unit.ends_with(".target"));
+        let mut due: Vec<String> = targets.flat_map(|target| self.new.pulled_in_by(target)).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(unit) = due.pop() {
+            if !seen.insert(unit.clone()) || self.running.contains(unit.as_str()) {
+                continue;
+            }
+            let (file, _) = self.file_of(&unit);
+            let Some(found) = self.new.unit(&unit, &file) else { continue };
+            if unit.ends_with(".target") {
+                due.extend(self.new.pulled_in_by(&unit));
+            } else if !self.old.has_file(&file) || !self.was_pulled_in(&unit) {
+                self.note(&unit, Verb::Start, "new");
+            } else if self.old.unit(&unit, &file).as_ref() != Some(&found) && is_long_running(&found.file) {
+                self.note(&unit, Verb::Start, "did not run, and changed");
+            }
+        }
+    }
+
+    fn was_pulled_in(&self, unit: &str) -> bool {
+        self.running
+            .iter()
+            .filter(|name| name.ends_with(".target"))
+            .any(|target| self.old.pulled_in_by(target).contains(unit))
+    }
+
+    fn note(&mut self, unit: &str, action: Verb, reason: &str) {
+        self.changes.insert(unit.to_owned(), (action, reason.to_owned()));
+    }
+}
+
+/// A oneshot service that is not running has done its work; another has failed or was stopped.
+fn is_long_running(file: &UnitFile) -> bool {
+    file.value("Service", "Type") != Some("oneshot")
+}
+
+/// Slices and paths take their new settings when the manager reloads; the basic targets are pulled in by others.
+fn never_restarted(unit: &str) -> bool {
+    let basic = ["sysinit.target", "basic.target", "multi-user.target", "graphical.target"];
+    unit.ends_with(".path") || unit.ends_with(".slice") || basic.contains(&unit)
+}
+
+/// How much two versions of a unit differ.
+#[derive(Debug, PartialEq, Eq)]
+enum Difference {
+    None,
+    Reload(String),
+    Restart(String),
+}
+
+/// Keys of `[Unit]` that say nothing about a running process.
+const IGNORED: [&str; 12] = [
+    "Description",
+    "Documentation",
+    "OnFailure",
+    "OnSuccess",
+    "OnFailureJobMode",
+    "IgnoreOnIsolate",
+    "StopWhenUnneeded",
+    "RefuseManualStart",
+    "RefuseManualStop",
+    "AllowIsolate",
+    "CollectMode",
+    "SourcePath",
+];
+
+fn compare(old: &UnitFile, new: &UnitFile) -> Difference {
+    let (mut reload, mut restart) = (Vec::new(), Vec::new());
+    for (section, key) in old.differing(new) {
+        match (section, key) {
+            ("Unit", key) if IGNORED.contains(&key) => {}
+            // Whether triggers were added, changed or taken away: only an addition or change asks for a reload.
+            ("Unit", "X-Reload-Triggers") => {
+                if new.has("Unit", "X-Reload-Triggers") {
+                    reload.push(key);
+                }
+            }
+            // The running process is not touched by a reload command that it lost.
+            ("Service", "ExecReload") => {
+                if new.has("Service", "ExecReload") {
+                    reload.push(key);
+                }
+            }
+            ("Mount", "Options") if old.has(section, key) && new.has(section, key) => reload.push(key),
+            _ => restart.push(key),
+        }
+    }
+    let told = |keys: &[&str]| format!("changed: {}", keys.join(", "));
+    match (restart.as_slice(), reload.as_slice()) {
+        ([], []) => Difference::None,
+        ([], reload) => Difference::Reload(told(reload)),
+        (restart, _) => Difference::Restart(told(restart)),
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
