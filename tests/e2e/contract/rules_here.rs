@@ -1,0 +1,143 @@
+//! Rules about the command line itself.
+
+use ops_tests::tool;
+
+use crate::table::VERBS;
+use crate::verbs::{known, tools};
+
+/// A verb without an entry would escape every other rule, and an entry without a verb would test nothing.
+#[test]
+fn every_verb_has_an_entry() {
+    let mut known = known();
+    let mut listed: Vec<_> = VERBS.iter().map(|verb| verb.name.to_owned()).collect();
+    known.sort();
+    listed.sort();
+    assert_eq!(known, listed, "the left side is what the command lines know, the right side the table of the contract");
+}
+
+#[test]
+fn help_is_on_stdout_with_status_0_and_an_example_that_parses() {
+    for name in known() {
+        let words: Vec<_> = name.split(' ').collect();
+        let ran = tool(words[0]).args(&words[1..]).arg("--help").run();
+        assert_eq!((ran.status, ran.err()), (0, String::new()), "{ran}");
+        let examples = examples(&ran.out());
+        assert!(!examples.is_empty(), "'{name} --help' has no example\n{ran}");
+        for example in examples {
+            assert!(parses(&example), "'{name} --help' has an example that does not parse: {example}");
+        }
+    }
+}
+
+/// The lines below `Examples:` that are commands, split at pipes.
+fn examples(help: &str) -> Vec<String> {
+    let below = help.lines().skip_while(|line| !line.starts_with("Example")).skip(1);
+    let commands = below.filter(|line| line.starts_with(' ')).map(str::trim).filter(|line| !line.starts_with('#'));
+    commands.map(str::to_owned).filter(|line| line.contains("ops-")).collect()
+}
+
+/// Whether every part of a pipeline that is one of our tools has a command line that it takes.
+fn parses(line: &str) -> bool {
+    let words = match shell_words::split(line) {
+        Ok(words) => words,
+        Err(_) => return false,
+    };
+    let is_end = |word: &String| ["|", "&&", "||", ";", ">", "<", "{", "}", "&"].contains(&word.trim_end_matches(';'));
+    words.split(is_end).all(|part| {
+        let start = part.iter().position(|word| word.starts_with("ops-"));
+        let Some(start) = start.filter(|start| part[..*start].iter().all(|word| word.contains('='))) else { return true };
+        let ends_statement = |word: &String| word.trim_end_matches(';').to_owned();
+        let part: Vec<_> = part[start..].iter().map(ends_statement).collect();
+        let Some(tool) = tools().into_iter().find(|tool| tool.get_name() == part[0]) else { return false };
+        use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
+        match tool.try_get_matches_from(&part) {
+            Ok(_) => true,
+            Err(error) => matches!(error.kind(), DisplayHelp | DisplayVersion),
+        }
+    })
+}
+
+#[test]
+fn an_unknown_flag_is_2_with_nothing_on_stdout() {
+    for name in known() {
+        let words: Vec<_> = name.split(' ').collect();
+        let ran = tool(words[0]).args(&words[1..]).arg("--no-such-flag").run();
+        assert_eq!((ran.status, ran.out()), (2, String::new()), "{ran}");
+        assert!(ran.err().starts_with(&format!("{}: error: ", words[0])), "{ran}");
+        assert!(ran.err().contains("--no-such-flag"), "{ran}");
+    }
+}
+
+#[test]
+fn a_tool_without_a_verb_is_2_and_shows_how_to_use_it() {
+    for tool_command in tools() {
+        let ran = tool(tool_command.get_name()).run();
+        assert_eq!((ran.status, ran.out()), (2, String::new()), "{ran}");
+        assert!(ran.err().contains("Usage:"), "{ran}");
+    }
+}
+
+#[test]
+fn help_and_version_tell_when_they_cannot_be_written() {
+    for tool_command in tools() {
+        for flag in ["--help", "--version"] {
+            let full = tool(tool_command.get_name()).arg(flag).through("exec \"$@\" > /dev/full").run();
+            assert_eq!(full.status, 74, "{full}");
+            assert!(full.err().contains("cannot write to stdout"), "{full}");
+            let gone = tool(tool_command.get_name()).arg(flag).through(READER_GONE).run();
+            assert_eq!((gone.status, gone.err()), (141, String::new()), "{gone}");
+        }
+    }
+}
+
+/// Runs the program into a pipe whose reader has already left. The fifo is opened by both sides before either goes on.
+pub(crate) const READER_GONE: &str = r#"
+    folder=$(mktemp -d); mkfifo "$folder/pipe"
+    : < "$folder/pipe" & exec 3> "$folder/pipe"; wait $!
+    rm -r "$folder"; exec "$@" >&3
+"#;
+
+#[test]
+fn versions_name_the_tool() {
+    for tool_command in tools() {
+        let name = tool_command.get_name();
+        let ran = tool(name).arg("--version").run().expect(0);
+        assert_eq!(ran.out(), format!("{name} {}\n", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[test]
+fn nothing_but_libc_is_linked() {
+    for tool_command in tools() {
+        let program = ops_tests::bin_dir().join(tool_command.get_name());
+        let ran = ops_tests::command("ldd").arg(program).run().expect(0);
+        let allowed = ["linux-vdso", "libc.so", "libm.so", "libgcc_s.so", "/ld-linux"];
+        for line in ran.out().lines() {
+            assert!(allowed.iter().any(|name| line.contains(name)), "'{}' is linked with {line}", tool_command.get_name());
+        }
+    }
+}
+
+/// The loader's and libc's own files are not counted: what is opened before `main` and what libc reads for us.
+#[test]
+fn help_and_version_open_nothing() {
+    for tool_command in tools() {
+        for flag in ["--version", "--help"] {
+            let trace = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+            let calls = "trace=open,openat,openat2,socket,connect,socketpair,pipe,pipe2,clone,clone3,fork,vfork,execve";
+            let ran = ops_tests::command("strace")
+                .args(["-f", "-e", calls, "-o"])
+                .arg(trace.path())
+                .arg(ops_tests::bin_dir().join(tool_command.get_name()))
+                .arg(flag)
+                .run()
+                .expect(0);
+            let log = std::fs::read_to_string(trace.path()).expect("strace has written its log");
+            assert!(log.contains("execve("), "strace saw nothing\n{ran}");
+            let system = ["/etc/ld.so", "/lib/", "/lib64/", "/usr/lib", "/proc/self/maps", "/sys/fs/cgroup", "/proc/self/cgroup"];
+            let ours = log.lines().filter(|line| !line.contains("execve(") && !line.contains("+++"));
+            let ours: Vec<_> = ours.filter(|line| !system.iter().any(|path| line.contains(path))).collect();
+            assert!(ours.is_empty(), "'{} {flag}' opens {ours:#?}", tool_command.get_name());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The outer namespace: one process tree, one set of mounts, one network without a way out.
+//!
+//! `ops-lab run CMD` is three processes: this one, which hands signals down; `unshare`, which makes the namespaces;
+//! and the first process inside, which sets them up, runs CMD and collects orphans. Each dies with the one above it
+//! (and the first with whoever started it), and the kernel ends everything in a process namespace when its first
+//! process dies. So kill -9 of any of them, or of the test runner above, leaves nothing.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, ExitStatus};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::Arc;
+use std::{env, fs, thread};
+
+use rustix::process::{Pid, Signal, WaitOptions};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::program::{During, Error, Result, exists, program, run as run_program, variable, write};
+use crate::{address, cgroup, ssh, tree};
+
+/// The folder inside the namespace that holds everything the lab keeps while it runs.
+pub const RUN: &str = "/run/ops-lab";
+/// The lab's number: the process on the outside that everything inside hangs from.
+const NUMBER: &str = "/run/ops-lab/number";
+/// The folders that hosts are made of.
+pub(crate) const LAYERS: &str = "/run/ops-lab/layers";
+const NEEDED: [&str; 7] = ["unshare", "setpriv", "mount", "ip", "systemd-nspawn", "nsenter", "ssh"];
+
+/// The number of the lab that this process is in.
+pub fn number() -> Option<u32> {
+    fs::read_to_string(NUMBER).ok()?.trim().parse().ok()
+}
+
+/// Why there can be no lab on this machine.
+pub fn missing() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("the lab needs root".to_owned());
+    }
+    let absent: Vec<_> = NEEDED.into_iter().filter(|name| !exists(name)).collect();
+    (!absent.is_empty()).then(|| format!("the lab needs {} (tests/setup.sh installs it)", absent.join(", ")))
+}
+
+/// Runs `command` in a new lab and returns how it ended. Inside a lab, just runs it.
+pub fn run(command: &[OsString]) -> Result<ExitStatus> {
+    if number().is_some() {
+        let (name, args) = command.split_first().ok_or_else(|| Error::new("no command given"))?;
+        return program(name).args(args).status().during(|| format!("run '{}'", name.display()));
+    }
+    if let Some(reason) = missing() {
+        return Err(Error::new(reason));
+    }
+    die_with_parent()?;
+    let layers = tree::build()?;
+    let _in_use = tree::hold()?;
+    cgroup::sweep(None);
+    in_new_lab(command, &layers.to_string())
+}
+
+/// Runs `command` in a new lab whose hosts have these layers.
+pub(crate) fn in_new_lab(command: &[OsString], layers: &str) -> Result<ExitStatus> {
+    let myself = env::current_exe().during(|| "find the program itself".to_owned())?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).during(|| "listen for signals".to_owned())?;
+    let child = program("setpriv")
+        .args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--mount", "--net", "--kill-child=KILL"])
+        .arg(myself)
+        .arg("inside")
+        .args(command)
+        .env("OPS_LAB_NUMBER", process::id().to_string())
+        .env("OPS_LAB_LAYERS", layers)
+        .spawn()
+        .during(|| "run 'setpriv'".to_owned())?;
+    let handle = signals.handle();
+    let caught = Arc::new(AtomicI32::new(0));
+    let seen = Arc::clone(&caught);
+    let target = pid_of(&child)?;
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            seen.store(signal, Ordering::SeqCst);
+            rustix::process::kill_process(target, Signal::KILL).ok();
+        }
+    });
+    let status = wait_for_all(target)?;
+    handle.close();
+    cgroup::sweep(Some(process::id()));
+    match caught.load(Ordering::SeqCst) {
+        0 => Ok(status),
+        signal => Ok(ExitStatus::from_raw(signal)),
+    }
+}
+
+fn pid_of(child: &Child) -> Result<Pid> {
+    Pid::from_raw(child.id().cast_signed()).ok_or_else(|| Error::new("a child without a process number"))
+}
+
+/// Makes this process end when the one that started it does.
+fn die_with_parent() -> Result<()> {
+    let parent = rustix::process::getppid();
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).during(|| "ask for the parent's end".into())?;
+    if rustix::process::getppid() == parent {
+        return Ok(());
+    }
+    Err(Error::new("whoever started this has gone already"))
+}
+
+/// Waits for `child` and for what it leaves behind: the first process of the namespace is handed to this one when
+/// `unshare` is killed, and its end is the end of all that was inside.
+fn wait_for_all(child: Pid) -> Result<ExitStatus> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).during(|| "adopt orphans".to_owned())?;
+    let mut ended = None;
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == child => ended = Some(ExitStatus::from_raw(status.as_raw())),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::CHILD) => break,
+            Err(cause) => return Err(cause).during(|| "wait for the lab".to_owned()),
+        }
+    }
+    ended.ok_or_else(|| Error::new("the lab ended without a status"))
+}
+
+/// The first process inside: sets the namespaces up, runs `command`, collects orphans, ends with it.
+pub fn inside(command: &[OsString]) -> Result<ExitStatus> {
+    let number = variable("OPS_LAB_NUMBER").ok_or_else(|| Error::new("'inside' is for 'run' to call"))?;
+    make_mounts()?;
+    address::make_bridges()?;
+    ssh::make_keys()?;
+    write(Path::new(LAYERS), variable("OPS_LAB_LAYERS").unwrap_or_default())?;
+    // Last, since its being there says that the lab is ready.
+    write(Path::new(NUMBER), number)?;
+    let (name, args) = command.split_first().ok_or_else(|| Error::new("no command given"))?;
+    let child = program(name)
+        .args(args)
+        .env("TMPDIR", format!("{RUN}/tmp"))
+        .env_remove("OPS_LAB_NUMBER")
+        .env_remove("OPS_LAB_LAYERS")
+        .spawn()
+        .during(|| format!("run '{}'", name.display()))?;
+    let target = pid_of(&child)?;
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == target => return Ok(ExitStatus::from_raw(status.as_raw())),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(cause) => return Err(cause).during(|| "wait for the command".to_owned()),
+        }
+    }
+}
+
+/// What must be the lab's own: processes, everything under /run (so no service of the machine can be reached), the
+/// Nix store, and the files that say who is who on the network. /sys is left alone: with a new one systemd-nspawn
+/// does not find its control groups.
+fn make_mounts() -> Result<()> {
+    run_program("mount", ["-t", "proc", "proc", "/proc"])?;
+    tmpfs(Path::new("/run"), "mode=755,size=80%")?;
+    for folder in ["netns", "lock", "ops-lab/addresses", "ops-lab/names", "ops-lab/hosts", "ops-lab/tmp", "ops-lab/home"] {
+        let path = Path::new("/run").join(folder);
+        fs::create_dir_all(&path).during(|| format!("make '{}'", path.display()))?;
+    }
+    tmpfs(&ssh::folder()?, "mode=700")?;
+    tmpfs(Path::new("/nix"), "mode=755")?;
+    tmpfs(Path::new("/etc/nix"), "mode=755")?;
+    fs::copy(tree::source("tree/files/etc/nix/nix.conf"), "/etc/nix/nix.conf").during(|| "write nix.conf".to_owned())?;
+    replace("/etc/hosts", ssh::HOSTS_HEAD)?;
+    // Nobody listens there: a name that is not in /etc/hosts fails at once.
+    replace("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+}
+
+fn tmpfs(path: &Path, options: &str) -> Result<()> {
+    fs::create_dir_all(path).during(|| format!("make '{}'", path.display()))?;
+    let path = path.display().to_string();
+    run_program("mount", ["-t", "tmpfs", "-o", options, "tmpfs", &path])
+}
+
+/// Puts a file of the lab's own over one of the machine's.
+fn replace(path: &str, content: &str) -> Result<()> {
+    let own = PathBuf::from(format!("{RUN}{path}"));
+    write(&own, content)?;
+    // A link into /run leads nowhere any more: give it an end to mount upon.
+    if let (Ok(end), false) = (fs::canonicalize(Path::new(path).parent().unwrap_or(Path::new("/"))), Path::new(path).exists()) {
+        let link = fs::read_link(path).during(|| format!("read the link '{path}'"))?;
+        write(&end.join(link), "")?;
+    }
+    run_program("mount", ["--bind", &own.display().to_string(), path])
+}

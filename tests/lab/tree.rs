@@ -1,0 +1,173 @@
+//! What hosts are made of: a Debian tree and two layers upon it, built once and kept under target/lab.
+//!
+//! Each thing is named by a hash of all that goes into it, so a change of a recipe builds it anew and nothing else
+//! does. A layer is what booting a host and running a script in it has changed on its disk.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fmt::{self, Display, Formatter};
+use std::fs::{self, File};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use std::env;
+
+use crate::outer;
+use crate::program::{During, Error, Result, read, run};
+
+/// A file of the lab's sources.
+pub(crate) fn source(path: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/lab")).join(path)
+}
+
+/// The folder where the lab keeps what it has built.
+pub fn cache() -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/lab")).to_owned()
+}
+
+/// The folder of the lab's authority: `ca.pem`, `ca.key`, and `NAME.pem` with `NAME.key` for `chat.example` and
+/// `slack.com`.
+pub fn authority() -> PathBuf {
+    cache().join("authority")
+}
+
+/// The folders that hosts are made of, lowest first.
+#[derive(Debug, Default)]
+pub(crate) struct Layers {
+    pub(crate) tree: PathBuf,
+    pub(crate) postgres: PathBuf,
+    pub(crate) platform: PathBuf,
+}
+
+impl Display for Layers {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        [&self.tree, &self.postgres, &self.platform].iter().try_for_each(|path| writeln!(f, "{}", path.display()))
+    }
+}
+
+impl Layers {
+    /// Those of the lab that this process is in.
+    pub(crate) fn here() -> Result<Self> {
+        let text = read(Path::new(outer::LAYERS))?;
+        let mut lines = text.lines().map(PathBuf::from);
+        let mut next = || lines.next().unwrap_or_default();
+        Ok(Self { tree: next(), postgres: next(), platform: next() })
+    }
+}
+
+/// Keeps what is built from being removed while a lab runs on it.
+pub(crate) fn hold() -> Result<File> {
+    let lock = lock_file("in-use")?;
+    lock.lock_shared().during(|| "lock the lab's tree".to_owned())?;
+    Ok(lock)
+}
+
+fn lock_file(name: &str) -> Result<File> {
+    fs::create_dir_all(cache()).during(|| format!("make '{}'", cache().display()))?;
+    let path = cache().join(name);
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).open(&path).during(|| format!("open '{}'", path.display()))
+}
+
+/// Builds what is not built yet.
+pub fn make() -> Result<()> {
+    build().map(drop)
+}
+
+/// Builds what is not built yet, and says where it is.
+pub(crate) fn build() -> Result<Layers> {
+    let lock = lock_file("build.lock")?;
+    lock.lock().during(|| "lock the lab's cache".to_owned())?;
+    let authority = authority();
+    if !authority.exists() {
+        step("the private authority", || run(&text(&source("ca.sh")), [&authority]))?;
+    }
+    let bridge_hash = hash(&["bridge.sh"], "")?;
+    let bridge = kept("mautrix-slack", &bridge_hash, "mautrix-slack, from Go modules", |out| {
+        run(&text(&source("bridge.sh")), [out])
+    })?;
+    let tree_hash = hash(&["tree"], &(bridge_hash + &read(&authority.join("ca.pem"))?))?;
+    let tree = kept("tree", &tree_hash, "the Debian tree", |out| {
+        run(&text(&source("tree/build.sh")), [out, &bridge, &authority])
+    })?;
+    let mut layers = Layers { tree, ..Layers::default() };
+    let postgres_hash = hash(&["layers/postgres.sh"], &tree_hash)?;
+    layers.postgres = boot_layer("postgres", &postgres_hash, &layers)?;
+    let platform_hash = hash(&["layers/platform.sh"], &postgres_hash)?;
+    layers.platform = boot_layer("platform", &platform_hash, &layers)?;
+    forget_others(&[&layers.tree, &layers.postgres, &layers.platform, &bridge]);
+    Ok(layers)
+}
+
+fn boot_layer(name: &str, hash: &str, below: &Layers) -> Result<PathBuf> {
+    kept(name, hash, &format!("the {name} layer"), |out| {
+        let myself = env::current_exe().during(|| "find the program itself".to_owned())?;
+        let command = [myself.into_os_string(), "layer".into(), name.into(), out.into()];
+        let status = outer::in_new_lab(&command, &below.to_string())?;
+        if status.success() { Ok(()) } else { Err(Error::new(format!("the {name} layer cannot be made: {status}"))) }
+    })
+}
+
+/// Returns the path of a thing with this hash, after making it if it is not there.
+fn kept(name: &str, hash: &str, title: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let path = cache().join(format!("{name}-{hash}"));
+    if !path.exists() {
+        let new = path.with_extension("new");
+        remove(&new)?;
+        step(title, || make(&new))?;
+        fs::rename(&new, &path).during(|| format!("finish '{}'", path.display()))?;
+    }
+    Ok(path)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    run("rm", ["-rf", "--one-file-system", &text(path)])
+}
+
+/// Removes what earlier recipes have built, unless a lab may be running on it.
+fn forget_others(current: &[&PathBuf]) {
+    let free = lock_file("in-use").is_ok_and(|lock| lock.try_lock().is_ok());
+    let names = ["mautrix-slack-", "tree-", "postgres-", "platform-"];
+    for entry in fs::read_dir(cache()).into_iter().flatten().flatten().filter(|_| free) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if names.iter().any(|prefix| name.starts_with(prefix)) && !current.contains(&&entry.path()) {
+            remove(&entry.path()).ok();
+        }
+    }
+}
+
+/// Says what is being made, and how long it took.
+fn step(title: &str, make: impl FnOnce() -> Result<()>) -> Result<()> {
+    let started = Instant::now();
+    write!(io::stderr(), "lab: {title} ...").ok();
+    let result = make();
+    let end = if result.is_ok() { "" } else { " failed" };
+    writeln!(io::stderr(), "{end} {:.0} s", started.elapsed().as_secs_f32()).ok();
+    result
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// A name for the content of these sources, and of what they build upon.
+fn hash(sources: &[&str], below: &str) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    below.hash(&mut hasher);
+    for name in sources {
+        hash_path(&source(name), &mut hasher)?;
+    }
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+fn hash_path(path: &Path, hasher: &mut DefaultHasher) -> Result<()> {
+    if path.is_dir() {
+        let entries = fs::read_dir(path).during(|| format!("read '{}'", path.display()))?;
+        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        return paths.iter().try_for_each(|path| hash_path(path, hasher));
+    }
+    path.strip_prefix(source("")).unwrap_or(path).hash(hasher);
+    fs::read(path).during(|| format!("read '{}'", path.display()))?.hash(hasher);
+    Ok(())
+}
