@@ -8,8 +8,8 @@ use crate::name::{FEDERATION_PORT, HostPart, ServerName};
 
 /// What the algorithm has to ask others.
 pub trait Lookups {
-    /// The addresses of a host name.
-    fn addresses(&self, host: &str) -> Answer<Vec<IpAddr>>;
+    /// Where connections to a port of a host go; a host that is an address is its own answer.
+    fn endpoints(&self, host: &str, port: u16) -> Answer<Vec<SocketAddr>>;
     /// The SRV records of a name, in the order of their priority.
     fn srv(&self, name: &str) -> Answer<Vec<SrvRecord>>;
     /// The name that a host delegates to in its well-known, or why it does not.
@@ -179,20 +179,15 @@ impl<L: Lookups> Walk<'_, L> {
     fn locate(&mut self, name: &ServerName, numbers: &Numbers) {
         match (&name.host, name.port) {
             (HostPart::Literal(address), port) => {
-                let address = SocketAddr::new(*address, port.unwrap_or(FEDERATION_PORT));
-                self.tell(numbers.literal, name.as_str(), format!("address {address}"));
-                self.targets.push(Target {
-                    host: name.host_text(),
-                    address,
-                    step: numbers.literal,
-                });
+                let port = port.unwrap_or(FEDERATION_PORT);
+                self.endpoints(&address.to_string(), port, numbers.literal);
             }
-            (HostPart::Dns(host), Some(port)) => self.addresses(host, port, numbers.port),
+            (HostPart::Dns(host), Some(port)) => self.endpoints(host, port, numbers.port),
             (HostPart::Dns(host), None) => {
                 let found = self.srv(host, "_matrix-fed._tcp", numbers.srv)
                     || self.srv(host, "_matrix._tcp", numbers.old_srv);
                 if !found {
-                    self.addresses(host, FEDERATION_PORT, numbers.plain);
+                    self.endpoints(host, FEDERATION_PORT, numbers.plain);
                 }
             }
         }
@@ -237,23 +232,23 @@ impl<L: Lookups> Walk<'_, L> {
                 }
                 None => {
                     self.tell(number, question.clone(), answer);
-                    self.addresses(&target, port, number);
+                    self.endpoints(&target, port, number);
                 }
             }
         }
         true
     }
 
-    fn addresses(&mut self, host: &str, port: u16, number: &'static str) {
+    fn endpoints(&mut self, host: &str, port: u16, number: &'static str) {
         let question = format!("addresses of {host}");
-        match self.lookups.addresses(host) {
-            Answer::Found(addresses) if !addresses.is_empty() => {
-                let listed: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
+        match self.lookups.endpoints(host, port) {
+            Answer::Found(endpoints) if !endpoints.is_empty() => {
+                let listed: Vec<_> = endpoints.iter().map(SocketAddr::to_string).collect();
                 self.tell(number, question, listed.join(" "));
-                for address in addresses {
-                    let address = SocketAddr::new(address, port);
+                for address in endpoints {
+                    let host = host.to_owned();
                     self.targets.push(Target {
-                        host: host.to_owned(),
+                        host,
                         address,
                         step: number,
                     });

@@ -45,13 +45,14 @@ impl World {
 }
 
 impl Lookups for World {
-    fn addresses(&self, host: &str) -> Answer<Vec<IpAddr>> {
+    fn endpoints(&self, host: &str, port: u16) -> Answer<Vec<SocketAddr>> {
         if self.failing.contains(&host) {
             return Answer::Failed("no answer".into());
         }
-        self.addresses
-            .get(host)
-            .map_or(Answer::Absent, |found| Answer::Found(found.clone()))
+        let literal = host.parse().ok().map(|address| vec![address]);
+        let found = literal.or_else(|| self.addresses.get(host).cloned());
+        let at = |found: Vec<IpAddr>| found.into_iter().map(|ip| SocketAddr::new(ip, port));
+        found.map_or(Answer::Absent, |found| Answer::Found(at(found).collect()))
     }
 
     fn srv(&self, name: &str) -> Answer<Vec<SrvRecord>> {

@@ -26,16 +26,16 @@ const TRIES: usize = 2;
 const LARGEST_DATAGRAM: usize = 65535;
 
 /// Opens a TCP connection to a name server.
-pub type Dial = dyn Fn(SocketAddr, Deadline) -> io::Result<Box<dyn Socket>> + Send + Sync;
+pub type Dial<'a> = dyn Fn(SocketAddr, Deadline) -> io::Result<Box<dyn Socket>> + Send + Sync + 'a;
 
 /// The name servers to ask, and the way to them.
-pub struct Client {
+pub struct Client<'a> {
     /// In the order they are asked.
     pub servers: Vec<SocketAddr>,
     /// Whether UDP reaches them.
     pub udp: bool,
     /// How TCP reaches them.
-    pub dial: Box<Dial>,
+    pub dial: Box<Dial<'a>>,
 }
 
 /// Reads the name servers of a resolv.conf.
@@ -62,7 +62,7 @@ pub fn parse_server(text: &str) -> Result<SocketAddr, String> {
     Ok(SocketAddr::new(address, PORT))
 }
 
-impl Client {
+impl Client<'_> {
     /// The SRV records of `name`, in the order that clients try them.
     pub fn srv(&self, name: &str, deadline: Deadline) -> Answer<Vec<SrvRecord>> {
         let answer = match self.ask(name, RecordType::SRV, deadline) {

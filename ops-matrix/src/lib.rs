@@ -1,5 +1,17 @@
 //! Whether the homeserver answers, on every address, and the federation reaches it.
+//!
+//! What it reads: the client and federation APIs, DNS, well-known files, certificates, and on a host systemd, the journal,
+//! `/proc/net` and nginx's configuration. What it writes: nothing; only `ping` sends a message into a room and takes it
+//! back.
+//!
+//! ```text
+//! cli ── a verb ── view ── ground (this machine, or a host behind ssh)
+//!          │         └── dns
+//!          ├── probe ── tls, http           one address, one connection, every phase timed
+//!          └── pure: name discovery document keys canonical chain cache nginx proxies listeners unit journal family answer
+//! ```
 
+pub mod answer;
 pub mod cache;
 pub mod canonical;
 pub mod chain;
@@ -9,11 +21,20 @@ pub mod dns;
 pub mod document;
 pub mod error;
 pub mod family;
+pub mod ground;
 pub mod http;
+pub mod journal;
 pub mod keys;
 pub mod listeners;
 pub mod name;
 pub mod nginx;
+pub mod probe;
 pub mod proxies;
+pub mod settings;
 pub mod socket;
+pub mod status;
 pub mod tls;
+pub mod trust;
+pub mod unit;
+pub mod versions;
+pub mod view;

@@ -33,25 +33,45 @@ impl Listener {
     }
 }
 
-/// Reads the text of `/proc/net/tcp` or `/proc/net/tcp6`; lines that are none of a listener are passed over.
+/// Reads the text of `/proc/net/tcp` and `/proc/net/tcp6`; lines that are none of a listener are passed over.
 #[must_use]
-pub fn parse(table: &str) -> Vec<Listener> {
-    table.lines().filter_map(line).collect()
+pub fn parse(tables: &str) -> Vec<Listener> {
+    tables
+        .lines()
+        .filter_map(line)
+        .map(|(listener, _)| listener)
+        .collect()
 }
 
-fn line(line: &str) -> Option<Listener> {
+/// The listeners whose socket belongs to a user.
+#[must_use]
+pub fn of_user(tables: &str, user: u32) -> Vec<Listener> {
+    tables
+        .lines()
+        .filter_map(line)
+        .filter(|(_, uid)| *uid == user)
+        .map(|(listener, _)| listener)
+        .collect()
+}
+
+/// A listener and the user that its socket belongs to.
+fn line(line: &str) -> Option<(Listener, u32)> {
     let mut fields = line.split_ascii_whitespace();
     let local = fields.nth(1)?;
     if fields.nth(1)? != LISTEN {
         return None;
     }
-    let inode = fields.nth(5)?.parse().ok()?;
+    let user = fields.nth(3)?.parse().ok()?;
+    let inode = fields.nth(1)?.parse().ok()?;
     let (address, port) = local.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    Some(Listener {
-        address: SocketAddr::new(parse_address(address)?, port),
-        inode,
-    })
+    Some((
+        Listener {
+            address: SocketAddr::new(parse_address(address)?, port),
+            inode,
+        },
+        user,
+    ))
 }
 
 /// The kernel prints each 32-bit word of an address in the machine's order, which is little-endian here.
@@ -127,6 +147,12 @@ mod tests {
                 listener("[2001:db8::1]:80", 100)
             ]
         );
+    }
+
+    #[test]
+    fn the_sockets_of_one_user_are_picked() {
+        assert_eq!(of_user(TCP, 998), [listener("127.0.0.1:8008", 41234)]);
+        assert_eq!(of_user(TCP, 1), []);
     }
 
     #[test]

@@ -53,3 +53,9 @@ pub fn is_timeout(error: &io::Error) -> bool {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
     )
 }
+
+impl Socket for ops_common::host::Stream {
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        ops_common::host::Stream::set_timeout(self, timeout)
+    }
+}

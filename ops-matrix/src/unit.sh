@@ -1,0 +1,47 @@
+# Everything about the homeserver's unit, in one go. Arguments: the names that it may have, the likeliest first.
+unit=
+for name; do
+  state=$(systemctl show --property=LoadState,ActiveState --value -- "$name.service" | tr '\n' ' ')
+  case $state in
+    'loaded active '*|'loaded reloading '*|'loaded activating '*) unit=$name; break ;;
+    'loaded '*) [ -n "$unit" ] || unit=$name ;;
+  esac
+done
+echo '::section unit'
+echo "$unit"
+[ -n "$unit" ] || exit 0
+
+echo '::section show'
+systemctl show --property=Id,ActiveState,SubState,Result,NRestarts,MainPID,ExecMainStatus,ExecMainCode,ActiveEnterTimestampMonotonic,ControlGroup,Type,StateDirectory,InvocationID,FragmentPath,UnitFileState -- "$unit.service"
+value() { systemctl show --property="$1" --value -- "$unit.service"; }
+
+echo '::section clock'
+cat /proc/uptime
+
+pids=$(find "/sys/fs/cgroup$(value ControlGroup)" -name cgroup.procs -exec cat {} + 2>/dev/null)
+main=$(value MainPID)
+[ -n "$pids" ] || [ "$main" = 0 ] || pids=$main
+echo '::section listeners'
+net=/proc/net
+[ -r "/proc/$main/net/tcp" ] && net=/proc/$main/net
+cat "$net/tcp" "$net/tcp6" 2>/dev/null
+
+echo '::section sockets'
+for pid in $pids; do
+  echo "uid $(stat -c %u "/proc/$pid" 2>/dev/null)"
+  ls -l "/proc/$pid/fd" 2>/dev/null | grep socket:
+done
+
+echo '::section disk'
+folder=$(value StateDirectory)
+folder=/var/lib/${folder%% *}
+[ "$folder" != /var/lib/ ] || folder=/var/lib/$unit
+if [ -d "$folder" ]; then
+  used=$(timeout 5 du -skx "$folder/" 2>/dev/null | cut -f1)
+  df -Pk "$folder/" | awk -v folder="$folder" -v used="${used:--}" 'NR == 2 { print folder "\t" used "\t" $2 "\t" $4 }'
+fi
+
+echo '::section journal'
+invocation=$(value InvocationID)
+[ -z "$invocation" ] || journalctl --no-pager --quiet --all --lines=500 --output=short-unix _SYSTEMD_INVOCATION_ID="$invocation" 2>/dev/null
+exit 0

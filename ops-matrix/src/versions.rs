@@ -1,0 +1,446 @@
+//! `versions`: the client API on each address of a URL, by itself.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Instant;
+
+use ops_common::check::{Check, State};
+use ops_common::hosts::fan_out;
+use ops_common::span::Span;
+use serde_json::{Value, json};
+use url::{Host, Url};
+
+use crate::answer;
+use crate::chain::{self, ChainReport};
+use crate::discovery::Answer;
+use crate::document::{self, Software, Versions};
+use crate::error::Error;
+use crate::family::{FAMILIES, Family};
+use crate::http::Reply;
+use crate::probe::{self, Endpoint, Opened, Phases, ProbeFailure, seconds};
+use crate::trust::Trust;
+use crate::view::View;
+
+/// The name of the check.
+pub const CHECK: &str = "matrix.versions";
+
+const PATH: &str = "/_matrix/client/versions";
+
+/// Addresses asked at a time.
+const AT_A_TIME: usize = 16;
+
+/// What is asked, and what is expected.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The base of the client API.
+    pub url: Url,
+    /// Versions of the specification that must be offered.
+    pub require: Vec<String>,
+    /// How long the phases may take.
+    pub limits: Vec<Limit>,
+}
+
+/// The longest that a phase may take: `total=500ms`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limit {
+    phase: Phase,
+    at_most: Span,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Resolve,
+    Connect,
+    Tls,
+    FirstByte,
+    Total,
+}
+
+const PHASES: [(&str, Phase); 5] = [
+    ("resolve", Phase::Resolve),
+    ("connect", Phase::Connect),
+    ("tls", Phase::Tls),
+    ("first_byte", Phase::FirstByte),
+    ("total", Phase::Total),
+];
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, span) = text
+            .split_once('=')
+            .ok_or_else(|| format!("'{text}' is not PHASE=TIME"))?;
+        let found = PHASES.iter().find(|(known, _)| *known == name);
+        let names = PHASES.map(|(known, _)| known).join(", ");
+        let (_, phase) = *found.ok_or_else(|| format!("'{name}' is none of the phases {names}"))?;
+        Ok(Self {
+            phase,
+            at_most: span.parse().map_err(|error| format!("{error}"))?,
+        })
+    }
+}
+
+impl Limit {
+    fn broken(self, phases: &Phases) -> Option<String> {
+        let (name, _) = PHASES.iter().find(|(_, phase)| *phase == self.phase)?;
+        let took = match self.phase {
+            Phase::Resolve => phases.resolve_s,
+            Phase::Connect => phases.connect_s,
+            Phase::Tls => phases.tls_s,
+            Phase::FirstByte => phases.first_byte_s,
+            Phase::Total => phases.total_s,
+        }?;
+        (took >= self.at_most.as_seconds()).then(|| {
+            format!(
+                "{name} took {took:.3} s, at most {} is allowed",
+                self.at_most
+            )
+        })
+    }
+}
+
+/// Reads a base URL; a path in it stands before the paths of the API.
+pub fn parse_url(text: &str) -> Result<Url, Error> {
+    let wrong = |reason: String| Error::Url {
+        text: text.to_owned(),
+        reason,
+    };
+    let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong(format!("its scheme is '{}'", url.scheme())));
+    }
+    Ok(url)
+}
+
+/// Host, port and path of a base URL.
+pub struct Base {
+    /// The host: a name or an address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What stands before the paths of the API.
+    pub prefix: String,
+    tls: bool,
+    host_header: String,
+}
+
+impl Base {
+    /// Takes a URL apart.
+    #[must_use]
+    pub fn of(url: &Url) -> Self {
+        let host = match url.host() {
+            Some(Host::Ipv6(address)) => address.to_string(),
+            other => other.map_or_else(String::new, |host| host.to_string()),
+        };
+        let text = url.host_str().unwrap_or_default();
+        let host_header = url
+            .port()
+            .map_or_else(|| text.to_owned(), |port| format!("{text}:{port}"));
+        let port = url.port_or_known_default().unwrap_or(80);
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        Self {
+            host,
+            port,
+            prefix,
+            tls: url.scheme() == "https",
+            host_header,
+        }
+    }
+
+    /// The endpoint at one address.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr) -> Endpoint {
+        let tls_name = self.tls.then(|| self.host.clone());
+        Endpoint {
+            address,
+            tls_name,
+            host_header: self.host_header.clone(),
+        }
+    }
+}
+
+/// One record for each address of the URL.
+pub fn look(view: &View<'_>, trust: &Trust, wanted: &Wanted) -> Result<Vec<Check>, Error> {
+    let base = Base::of(&wanted.url);
+    let started = Instant::now();
+    let endpoints = match view.endpoints(&base.host, base.port) {
+        Answer::Found(endpoints) => endpoints,
+        Answer::Absent => {
+            let message = format!("'{}' has no address", base.host);
+            return Ok(vec![Check::fail(CHECK, wanted.url.as_str(), message)]);
+        }
+        Answer::Failed(reason) => {
+            let message = format!("cannot look up '{}': {reason}", base.host);
+            return Ok(vec![Check::unknown(CHECK, wanted.url.as_str(), message)]);
+        }
+    };
+    let is_name = wanted.url.domain().is_some();
+    let resolve_s = is_name.then(|| seconds(started.elapsed()));
+    let at = |address: &SocketAddr| address_check(view, trust, wanted, &base, *address, resolve_s);
+    fan_out(&endpoints, AT_A_TIME, at).into_iter().collect()
+}
+
+fn address_check(
+    view: &View<'_>,
+    trust: &Trust,
+    wanted: &Wanted,
+    base: &Base,
+    address: SocketAddr,
+    resolve_s: Option<f64>,
+) -> Result<Check, Error> {
+    let subject = address.to_string();
+    let seen = match ask(view, base, address, resolve_s) {
+        Ok(seen) => seen,
+        Err(failure) => return Ok(failed(&subject, &failure, base)),
+    };
+    let chain = match &seen.opened.tls {
+        Some(facts) => Some(chain::judge(
+            &facts.chain,
+            &base.host,
+            &*trust.roots()?,
+            now_s(),
+        )),
+        None => None,
+    };
+    let mut faults: Vec<String> = wanted
+        .limits
+        .iter()
+        .filter_map(|limit| limit.broken(&seen.opened.phases))
+        .collect();
+    faults.extend(missing(&wanted.require, &seen.versions));
+    let mut fix = None;
+    match &chain {
+        Some(Ok(report)) => {
+            faults.extend(report.faults.iter().map(ToString::to_string));
+            fix = report.faults.first().map(chain::ChainFault::fix);
+        }
+        Some(Err(fault)) => faults.push(fault.to_string()),
+        None => (),
+    }
+    let state = if faults.is_empty() {
+        State::Ok
+    } else {
+        State::Fail
+    };
+    let message = if faults.is_empty() {
+        summary(&seen)
+    } else {
+        faults.join("; ")
+    };
+    let mut check = Check::new(state, CHECK, subject, message)
+        .data(data(&seen, chain.and_then(Result::ok).as_ref()))
+        .identity(json!([seen.software, seen.versions.versions]));
+    if let Some(total) = seen.opened.phases.total_s {
+        check = check.value(total, "s");
+    }
+    if let Some(limit) = wanted
+        .limits
+        .iter()
+        .find(|limit| limit.phase == Phase::Total)
+    {
+        check = check.limit(limit.at_most.as_seconds());
+    }
+    check.fix = fix.map(str::to_owned);
+    Ok(check)
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn now_s() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+struct Seen {
+    opened: Opened,
+    versions: Versions,
+    software: Option<Software>,
+}
+
+fn ask(
+    view: &View<'_>,
+    base: &Base,
+    address: SocketAddr,
+    resolve_s: Option<f64>,
+) -> Result<Seen, ProbeFailure> {
+    let endpoint = base.at(address);
+    let mut opened = probe::open(view, &endpoint)?;
+    opened.phases.resolve_s = resolve_s;
+    let reply = opened.get(view, &endpoint, &format!("{}{PATH}", base.prefix))?;
+    let versions = document::versions(answer::body(&reply)?).map_err(answer::AnswerFault::from)?;
+    // The time of the further questions is not that of the probe.
+    let phases = opened.phases;
+    let software = software(view, &mut opened, &endpoint, base, &versions, &reply);
+    opened.phases = phases;
+    Ok(Seen {
+        opened,
+        versions,
+        software,
+    })
+}
+
+/// What the server is: from the reply itself, else from the routes that tell, on the same connection.
+fn software(
+    view: &View<'_>,
+    opened: &mut Opened,
+    endpoint: &Endpoint,
+    base: &Base,
+    versions: &Versions,
+    reply: &Reply,
+) -> Option<Software> {
+    if let Some(told) = &versions.server {
+        return Some(told.clone());
+    }
+    if let Some(told) = reply.header("server").and_then(of_header) {
+        return Some(told);
+    }
+    let mut get = |path: &str| {
+        opened
+            .get(view, endpoint, &format!("{}{path}", base.prefix))
+            .ok()
+    };
+    let federation = get("/_matrix/federation/v1/version")?;
+    if let Some(told) = answer::body(&federation)
+        .ok()
+        .and_then(|body| document::federation_version(body).ok())
+    {
+        return Some(told);
+    }
+    FAMILIES
+        .iter()
+        .filter_map(|family| family.prefix)
+        .find_map(|prefix| {
+            let reply = get(&format!("{prefix}/server_version"))?;
+            document::server_version(answer::body(&reply).ok()?).ok()
+        })
+}
+
+/// `Synapse/1.163.2`; what a proxy writes there is not the homeserver.
+fn of_header(text: &str) -> Option<Software> {
+    let (name, version) = text.split_once('/')?;
+    Family::of_software(name)?;
+    Some(Software {
+        name: name.to_owned(),
+        version: version.to_owned(),
+    })
+}
+
+fn missing(require: &[String], versions: &Versions) -> Option<String> {
+    let missing: Vec<_> = require
+        .iter()
+        .filter(|one| !versions.versions.contains(one))
+        .map(String::as_str)
+        .collect();
+    (!missing.is_empty()).then(|| format!("does not offer {}", missing.join(", ")))
+}
+
+fn failed(subject: &str, failure: &ProbeFailure, base: &Base) -> Check {
+    let mut check = Check::new(failure.state(), CHECK, subject, failure.to_string());
+    check.fix = failure.fix().map(str::to_owned);
+    if failure.word() == "refused" && check.fix.is_none() {
+        let name = if base.host.parse::<std::net::IpAddr>().is_ok() {
+            String::new()
+        } else {
+            format!(" of '{}'", base.host)
+        };
+        check.fix = Some(format!(
+            "nothing listens at {subject}{name}: 'ops-matrix status' shows where the server really listens, 'ops-matrix paths' who is hit"
+        ));
+    }
+    check.data(json!({"fault": failure.word()}))
+}
+
+fn summary(seen: &Seen) -> String {
+    let software = seen.software.as_ref().map_or_else(
+        || "a homeserver that does not tell its name".to_owned(),
+        |software| {
+            format!("{} {}", software.name, software.version)
+                .trim_end()
+                .to_owned()
+        },
+    );
+    let newest = seen.versions.versions.last().map_or("", String::as_str);
+    format!(
+        "{software}, up to {newest}, {} features",
+        seen.versions.features.len()
+    )
+}
+
+fn data(seen: &Seen, chain: Option<&ChainReport>) -> Value {
+    let mut data = json!({
+        "phases": seen.opened.phases,
+        "versions": seen.versions.versions,
+        "features": seen.versions.features,
+        "server": seen.software,
+    });
+    if let (Some(facts), Some(chain)) = (&seen.opened.tls, chain) {
+        data["tls"] = json!({"version": facts.version, "cipher": facts.cipher, "days_left": chain.days_left, "issuer": chain.issuer});
+    }
+    data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_name_a_phase_and_a_time() {
+        let limit: Limit = "total=500ms".parse().expect("a limit");
+        let phases = Phases {
+            total_s: Some(0.4),
+            ..Phases::default()
+        };
+        assert_eq!(limit.broken(&phases), None);
+        let slow = Phases {
+            total_s: Some(0.75),
+            ..Phases::default()
+        };
+        assert_eq!(
+            limit.broken(&slow).as_deref(),
+            Some("total took 0.750 s, at most 500ms is allowed")
+        );
+        // A phase that did not happen cannot be too slow.
+        assert_eq!(
+            "tls=1ms".parse::<Limit>().expect("a limit").broken(&slow),
+            None
+        );
+        for text in ["total", "total=5", "all=5s"] {
+            assert!(text.parse::<Limit>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let base = Base::of(&parse_url("https://[2001:db8::1]:8448/hs/").expect("a url"));
+        assert_eq!(
+            (base.host.as_str(), base.port, base.prefix.as_str()),
+            ("2001:db8::1", 8448, "/hs")
+        );
+        let endpoint = base.at("[2001:db8::1]:8448".parse().expect("an address"));
+        assert_eq!(endpoint.host_header, "[2001:db8::1]:8448");
+        assert_eq!(endpoint.tls_name.as_deref(), Some("2001:db8::1"));
+        let plain = Base::of(&parse_url("http://localhost:8008").expect("a url"));
+        assert_eq!(
+            plain
+                .at("127.0.0.1:8008".parse().expect("an address"))
+                .tls_name,
+            None
+        );
+        assert_eq!(plain.prefix, "");
+        for text in ["localhost:8008", "chat.example", "ftp://chat.example", ""] {
+            assert!(parse_url(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_homeserver_is_believed_to_tell_its_name_in_a_header() {
+        assert_eq!(
+            of_header("Synapse/1.163.2")
+                .map(|software| software.version)
+                .as_deref(),
+            Some("1.163.2")
+        );
+        assert_eq!(of_header("nginx/1.22.1"), None);
+        assert_eq!(of_header("nginx"), None);
+    }
+}
