@@ -5,7 +5,7 @@
 use std::fmt;
 
 /// Which way a message was going.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Direction {
     /// From Slack to Matrix.
     ToMatrix,
@@ -28,7 +28,7 @@ impl fmt::Display for Direction {
 }
 
 /// What was being bridged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Operation {
     Message,
     Edit,

@@ -1,0 +1,206 @@
+//! The errors of a log: grouped, explained, and the messages that were lost with them counted.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use jiff::Timestamp;
+use ops_common::output::Record;
+use serde::Serialize;
+
+use crate::event::{self, Event, Step, UnitChange};
+use crate::known::{self, Class, Direction, Operation};
+use crate::line::{Level, Line};
+use crate::mask;
+
+/// So many groups are kept apart; further ones are counted together.
+const GROUPS: usize = 500;
+
+/// So many events are remembered, so that a loss that two lines tell is counted once.
+const REMEMBERED: usize = 1024;
+
+/// Lines that say the same about different things.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Group {
+    pub(crate) count: u64,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) level: Level,
+    pub(crate) message: String,
+    pub(crate) error: String,
+    /// What was lost with each of these lines: `slack->matrix message`.
+    pub(crate) lost: Option<String>,
+    pub(crate) first_at: Option<Timestamp>,
+    pub(crate) last_at: Option<Timestamp>,
+    pub(crate) meaning: String,
+    pub(crate) remedy: String,
+    /// The identifiers of the last of them.
+    pub(crate) example: BTreeMap<String, String>,
+}
+
+impl Record for Group {
+    const COLUMNS: &'static [&'static str] = &["count", "level", "message", "error", "lost", "first_at", "last_at", "meaning"];
+}
+
+fn as_text<S: serde::Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(level)
+}
+
+/// All errors of a log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Problems {
+    groups: HashMap<(String, String), Group>,
+    pub(crate) lost: BTreeMap<(Direction, Operation, String), u64>,
+    pub(crate) total: u64,
+    lost_events: VecDeque<String>,
+    is_stopping: bool,
+}
+
+/// Fields that help to find what a line is about. None of them holds a text.
+const EXAMPLES: [&str; 8] = ["portal_id", "event_id", "remote_message_id", "login_id", "sender", "file_id", "event_type", "url"];
+
+impl Problems {
+    /// Takes in a line.
+    pub(crate) fn observe(&mut self, line: &Line<'_>, event: &Event<'_>) {
+        match event {
+            Event::Process(Step::Stopping) | Event::Unit(UnitChange::Stopping) => self.is_stopping = true,
+            Event::Process(Step::Starting { .. }) | Event::Unit(UnitChange::Started) => self.is_stopping = false,
+            _ => {}
+        }
+        match event::weight(line, self.is_stopping) {
+            Some(Class::Lost(direction, operation)) => {
+                let (direction, operation) = event::lost(line, direction, operation);
+                let is_new = self.is_new_loss(line, direction);
+                let error = error_of(line);
+                if is_new {
+                    *self.lost.entry((direction, operation, error)).or_default() += 1;
+                }
+                self.count(line, Some(format!("{direction} {operation}")));
+            }
+            Some(Class::Trouble) => self.count(line, None),
+            Some(Class::Normal | Class::Healthy | Class::Twin) | None => {}
+        }
+    }
+
+    fn is_new_loss(&mut self, line: &Line<'_>, direction: Direction) -> bool {
+        let name = if direction == Direction::ToSlack { "event_id" } else { "remote_message_id" };
+        let Some(id) = line.field(name).filter(|id| !id.is_empty()) else { return true };
+        if self.lost_events.iter().any(|lost| *lost == id) {
+            return false;
+        }
+        if self.lost_events.len() == REMEMBERED {
+            self.lost_events.pop_front();
+        }
+        self.lost_events.push_back(id.into_owned());
+        true
+    }
+
+    fn count(&mut self, line: &Line<'_>, lost: Option<String>) {
+        self.total += 1;
+        let error = error_of(line);
+        let mut key = (mask::secrets(&line.message), error);
+        if self.groups.len() >= GROUPS && !self.groups.contains_key(&key) {
+            key = ("(further errors)".to_owned(), String::new());
+        }
+        let group = self.groups.entry(key).or_insert_with_key(|(message, error)| Group::new(line, message, error, lost));
+        group.count += 1;
+        group.first_at = group.first_at.or(line.at);
+        group.last_at = line.at.or(group.last_at);
+        group.example = example(line);
+    }
+
+    /// The groups, the most frequent first.
+    pub(crate) fn groups(&self) -> Vec<Group> {
+        let mut groups: Vec<_> = self.groups.values().cloned().collect();
+        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| b.last_at.cmp(&a.last_at)).then_with(|| a.message.cmp(&b.message)));
+        groups
+    }
+
+    /// How many were lost in one direction.
+    pub(crate) fn lost_in(&self, direction: Direction) -> u64 {
+        self.lost.iter().filter(|((lost, ..), _)| *lost == direction).map(|(_, count)| count).sum()
+    }
+
+    /// How many of one kind were lost in one direction.
+    pub(crate) fn lost_of(&self, direction: Direction, operation: Operation) -> u64 {
+        self.lost.iter().filter(|((lost, what, _), _)| (*lost, *what) == (direction, operation)).map(|(_, count)| count).sum()
+    }
+}
+
+impl Group {
+    fn new(line: &Line<'_>, message: &str, error: &str, lost: Option<String>) -> Self {
+        let known = known::find(message);
+        let cause = known::slack_error(error);
+        let told = [known.map(|known| known.meaning), cause.map(|(meaning, _)| meaning)];
+        let meaning = told.into_iter().flatten().collect::<Vec<_>>().join(": ");
+        let remedy = cause.map(|(_, remedy)| remedy).or(known.map(|known| known.remedy)).unwrap_or_default();
+        Self {
+            count: 0,
+            level: line.level.unwrap_or(Level::Error),
+            message: message.to_owned(),
+            error: error.to_owned(),
+            lost,
+            first_at: None,
+            last_at: None,
+            meaning,
+            remedy: remedy.to_owned(),
+            example: BTreeMap::new(),
+        }
+    }
+}
+
+fn error_of(line: &Line<'_>) -> String {
+    mask::identifiers(&mask::secrets(&line.field("error").unwrap_or_default()))
+}
+
+fn example(line: &Line<'_>) -> BTreeMap<String, String> {
+    let fields = EXAMPLES.iter().filter_map(|name| Some(((*name).to_owned(), mask::secrets(&line.field(name)?))));
+    fields.filter(|(_, value)| !value.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::Reader;
+
+    fn read(log: &str) -> Problems {
+        let mut problems = Problems::default();
+        let mut reader = Reader::new(log.as_bytes());
+        while let Some(line) = reader.next().unwrap() {
+            problems.observe(&line, &event::of(&line));
+        }
+        problems
+    }
+
+    #[test]
+    fn losses_are_counted_once_and_grouped_by_cause() {
+        let problems = read(
+            r#"2026-08-19T09:00:01Z ERR Failed to handle Matrix message error=not_in_channel event_id=$1
+2026-08-19T09:00:02Z ERR Failed to handle Matrix message error=not_in_channel event_id=$2
+2026-08-19T09:00:03Z ERR Failed to upload attachment to Slack error=EOF event_id=$3
+2026-08-19T09:00:03Z ERR Failed to handle Matrix message error=EOF event_id=$3
+2026-08-19T09:00:04Z ERR Request failed error=x
+2026-08-19T09:00:04Z ERR Failed to check if message is a duplicate error=x
+2026-08-19T09:00:04Z ERR Failed to send message part to Matrix error=x remote_message_id=T1-C1-1.2
+2026-08-19T09:00:05Z WRN Target message for reaction not found bridge_evt_type=RemoteEventReaction
+2026-08-19T09:00:06Z WRN Not bridging edit: sender doesn't match original message sender remote_sender={"is_from_me":true}
+2026-08-19T09:00:07Z INF Shutting down bridge
+2026-08-19T09:00:07Z ERR Error in socket mode connection error="context canceled"
+"#,
+        );
+        assert_eq!((problems.lost_in(Direction::ToSlack), problems.lost_in(Direction::ToMatrix)), (3, 2));
+        assert_eq!(problems.lost_of(Direction::ToSlack, Operation::File), 1);
+        assert_eq!(problems.lost[&(Direction::ToSlack, Operation::Message, "not_in_channel".to_owned())], 2);
+        let groups = problems.groups();
+        assert_eq!((groups[0].count, &*groups[0].error), (2, "not_in_channel"));
+        assert_eq!(groups[0].example["event_id"], "$2");
+        assert!(groups[0].meaning.contains("not in the channel") && groups[0].remedy.contains("/invite"));
+        assert_eq!(problems.total, 6);
+    }
+
+    #[test]
+    fn no_end_of_different_errors_fits_into_the_memory() {
+        let log: String = (0..2000).map(|n| format!("2026-08-19T09:00:01Z ERR e{}x\n", "y".repeat(n % 700))).collect();
+        let problems = read(&log);
+        assert_eq!(problems.total, 2000);
+        assert!(problems.groups().len() <= GROUPS + 1);
+        assert_eq!(problems.groups().iter().map(|group| group.count).sum::<u64>(), 2000);
+    }
+}
