@@ -17,11 +17,12 @@
 //! | `quote.rs` | argument vectors to shell words |
 //! | `lane.rs`, `process.rs`, `stream.rs` | bytes to and from the host, with deadlines |
 //! | `ending.rs` | when a command counts as finished |
-//! | `link.rs`, `channel.rs`, `heard.rs` | the thread that owns an ssh session, and one channel of it |
+//! | `ssh.rs`, `link.rs`, `channel.rs`, `heard.rs` | the thread that owns an ssh session, and one channel of it |
 //! | `session.rs`, `dial.rs`, `auth.rs`, `prompt.rs` | the way to a session: settings, socket, handshake, host key, login |
 //! | `address.rs`, `settings.rs`, `tokens.rs` | `user@address:port`, and what `ssh -G` says about it |
 //! | `known_hosts.rs` | is this the right machine |
 //! | `local.rs`, `external.rs`, `child.rs` | this machine, and `--ssh-command` |
+//! | `sudo.rs` | becoming root where the login is not |
 
 mod address;
 mod auth;
@@ -42,7 +43,9 @@ mod prompt;
 mod quote;
 mod session;
 mod settings;
+mod ssh;
 mod stream;
+mod sudo;
 mod tokens;
 mod transport;
 

@@ -7,7 +7,10 @@ use std::{
 
 use ssh2::{BlockDirections, ErrorCode, Session};
 
-use super::lane::{Broken, Closing, Lane, Supply};
+use super::{
+    lane::{Broken, Closing, Lane, Supply},
+    link::Lease,
+};
 
 /// What a channel is for.
 pub(super) enum Purpose {
@@ -22,6 +25,8 @@ pub(super) enum Purpose {
     Unix(String),
     /// Connect to an address from the host.
     Tcp(String, u16),
+    /// Nothing, and be gone: libssh2 looks at what the other side has to say only while it is about a channel.
+    Errand,
 }
 
 /// How a step of a channel ended.
@@ -61,6 +66,8 @@ const STEPS: [Step; 6] = [
 pub(super) struct Channel {
     purpose: Purpose,
     lane: Arc<Lane>,
+    /// What it has of the link, until it is open or until it is gone.
+    lease: Option<Lease>,
     ssh: Option<ssh2::Channel>,
     /// The request to open it is out.
     opening: bool,
@@ -88,11 +95,12 @@ pub(super) const LONGEST_LINE: usize = 32 << 10;
 const PACKET: u32 = 32 << 10;
 
 impl Channel {
-    pub(super) fn new(purpose: Purpose, lane: Arc<Lane>) -> Channel {
+    pub(super) fn new(purpose: Purpose, lane: Arc<Lane>, lease: Option<Lease>) -> Channel {
         let started = !matches!(purpose, Purpose::Run { .. });
         Channel {
             purpose,
             lane,
+            lease,
             ssh: None,
             opening: false,
             started,
@@ -106,6 +114,18 @@ impl Channel {
             blocked: None,
             closed: false,
         }
+    }
+
+    /// A channel that only makes libssh2 listen.
+    pub(super) fn errand() -> Channel {
+        let lane = Arc::new(Lane::new(true, |_| {}));
+        lane.release();
+        Channel::new(Purpose::Errand, lane, None)
+    }
+
+    /// Whether something that was written has still to leave, though nobody waits for it.
+    pub(super) fn owes(&self) -> bool {
+        self.lane.is_released() && !self.input_over
     }
 
     pub(super) fn lane(&self) -> &Lane {
@@ -191,9 +211,13 @@ impl Channel {
             Purpose::Run { window, .. } => session.channel_open("session", *window, PACKET, None),
             Purpose::Unix(path) => session.channel_direct_streamlocal(path, None),
             Purpose::Tcp(address, port) => session.channel_direct_tcpip(address, *port, None),
+            Purpose::Errand => session.channel_session(),
         };
         let opened = opened.map_err(Fault::from);
         self.opening = matches!(opened, Err(Fault::Again));
+        if !self.opening && matches!(self.purpose, Purpose::Tcp(..)) {
+            self.lease = None;
+        }
         self.ssh = Some(opened?);
         if self.started {
             self.lane.set_opened();
@@ -359,11 +383,19 @@ impl From<ssh2::Error> for Fault {
             raw::LIBSSH2_ERROR_CHANNEL_FAILURE
             | raw::LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED
             | raw::LIBSSH2_ERROR_CHANNEL_CLOSED
-            | raw::LIBSSH2_ERROR_CHANNEL_EOF_SENT => Fault::Refused(error.message().to_owned()),
+            | raw::LIBSSH2_ERROR_CHANNEL_EOF_SENT => Fault::Refused(words(error.message())),
             raw::LIBSSH2_ERROR_SOCKET_DISCONNECT | raw::LIBSSH2_ERROR_SOCKET_RECV => {
                 Fault::Lost("the connection was closed".to_owned())
             }
             _ => Fault::Lost(error.message().to_owned()),
         }
     }
+}
+
+/// The reason out of libssh2's message: `Channel open failure (connect failed)`.
+fn words(message: &str) -> String {
+    let inner = message
+        .rsplit_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(message).to_lowercase()
 }

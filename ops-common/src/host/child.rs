@@ -4,39 +4,58 @@ use std::{
     io::{Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 
 use super::{
     ending::signal_name,
     lane::{Broken, Closing, Lane, Supply},
 };
-use crate::program::{self, Program};
+use crate::{
+    interrupt,
+    program::{self, Program},
+};
 
-/// Large enough for a pipe's whole buffer.
-const PIECE: usize = 64 << 10;
+/// What giving up kills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kill {
+    /// The process and all that it has started: they get a process group of their own.
+    Group,
+    /// The process. It stays in our group, so that it may ask something on the terminal.
+    Process,
+}
 
-/// Starts a program in a process group of its own, so that giving up ends what it has started as well.
-pub(super) fn start(mut program: Program, collect: bool) -> Result<Arc<Lane>, program::Error> {
-    program
-        .command()
+/// Starts a program on a lane. It does not outlive us when a signal ends us.
+pub(super) fn start(
+    mut program: Program,
+    kill: Kill,
+    collect: bool,
+) -> Result<Arc<Lane>, program::Error> {
+    let command = program.command();
+    command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
+        .stderr(Stdio::piped());
+    if kill == Kill::Group {
+        command.process_group(0);
+    }
     let mut child = program.spawn()?;
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let group = Arc::new(Group {
-        leader: Mutex::new(Pid::from_raw(child.id().cast_signed())),
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let target = Arc::new(Target {
+        pid: Mutex::new(pid),
+        kill,
     });
     let lane = Arc::new(Lane::new(collect, {
-        let group = Arc::clone(&group);
-        move |abandoned| {
-            if abandoned {
-                group.kill();
+        let target = Arc::clone(&target);
+        move |is_given_up| {
+            if is_given_up {
+                target.kill();
             }
         }
     }));
@@ -45,23 +64,41 @@ pub(super) fn start(mut program: Program, collect: bool) -> Result<Arc<Lane>, pr
         let feeder = Arc::clone(&lane);
         thread::spawn(move || feed(&feeder, stdin));
         let owner = Arc::clone(&lane);
-        thread::spawn(move || carry(&owner, child, &group, stdout, stderr));
+        thread::spawn(move || carry(&owner, child, &target, stdout, stderr));
     }
     Ok(lane)
 }
 
-/// The process group, for as long as its leader has not been waited for: after that the number may be another's.
-struct Group {
-    leader: Mutex<Option<Pid>>,
+/// The process, for as long as it has not been waited for: after that the number may be another's.
+struct Target {
+    pid: Mutex<Option<Pid>>,
+    kill: Kill,
 }
 
-impl Group {
+impl Target {
+    fn lock(&self) -> MutexGuard<'_, Option<Pid>> {
+        self.pid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn kill(&self) {
-        let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(leader) = *leader {
-            // Gone already is as good.
-            let _ = kill_process_group(leader, Signal::KILL);
+        // Gone already is as good.
+        let _ = match (*self.lock(), self.kill) {
+            (None, _) => Ok(()),
+            (Some(pid), Kill::Group) => kill_process_group(pid, Signal::KILL),
+            (Some(pid), Kill::Process) => kill_process(pid, Signal::KILL),
+        };
+    }
+
+    /// Waits for the end, and forgets the number before the system can give it away again.
+    fn wait(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
+        let pid = *self.lock();
+        if let Some(pid) = pid {
+            // An error shows again below.
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         }
+        let mut pid = self.lock();
+        *pid = None;
+        child.wait()
     }
 }
 
@@ -69,10 +106,12 @@ impl Group {
 fn carry(
     lane: &Arc<Lane>,
     mut child: Child,
-    group: &Group,
+    target: &Arc<Target>,
     stdout: ChildStdout,
     stderr: ChildStderr,
 ) {
+    let doomed = Arc::clone(target);
+    let guard = interrupt::guard(move || doomed.kill());
     let errors = thread::spawn({
         let lane = Arc::clone(lane);
         move || listen(&lane, stderr)
@@ -80,14 +119,17 @@ fn carry(
     pump(lane, stdout);
     lane.end_output();
     drop(errors.join());
-    let status = child.wait();
-    *group.leader.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    let status = target.wait(&mut child);
+    drop(guard);
     lane.finish(
         status
             .map(closing)
             .map_err(|error| Broken::Lost(error.to_string())),
     );
 }
+
+/// Large enough for a pipe's whole buffer.
+const PIECE: usize = 64 << 10;
 
 fn pump(lane: &Lane, mut stdout: ChildStdout) {
     let mut buffer = vec![0; PIECE];

@@ -85,24 +85,40 @@ impl Command {
     }
 
     /// The argument vector of the shell program around this command.
-    pub(super) fn wrapped(&self, token: &Token, sudo: bool) -> Vec<OsString> {
+    pub(super) fn wrapped(&self, token: &Token, sudo: Sudo) -> Vec<OsString> {
         let mut argv: Vec<OsString> = ["sh", "-c", WRAPPER, "sh"].map(OsString::from).to_vec();
         argv.push(token.as_str().into());
         argv.push(match (&self.user, sudo) {
             (Some(user), _) => user.into(),
-            (None, true) => "root".into(),
-            (None, false) => OsString::new(),
+            (None, Sudo::No) => OsString::new(),
+            (None, Sudo::Free | Sudo::Password) => "root".into(),
+        });
+        argv.push(if sudo == Sudo::Password {
+            "p".into()
+        } else {
+            OsString::new()
         });
         argv.extend(self.argv.iter().cloned());
         argv
     }
 
     /// The command line for a login shell on the other side.
-    pub(super) fn line(&self, token: &Token, sudo: bool) -> Result<Vec<u8>, Error> {
+    pub(super) fn line(&self, token: &Token, sudo: Sudo) -> Result<Vec<u8>, Error> {
         let argv = self.wrapped(token, sudo);
         let words = quote::quote_all(argv.iter().map(|arg| arg.as_bytes()))?;
         Ok([b"exec ".as_slice(), &words].concat())
     }
+}
+
+/// How commands become root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sudo {
+    /// They stay what the login user is.
+    No,
+    /// sudo asks nothing.
+    Free,
+    /// sudo wants a password, which is the first line of standard input.
+    Password,
 }
 
 /// Shows the command line as a person would type it; its standard input is not shown, since it may be secret.
@@ -124,14 +140,18 @@ impl fmt::Debug for Command {
 
 /// Runs `"$@"`, as another user where one is named, and says on stderr how it ended, after a token that nothing else
 /// knows: `RS TOKEN end STATUS`. A stream that was cut has no such line, and neither has a shell that was killed.
-/// `RS TOKEN user` says that the change of user succeeded, so a refusal of sudo is not taken for one of the command.
-const WRAPPER: &str = r#"t=$1 u=$2; shift 2
+///
+/// `RS TOKEN user` says that the change of user succeeded, so that a refusal of sudo is not taken for one of the command.
+/// A password for sudo comes as the first line of standard input, and only the shell's own `read` and `printf` see it;
+/// `sudo -v` then opens the door for the `sudo -n` of the same shell.
+const WRAPPER: &str = r#"unset t u p i s; t=$1 u=$2 p=$3; shift 3
+[ -z "$p" ] || IFS= read -r p
 if [ -z "$u" ]; then "$@"
 elif i=$(id -u) && [ "$i" = "$(id -u -- "$u")" ]; then printf '\036%s user\n' "$t" >&2; cd / && "$@"
 else
   set -- sh -c 'printf "\036%s user\n" "$1" >&2; shift; exec "$@"' sh "$t" "$@"
-  cd / && if [ "$i" = 0 ]; then setpriv --reuid="$u" --regid="$(id -g -- "$u")" --init-groups -- "$@"
-  else sudo -n -u "$u" -- "$@"; fi
+  if [ "$i" = 0 ]; then cd / && setpriv --reuid="$u" --regid="$(id -g -- "$u")" --init-groups -- "$@"
+  else { [ -z "$p" ] || printf '%s\n' "$p" | sudo -S -p '' -v; } && cd / && sudo -n -u "$u" -- "$@"; fi
 fi
 s=$?; printf '\036%s end %d\n' "$t" "$s" >&2; exit "$s""#;
 

@@ -13,6 +13,7 @@ use std::{
 use super::{
     Error,
     address::Address,
+    child::{self, Kill},
     error::reason,
     lane::Lane,
     stream::{Keep, Stream},
@@ -48,14 +49,14 @@ impl External {
     /// Runs a line of the login shell.
     pub(super) fn run(&self, line: &[u8], collect: bool) -> Result<Arc<Lane>, Error> {
         let program = self.program(&[])?.arg(OsStr::from_bytes(line));
-        Ok(super::child::start(program, collect)?)
+        Ok(child::start(program, Kill::Process, collect)?)
     }
 
     /// The standard streams of the program are the connection. That it was refused shows only when reading.
     pub(super) fn connect_tcp(&self, target: &str) -> Result<Stream, Error> {
         let program = self.program(&["-W".as_ref(), target.as_ref()])?;
         Ok(Stream::of_lane(
-            super::child::start(program, false)?,
+            child::start(program, Kill::Process, false)?,
             Keep::Nothing,
         ))
     }
@@ -80,7 +81,7 @@ impl External {
             &forward,
         ];
         let program = self.program(&options)?.arg("echo ready; exec cat");
-        let lane = super::child::start(program, false)?;
+        let lane = child::start(program, Kill::Process, false)?;
         let ready = lane.read(&mut [0; 6], Some(deadline));
         let connected = match ready {
             Ok(1..) => UnixStream::connect(&socket).map_err(|error| reason(&error)),

@@ -212,6 +212,7 @@ impl Lane {
                 Some(Ok(count))
             }
         });
+        self.changed.notify_all();
         (self.wake_transport)(false);
         result.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -226,6 +227,8 @@ impl Lane {
     /// Queues input that is in memory anyway, so that there is no point in waiting for room.
     pub(super) fn push_input(&self, bytes: Vec<u8>) {
         self.lock().input.push(bytes);
+        self.changed.notify_all();
+        (self.wake_transport)(false);
     }
 
     /// Closes the input and reads no more: what was written still leaves, what comes is dropped.

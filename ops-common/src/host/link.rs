@@ -6,8 +6,8 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    os::fd::OwnedFd,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -18,14 +18,19 @@ use ssh2::Session;
 use super::{
     channel::{Channel, Purpose, Turn},
     dial::Line,
+    error::reason,
     heard,
     lane::{Broken, Lane},
 };
 
 /// The receive window of a command whose output is small.
 const QUESTION_WINDOW: u32 = 2 << 20;
-/// That of one whose output is not: at most a window is under way, so a window in each round trip is all there can be.
-const BULK_WINDOW: u32 = 32 << 20;
+/// What the windows of all commands with much output share. Only a window is under way at a time, so a window in each
+/// round trip is all the speed there can be; and all of it may have to wait in memory for a slow reader.
+const BULK_WINDOWS: u32 = 32 << 20;
+
+/// How long closing may wait for what was written to streams.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A session in the hands of its thread. Dropping it closes the connection.
 pub(super) struct Link {
@@ -35,6 +40,8 @@ pub(super) struct Link {
 
 struct Shared {
     wishes: Mutex<Wishes>,
+    /// A dial has come to its end.
+    dialled: Condvar,
     bell: OwnedFd,
 }
 
@@ -44,6 +51,10 @@ struct Wishes {
     stop: bool,
     /// The connection is lost, and why: nothing can be wished for any more.
     lost: Option<String>,
+    /// The host is dialling an address for us. Until it has an answer no other channel can be opened.
+    dialling: bool,
+    /// How much of [`BULK_WINDOWS`] is taken.
+    windows: u32,
 }
 
 impl Shared {
@@ -63,6 +74,7 @@ impl Link {
         let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         let shared = Arc::new(Shared {
             wishes: Mutex::default(),
+            dialled: Condvar::new(),
             bell,
         });
         let keeper = Keeper {
@@ -81,35 +93,80 @@ impl Link {
         })
     }
 
-    /// Asks for a channel. What becomes of it shows on its lane.
-    pub(super) fn open(&self, purpose: Purpose) -> Arc<Lane> {
-        self.request(purpose, false)
+    /// Waits until the link can open a channel at once; whether it can.
+    pub(super) fn is_ready(&self, patience: Duration) -> bool {
+        let wishes = self.shared.lock();
+        let waited = self
+            .shared
+            .dialled
+            .wait_timeout_while(wishes, patience, |wishes| {
+                wishes.dialling && wishes.lost.is_none()
+            });
+        !waited.unwrap_or_else(PoisonError::into_inner).0.dialling
     }
 
     /// Runs a line of the login shell.
     pub(super) fn run(&self, line: String, collect: bool) -> Arc<Lane> {
-        let window = if collect {
-            QUESTION_WINDOW
-        } else {
-            BULK_WINDOW
-        };
-        self.request(Purpose::Run { line, window }, collect)
+        let mut lease = None;
+        let mut window = QUESTION_WINDOW;
+        if !collect {
+            let mut wishes = self.shared.lock();
+            window = (BULK_WINDOWS - wishes.windows).max(QUESTION_WINDOW);
+            let taken = window.min(BULK_WINDOWS - wishes.windows);
+            wishes.windows += taken;
+            lease = Some(self.lease(move |wishes| wishes.windows -= taken));
+        }
+        self.request(Purpose::Run { line, window }, lease, collect)
     }
 
-    fn request(&self, purpose: Purpose, collect: bool) -> Arc<Lane> {
+    /// Connects to a Unix socket of the host.
+    pub(super) fn connect_unix(&self, path: &str) -> Arc<Lane> {
+        self.request(Purpose::Unix(path.to_owned()), None, false)
+    }
+
+    /// Has the host dial an address.
+    pub(super) fn connect_tcp(&self, address: String, port: u16) -> Arc<Lane> {
+        self.shared.lock().dialling = true;
+        let lease = self.lease(|wishes| wishes.dialling = false);
+        self.request(Purpose::Tcp(address, port), Some(lease), false)
+    }
+
+    fn lease(&self, give_back: impl FnOnce(&mut Wishes) + Send + 'static) -> Lease {
+        let shared = Arc::clone(&self.shared);
+        Lease(Some(Box::new(move || {
+            give_back(&mut shared.lock());
+            shared.dialled.notify_all();
+        })))
+    }
+
+    /// Asks for a channel. What becomes of it shows on its lane.
+    fn request(&self, purpose: Purpose, lease: Option<Lease>, collect: bool) -> Arc<Lane> {
         let bell = Arc::clone(&self.shared);
         let lane = Arc::new(Lane::new(collect, move |_| bell.ring()));
         let mut wishes = self.shared.lock();
         if let Some(reason) = &wishes.lost {
             lane.finish(Err(Broken::Lost(reason.clone())));
+            // What the lease gives back to is locked here.
+            drop(wishes);
         } else {
             wishes
                 .channels
-                .push(Channel::new(purpose, Arc::clone(&lane)));
+                .push(Channel::new(purpose, Arc::clone(&lane), lease));
             drop(wishes);
             self.shared.ring();
         }
         lane
+    }
+}
+
+/// Something of a link that a channel has for a while.
+pub(super) struct Lease(Option<Box<dyn FnOnce() + Send>>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(give_back) = self.0.take() {
+            give_back();
+        }
     }
 }
 
@@ -147,18 +204,22 @@ impl Keeper {
         drop(self.session.disconnect(None, "done", None));
     }
 
-    /// Serves until nobody wants anything any more.
+    /// Serves until it is told to stop, and what was written to streams that are closed by now has left.
     fn serve(&mut self) -> Result<(), String> {
+        let mut stopping = None;
         loop {
             if self.take_wishes() {
-                return Ok(());
+                let since = stopping.get_or_insert_with(Instant::now);
+                if since.elapsed() > FAREWELL || !self.channels.iter().any(Channel::owes) {
+                    return Ok(());
+                }
             }
             let before = heard::received();
             let turn = self.round()?;
             if heard::received() != before {
                 self.heard = Instant::now();
             } else if turn != Turn::Progress {
-                self.rest(turn)?;
+                self.rest(turn, stopping.map(|_| FAREWELL))?;
             }
         }
     }
@@ -205,28 +266,33 @@ impl Keeper {
     }
 
     /// Sleeps until the socket or a caller has something.
-    fn rest(&mut self, turn: Turn) -> Result<(), String> {
+    fn rest(&mut self, turn: Turn, longest: Option<Duration>) -> Result<(), String> {
+        let is_unused = self.channels.is_empty();
         let mut events = PollFlags::empty();
-        events.set(
-            PollFlags::IN,
-            turn != Turn::Blocked && self.channels.iter().any(Channel::wants_to_read),
-        );
-        events.set(PollFlags::OUT, turn == Turn::Blocked);
+        if turn == Turn::Blocked {
+            events = PollFlags::OUT;
+        } else if is_unused || self.channels.iter().any(Channel::wants_to_read) {
+            events = PollFlags::IN;
+        }
         let nap = self.line.nap(self.heard)?;
-        let mut polled = [
-            PollFd::from_borrowed_fd(self.line.as_fd(), events),
-            PollFd::new(&self.shared.bell, PollFlags::IN),
-        ];
-        wait(&mut polled, nap).map_err(|error| super::error::reason(&error))?;
-        let rung = !polled[1].revents().is_empty();
-        let is_idle = polled.iter().all(|polled| polled.revents().is_empty());
-        if rung {
+        let mut polled = vec![PollFd::new(&self.shared.bell, PollFlags::IN)];
+        if !events.is_empty() {
+            // Otherwise it must not be looked at: a connection that is closed would wake us again and again.
+            polled.push(PollFd::from_borrowed_fd(self.line.socket(), events));
+        }
+        let woken = wait(&mut polled, nap.into_iter().chain(longest).min());
+        let has_news = polled
+            .get(1)
+            .is_some_and(|socket| !socket.revents().is_empty());
+        if !polled[0].revents().is_empty() {
             // Empties the bell; what it rang for is found in the next round.
             let _ = rustix::io::read(&self.shared.bell, &mut [0; 8]);
         }
-        if is_idle && nap.is_some() && turn != Turn::Blocked {
+        match woken.map_err(|error| reason(&error))? {
             // Asks the other side for a sign of life, where the kernel does not do it for us.
-            drop(self.session.keepalive_send());
+            0 if nap.is_some() && turn != Turn::Blocked => drop(self.session.keepalive_send()),
+            _ if has_news && is_unused => self.channels.push(Channel::errand()),
+            _ => {}
         }
         Ok(())
     }
@@ -238,17 +304,5 @@ pub(super) fn wait(polled: &mut [PollFd<'_>], nap: Option<Duration>) -> io::Resu
     match poll(polled, nap.as_ref()) {
         Err(rustix::io::Errno::INTR) => Ok(0),
         other => Ok(other?),
-    }
-}
-
-impl AsFd for Line {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket()
-    }
-}
-
-impl AsRawFd for Line {
-    fn as_raw_fd(&self) -> i32 {
-        self.socket().as_raw_fd()
     }
 }

@@ -9,31 +9,21 @@ use std::{
 };
 
 use super::{
-    Command, Error,
-    ending::Token,
+    Error,
+    child::{self, Kill},
     error::reason,
     lane::Lane,
     stream::{Keep, Stream},
 };
 use crate::program::Program;
 
-/// Starts a command; with a token where the wrapper is needed to change the user.
-pub(super) fn start(
-    command: &Command,
-    wrapper: Option<(&Token, bool)>,
-    collect: bool,
-) -> Result<Arc<Lane>, Error> {
-    let argv: Vec<OsString> = match wrapper {
-        Some((token, sudo)) => command.wrapped(token, sudo),
-        None => command.argv.clone(),
-    };
+/// Starts an argument vector.
+pub(super) fn start(argv: &[OsString], collect: bool) -> Result<Arc<Lane>, Error> {
     let (program, arguments) = argv
         .split_first()
         .unwrap_or_else(|| unreachable!("a command has a program"));
-    Ok(super::child::start(
-        Program::find(program)?.args(arguments),
-        collect,
-    )?)
+    let program = Program::find(program)?.args(arguments);
+    Ok(child::start(program, Kill::Group, collect)?)
 }
 
 pub(super) fn connect_unix(name: &str, path: &str) -> Result<Stream, Error> {

@@ -128,6 +128,11 @@ impl Running {
         self.limit.map(|(deadline, _)| deadline)
     }
 
+    /// Sends what has to come before all other input.
+    pub(super) fn send_first(&self, line: Vec<u8>) {
+        self.lane.push_input(line);
+    }
+
     /// Sends all of the input, and no more after it.
     pub(super) fn send(&self, input: Vec<u8>) {
         self.lane.push_input(input);

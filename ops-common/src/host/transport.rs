@@ -10,16 +10,17 @@ use std::{
 use super::{
     Command, Error, Finished, Process, Stream,
     address::Address,
-    channel::Purpose,
+    channel,
+    command::Sudo,
     ending::{Subject, Token},
     external::External,
     lane::{Broken, Lane},
-    link::Link,
     local,
     process::Running,
-    session,
     settings::Settings,
+    ssh::Ssh,
     stream::Keep,
+    sudo::Door,
 };
 
 /// How to reach a host, and how long things may take: the house flags.
@@ -60,12 +61,13 @@ pub struct Host {
 pub(super) struct Transport {
     name: String,
     options: Options,
+    door: Door,
     way: Way,
 }
 
 enum Way {
     Local,
-    Ssh(Link),
+    Ssh(Ssh),
     External(External),
 }
 
@@ -79,9 +81,9 @@ impl Host {
         let address = Address::parse(address.unwrap_or(name))?;
         let way = match &options.ssh_command {
             Some(command) => Way::External(External::new(name, command, address)?),
-            None => Way::Ssh(session::connect(
+            None => Way::Ssh(Ssh::connect(
                 name,
-                &Settings::of(name, &address)?,
+                Settings::of(name, &address)?,
                 options.connect_timeout,
             )?),
         };
@@ -98,6 +100,7 @@ impl Host {
         let transport = Transport {
             name: name.to_owned(),
             options: options.clone(),
+            door: Door::default(),
             way,
         };
         Host {
@@ -184,16 +187,9 @@ impl Host {
     ///
     /// It cannot be started.
     pub fn spawn(&self, command: &Command) -> Result<Process, Error> {
-        let mut process = Process::new(self.start(command, Size::Bulk)?);
-        let subject = || self.subject(command).to_string();
-        process
-            .stdin
-            .write_all(&command.stdin)
-            .map_err(|source| Error::Source {
-                subject: subject(),
-                source,
-            })?;
-        Ok(process)
+        let running = self.start(command, Size::Bulk)?;
+        running.send_first(command.stdin.clone());
+        Ok(Process::new(running))
     }
 
     /// Connects to a Unix socket of the host.
@@ -203,9 +199,11 @@ impl Host {
     /// There is none, or the host does not let us.
     pub fn connect_unix(&self, path: &str) -> Result<Stream, Error> {
         match &self.transport.way {
-            Way::Local => local::connect_unix(self.name(), path),
-            Way::Ssh(link) => self.forwarded(link.open(Purpose::Unix(path.to_owned())), path),
-            Way::External(external) => external.connect_unix(path, self.connect_deadline()),
+            Way::Local => self.limited(local::connect_unix(self.name(), path)?),
+            Way::Ssh(ssh) => self.forwarded(ssh.connect_unix(path)?, path),
+            Way::External(external) => {
+                self.limited(external.connect_unix(path, self.connect_deadline())?)
+            }
         }
     }
 
@@ -217,17 +215,30 @@ impl Host {
     pub fn connect_tcp(&self, address: IpAddr, port: u16) -> Result<Stream, Error> {
         let target = std::net::SocketAddr::from((address, port)).to_string();
         match &self.transport.way {
-            Way::Local => local::connect_tcp(
-                self.name(),
-                address,
-                port,
-                self.transport.options.connect_timeout,
-            ),
-            Way::Ssh(link) => {
-                self.forwarded(link.open(Purpose::Tcp(address.to_string(), port)), &target)
+            Way::Local => {
+                let timeout = self
+                    .connect_deadline()
+                    .saturating_duration_since(Instant::now());
+                self.limited(local::connect_tcp(self.name(), address, port, timeout)?)
             }
-            Way::External(external) => external.connect_tcp(&target),
+            Way::Ssh(ssh) => self.forwarded(ssh.connect_tcp(address.to_string(), port)?, &target),
+            Way::External(external) => self.limited(external.connect_tcp(&target)?),
         }
+    }
+
+    /// A stream whose reads and writes take no longer than the verb may.
+    fn limited(&self, stream: Stream) -> Result<Stream, Error> {
+        if let Some((deadline, limit)) = self.limit {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let subject = || format!("the connection to '{}'", self.name());
+            if left.is_zero() || stream.set_timeout(Some(left)).is_err() {
+                return Err(Error::Deadline {
+                    subject: subject(),
+                    limit,
+                });
+            }
+        }
+        Ok(stream)
     }
 
     fn connect_deadline(&self) -> Instant {
@@ -243,10 +254,10 @@ impl Host {
             reason,
         };
         match lane.wait_opened(Some(self.connect_deadline())) {
-            Some(Ok(())) => Ok(Stream::of_lane(
-                lane,
-                Keep::Transport(Arc::clone(&self.transport)),
-            )),
+            Some(Ok(())) => {
+                let stream = Stream::of_lane(lane, Keep::Transport(Arc::clone(&self.transport)));
+                self.limited(stream)
+            }
             Some(Err(Broken::Refused(reason))) => Err(fail(reason)),
             Some(Err(Broken::Lost(reason))) => Err(Error::Lost {
                 subject: format!("'{target}' on '{}'", self.name()),
@@ -260,36 +271,51 @@ impl Host {
     }
 
     fn start(&self, command: &Command, size: Size) -> Result<Running, Error> {
-        let collect = matches!(size, Size::Question);
-        let sudo = self.transport.options.sudo;
+        let options = &self.transport.options;
+        if !options.sudo {
+            return self.start_as(command, size, Sudo::No);
+        }
+        let ask = |question: &Command| {
+            let running = self.start_as(question, Size::Question, Sudo::No)?;
+            running.send(Vec::new());
+            running.collect()
+        };
+        let (sudo, password) =
+            self.transport
+                .door
+                .open(self.name(), options.sudo_password_fd, ask)?;
+        let running = self.start_as(command, size, sudo)?;
+        running.send_first(password);
+        Ok(running)
+    }
+
+    fn start_as(&self, command: &Command, size: Size, sudo: Sudo) -> Result<Running, Error> {
+        let collect = size == Size::Question;
         let token = Token::random();
+        let needs_wrapper = command.user.is_some() || sudo != Sudo::No;
         let (lane, token) = match &self.transport.way {
-            Way::Local if command.user.is_none() && !sudo => {
-                (local::start(command, None, collect)?, None)
-            }
+            Way::Local if !needs_wrapper => (local::start(&command.argv, collect)?, None),
             Way::Local => (
-                local::start(command, Some((&token, sudo)), collect)?,
+                local::start(&command.wrapped(&token, sudo), collect)?,
                 Some(token),
             ),
-            Way::Ssh(link) => {
-                let line = self.line(command, &token)?;
-                (link.run(line, collect), Some(token))
-            }
+            Way::Ssh(ssh) => (
+                ssh.run(self.line(command, &token, sudo)?, collect)?,
+                Some(token),
+            ),
             Way::External(external) => (
                 external.run(&command.line(&token, sudo)?, collect)?,
                 Some(token),
             ),
         };
-        let limit = match command
+        let own = command
             .deadline
-            .map(|after| (Instant::now() + after, after))
-        {
-            Some(own) => Some(self.limit.map_or(own, |whole| whole.min(own))),
-            None => self.limit,
-        };
+            .map(|after| (Instant::now() + after, after));
+        let limit = own.into_iter().chain(self.limit).min();
+        let subject = self.subject(command, sudo);
         Ok(Running::new(
             lane,
-            self.subject(command),
+            subject,
             token,
             limit,
             Arc::clone(&self.transport),
@@ -297,22 +323,23 @@ impl Host {
     }
 
     /// The command line as ssh2 wants it. It is UTF-8: everything else was quoted away.
-    fn line(&self, command: &Command, token: &Token) -> Result<String, Error> {
-        let line = command.line(token, self.transport.options.sudo)?;
+    fn line(&self, command: &Command, token: &Token, sudo: Sudo) -> Result<String, Error> {
+        let line = command.line(token, sudo)?;
         let length = line.len();
         let fits = String::from_utf8(line)
             .ok()
-            .filter(|_| length <= super::channel::LONGEST_LINE);
+            .filter(|_| length <= channel::LONGEST_LINE);
+        let subject = self.subject(command, sudo);
         fits.ok_or_else(|| Error::TooLong {
-            subject: self.subject(command).to_string(),
+            subject: subject.to_string(),
             length,
         })
     }
 
-    fn subject(&self, command: &Command) -> Subject {
+    fn subject(&self, command: &Command, sudo: Sudo) -> Subject {
         let user = match &command.user {
             Some(user) => Some(user.clone()),
-            None => self.transport.options.sudo.then(|| "root".to_owned()),
+            None => (sudo != Sudo::No).then(|| "root".to_owned()),
         };
         Subject {
             host: self.name().to_owned(),
@@ -323,6 +350,7 @@ impl Host {
 }
 
 /// How much output a command is expected to have.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Size {
     /// It is kept in memory.
     Question,
