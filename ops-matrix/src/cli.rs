@@ -1,27 +1,34 @@
 //! The command line: the only file that knows clap. Its doc comments are the manual.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
-use ops_common::check::Check;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ops_common::exit::Status;
 use ops_common::host::Host;
-use ops_common::hosts::HostArgs;
+use ops_common::hosts::{self, HostArgs};
+use ops_common::input;
 use ops_common::span::Span;
 use ops_common::tool::{Context, House, Tool};
 use ops_common::watch::{self, WatchArgs};
 
 use crate::dns;
 use crate::error::Error;
+use crate::federation;
 use crate::ground;
+use crate::name::ServerName;
+use crate::paths;
+use crate::resolve;
 use crate::settings::Settings;
 use crate::socket::Deadline;
 use crate::status;
 use crate::trust::Trust;
 use crate::versions::{self, Limit};
 use crate::view::{ConnectTo, Exceptions, Resolve, View};
+use crate::wellknown::{self, Kind};
 
 /// How long a verb may take where nobody says otherwise.
 const QUESTION: Duration = Duration::from_secs(60);
@@ -43,6 +50,11 @@ pub struct Cli {
 enum Verb {
     Versions(VersionsArgs),
     Status(StatusArgs),
+    Resolve(ResolveArgs),
+    #[command(name = "wellknown")]
+    WellKnown(WellKnownArgs),
+    Federation(FederationArgs),
+    Paths(PathsArgs),
 }
 
 /// Ask the client API on each address of a URL by itself
@@ -98,6 +110,173 @@ struct StatusArgs {
     watch: WatchArgs,
 }
 
+/// Show, step by step, where other servers connect to
+///
+/// Server discovery as the specification has it: addresses and ports in the name, the well-known with its redirects and how
+/// long peers may keep it, both SRV records in their order. The last rows (kind target) are what a peer uses: address,
+/// Host header and SNI. Status 1 if a name leads nowhere, 3 if a look-up failed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-matrix resolve chat.example
+  ops-matrix resolve chat.example --dns 203.0.113.53 --host ops-jrz1
+  ops-matrix resolve chat.example --json | jq -r 'select(.kind == \"target\").answer'")]
+struct ResolveArgs {
+    #[command(flatten)]
+    names: NameArgs,
+    #[command(flatten)]
+    net: NetArgs,
+    #[command(flatten)]
+    hosts: HostArgs,
+}
+
+/// Fetch, check and show one of the well-known documents
+///
+/// Each address of the name is asked by itself; redirects are followed, on each of which browsers want CORS. A document for
+/// clients must lead to an API that answers.
+///
+/// Checks: matrix.wellknown_server, matrix.wellknown_client, matrix.wellknown_support; data.body is the document.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-matrix wellknown server chat.example
+  ops-matrix wellknown client
+  ops-matrix wellknown support chat.example --json | jq .data.body")]
+struct WellKnownArgs {
+    /// Which document
+    kind: KindArg,
+
+    #[command(flatten)]
+    names: NameArgs,
+    #[command(flatten)]
+    net: NetArgs,
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum KindArg {
+    /// Where other servers connect
+    Server,
+    /// Where clients connect
+    Client,
+    /// Whom to ask for help
+    Support,
+}
+
+/// Check a server as its peers do before they believe it, on each of its addresses
+///
+/// Nothing is hidden by another address that works. A rate limit or a block is told apart from a fault; an address that
+/// this machine has no way to is unknown. Looked at from here, or with --host from there.
+///
+/// Checks: matrix.discovery, matrix.wellknown, matrix.connect, matrix.tls (value: days left), matrix.keys,
+/// matrix.server_version, matrix.clock (value: seconds ahead of ours), matrix.same_server, with --notary matrix.notary.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-matrix federation chat.example
+  ops-matrix federation chat.example --notary matrix.example
+  ops-matrix federation - --json < servers | jq -r 'select(.status == \"fail\") | [.subject, .message] | @tsv'
+  ops-matrix federation chat.example --every 1h --on-change 'mail -s changed root'")]
+struct FederationArgs {
+    #[command(flatten)]
+    names: NameArgs,
+
+    /// Ask this server what it sees of the names: a view from outside
+    #[arg(long, value_name = "SERVER")]
+    notary: Option<String>,
+
+    #[command(flatten)]
+    net: NetArgs,
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+/// Follow the ways to the homeserver: proxy, names, addresses, and what browsers are told
+///
+/// Reads nginx's configuration on the host (matrix.nginx of ops.yaml, else what its unit names) and dials each address of
+/// each upstream. Where the server's name is known (matrix.server_name), the public way is followed too.
+///
+/// Checks: matrix.local_url, matrix.upstream, matrix.proxy_uri, matrix.body_limit, matrix.nginx, matrix.path_encoding,
+/// matrix.cors, matrix.identity.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-matrix paths --host ops-jrz1
+  ops-matrix paths --nginx-config /etc/nginx/nginx.conf
+  nginx -T | ops-matrix paths --nginx-config -")]
+struct PathsArgs {
+    /// Judge this configuration of nginx (- for stdin), and ask no host
+    #[arg(long, value_name = "FILE")]
+    nginx_config: Option<PathBuf>,
+
+    #[command(flatten)]
+    net: NetArgs,
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+#[derive(Debug, Args)]
+struct NameArgs {
+    /// The server names, or - to read them from stdin, one on a line [default: matrix.server_name of ops.yaml]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl NameArgs {
+    fn servers(&self, context: &Context) -> Result<Vec<ServerName>, Error> {
+        let mut texts = Vec::new();
+        for name in &self.names {
+            if name == "-" {
+                let lines = input::read(OsStr::new("-"))?;
+                let lines = String::from_utf8_lossy(&lines).into_owned();
+                texts.extend(
+                    lines
+                        .lines()
+                        .map(str::trim)
+                        .filter(|line| !line.is_empty())
+                        .map(str::to_owned),
+                );
+            } else {
+                texts.push(name.clone());
+            }
+        }
+        if self.names.is_empty() {
+            texts.push(settings(context)?.server_name.ok_or(Error::NoServerName)?);
+        }
+        if texts.is_empty() {
+            return Err(Error::NoNames);
+        }
+        texts.into_iter().map(|text| parse_server(&text)).collect()
+    }
+}
+
+fn parse_server(text: &str) -> Result<ServerName, Error> {
+    text.parse().map_err(|source| Error::ServerName {
+        text: text.to_owned(),
+        source,
+    })
+}
+
+/// Verbs that look from here unless a host is named.
+fn from_here(hosts: &HostArgs) -> HostArgs {
+    let names = if hosts.names.is_empty() {
+        vec!["localhost".to_owned()]
+    } else {
+        hosts.names.clone()
+    };
+    HostArgs {
+        names,
+        jobs: hosts.jobs,
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 struct NetArgs {
@@ -145,6 +324,10 @@ impl Tool for Cli {
         match self.verb {
             Verb::Versions(args) => args.run(context),
             Verb::Status(args) => args.run(context),
+            Verb::Resolve(args) => args.run(context),
+            Verb::WellKnown(args) => args.run(context),
+            Verb::Federation(args) => args.run(context),
+            Verb::Paths(args) => args.run(context),
         }
     }
 }
@@ -154,12 +337,12 @@ fn settings(context: &Context) -> Result<Settings, Error> {
 }
 
 /// Looks from a host, until the verb's time is over.
-fn from_host(
+fn from_host<T>(
     context: &Context,
     host: &Host,
     exceptions: &Exceptions,
-    look: impl FnOnce(&View<'_>) -> Result<Vec<Check>, Error>,
-) -> Result<Vec<Check>, Error> {
+    look: impl FnOnce(&View<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
     let ground = ground::of(host);
     let whole = context.house.timeout.map_or(QUESTION, Span::duration);
     let view = View::new(
@@ -187,6 +370,98 @@ impl VersionsArgs {
         watch::judge(context, versions::CHECK, &self.hosts, &self.watch, |host| {
             from_host(context, host, &exceptions, |view| {
                 versions::look(view, &trust, &wanted)
+            })
+        })
+    }
+}
+
+impl ResolveArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let servers = self.names.servers(context)?;
+        let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
+        let worst = Mutex::new(Status::Done);
+        let asked = hosts::ask(context, &from_here(&self.hosts), |host| {
+            let resolved = from_host(context, host, &exceptions, |view| {
+                resolve::look(view, &trust, &servers)
+            })?;
+            let report = context.report.about(host.name());
+            let status = match (
+                resolved.without_target.as_slice(),
+                resolved.doubtful.as_slice(),
+            ) {
+                ([], []) => Status::Done,
+                (_, [_, ..]) => Status::Unknown,
+                ([_, ..], []) => Status::No,
+            };
+            for name in &resolved.without_target {
+                report.warn(format_args!("'{name}' leads to no address"));
+            }
+            let mut worst = worst.lock().unwrap_or_else(PoisonError::into_inner);
+            *worst = Status::worst([*worst, status]);
+            Ok::<_, Error>(resolved.rows)
+        })?;
+        Ok(Status::worst([
+            asked,
+            *worst.lock().unwrap_or_else(PoisonError::into_inner),
+        ]))
+    }
+}
+
+impl WellKnownArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let servers = self.names.servers(context)?;
+        let kind = match self.kind {
+            KindArg::Server => Kind::Server,
+            KindArg::Client => Kind::Client,
+            KindArg::Support => Kind::Support,
+        };
+        let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
+        watch::judge(
+            context,
+            kind.check(),
+            &from_here(&self.hosts),
+            &self.watch,
+            |host| {
+                from_host(context, host, &exceptions, |view| {
+                    wellknown::look(view, &trust, kind, &servers)
+                })
+            },
+        )
+    }
+}
+
+impl FederationArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let servers = self.names.servers(context)?;
+        let notary = self.notary.as_deref().map(parse_server).transpose()?;
+        let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
+        watch::judge(
+            context,
+            federation::DISCOVERY,
+            &from_here(&self.hosts),
+            &self.watch,
+            |host| {
+                from_host(context, host, &exceptions, |view| {
+                    federation::look(view, &trust, &servers, notary.as_ref())
+                })
+            },
+        )
+    }
+}
+
+impl PathsArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
+        if let Some(file) = &self.nginx_config {
+            return watch::judge_here(context, paths::NGINX, &self.watch, || {
+                let text = input::read(file.as_os_str())?;
+                paths::lint(&file.to_string_lossy(), &String::from_utf8_lossy(&text))
+            });
+        }
+        let settings = settings(context)?;
+        watch::judge(context, paths::URL, &self.hosts, &self.watch, |host| {
+            from_host(context, host, &exceptions, |view| {
+                paths::look(host, view, &trust, &settings)
             })
         })
     }

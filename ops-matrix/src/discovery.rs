@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ops_common::span::Span;
+
 use crate::name::{FEDERATION_PORT, HostPart, ServerName};
 
 /// What the algorithm has to ask others.
@@ -13,7 +15,16 @@ pub trait Lookups {
     /// The SRV records of a name, in the order of their priority.
     fn srv(&self, name: &str) -> Answer<Vec<SrvRecord>>;
     /// The name that a host delegates to in its well-known, or why it does not.
-    fn delegation(&self, host: &str) -> Result<ServerName, String>;
+    fn delegation(&self, host: &str) -> Result<Delegation, String>;
+}
+
+/// What a well-known delegates to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegation {
+    /// The name in `m.server`.
+    pub name: ServerName,
+    /// How many seconds peers may keep it.
+    pub kept_s: u64,
 }
 
 /// The answer to a look-up.
@@ -164,8 +175,13 @@ impl<L: Lookups> Walk<'_, L> {
         let question = format!("https://{host}/.well-known/matrix/server");
         let answer = self.lookups.delegation(host);
         match answer {
-            Ok(name) => {
-                self.tell("3", question, format!("m.server {name}"));
+            Ok(Delegation { name, kept_s }) => {
+                let kept = Span::seconds(kept_s);
+                self.tell(
+                    "3",
+                    question,
+                    format!("m.server {name}, which peers may keep for {kept}"),
+                );
                 Some(name)
             }
             Err(reason) => {

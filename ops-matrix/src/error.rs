@@ -33,9 +33,9 @@ pub enum Error {
     /// No name was given at all.
     #[error("no server name was given")]
     NoNames,
-    /// The names on stdin cannot be read.
-    #[error("cannot read server names")]
-    ReadNames(#[source] input::Error),
+    /// The names on stdin, or a configuration, cannot be read.
+    #[error(transparent)]
+    Input(#[from] input::Error),
     /// A certificate authority that cannot be read.
     #[error("cannot read the certificates of '{}': {reason}", path.display())]
     CaFile {
@@ -108,7 +108,7 @@ impl Failure for Error {
             Self::Url { .. } | Self::ServerName { .. } | Self::NoServerName | Self::NoNames => {
                 Status::Usage
             }
-            Self::ReadNames(error) => error.status(),
+            Self::Input(error) => error.status(),
             Self::CaFile { .. } | Self::Answer { .. } | Self::ParseNginx(_) => Status::BadInput,
             Self::TrustStore(_) | Self::NoUnit { .. } | Self::ReadNginx { .. } => {
                 Status::Unavailable
@@ -131,7 +131,7 @@ impl Failure for Error {
             Self::NoTokens => {
                 Some("write matrix.tokens into ops.yaml: a sops file with token_a, room and, if there is one, token_b".to_owned())
             }
-            Self::ReadNames(error) => error.hint(),
+            Self::Input(error) => error.hint(),
             Self::Program(error) => error.hint(),
             Self::Config(error) => error.hint(),
             Self::Hosts(error) => error.hint(),

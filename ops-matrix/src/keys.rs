@@ -79,6 +79,43 @@ impl KeyFault {
     pub fn is_harmless(&self) -> bool {
         matches!(self, Self::ExpiresSoon(_) | Self::OldKeyValid(_))
     }
+
+    /// One word for machines.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::ServerName { .. } => "server_name",
+            Self::NoKey => "no_key",
+            Self::KeyId(_) => "key_id",
+            Self::Key { .. } => "key",
+            Self::NotSigned(_) => "not_signed",
+            Self::Signature(_) => "signature",
+            Self::NotCanonical(_) => "not_canonical",
+            Self::NoValidUntil => "no_valid_until",
+            Self::Expired(_) => "keys_expired",
+            Self::ExpiresSoon(_) => "expires_soon",
+            Self::OldKeyValid(_) => "old_key_valid",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::ServerName { .. } => {
+                "the request ends at another server: look at the proxy's server blocks and at its Host header"
+            }
+            Self::Expired(_) | Self::ExpiresSoon(_) => {
+                "set the clock of the server, or take a cache away that stands in front of it"
+            }
+            Self::NotCanonical(_) | Self::Signature(_) => {
+                "take away what changes the body between the server and its peers"
+            }
+            _ => {
+                "the homeserver has to answer with its own keys, signed: look at its log and its key file"
+            }
+        }
+    }
 }
 
 /// Checks a key response as a peer would that asked for `server`.

@@ -1,0 +1,286 @@
+//! Where a proxy's requests really go: each address that the names in its configuration have, and who is hit when one of
+//! them is dead.
+
+use std::net::SocketAddr;
+
+use ops_common::check::{Check, State};
+use serde_json::{Value, json};
+
+use crate::proxies::{Backend, Proxy};
+
+/// A backend of the proxy that is a name with a dead side, or another trap.
+pub const UPSTREAM: &str = "matrix.upstream";
+/// A proxy that decodes or rewrites the URI.
+pub const URI: &str = "matrix.proxy_uri";
+/// The largest body that the proxy lets through.
+pub const BODY: &str = "matrix.body_limit";
+
+/// What homeservers accept as the largest upload where nobody says otherwise.
+const MAX_REQUEST_BYTES: u64 = 20 * 1000 * 1000;
+
+/// What a backend's addresses did when they were dialled; none where nothing was dialled.
+pub type Dialled = Option<Vec<(SocketAddr, Result<(), String>)>>;
+
+/// Picks the proxies that serve Matrix: by their location, or because they go to the homeserver's port.
+#[must_use]
+pub fn of_matrix<'a>(proxies: &'a [Proxy], port: Option<u16>) -> Vec<&'a Proxy> {
+    let serves = |proxy: &Proxy| {
+        [
+            "_matrix",
+            "matrix/",
+            "_synapse",
+            "_conduwuit",
+            "_continuwuity",
+            "_tuwunel",
+        ]
+        .iter()
+        .any(|part| proxy.location.contains(part))
+            || proxy
+                .backends
+                .iter()
+                .any(|backend| Some(backend.port) == port)
+    };
+    proxies.iter().filter(|proxy| serves(proxy)).collect()
+}
+
+/// Judges one backend of a proxy by its addresses.
+#[must_use]
+pub fn judge(proxy: &Proxy, backend: &Backend, dialled: &Dialled) -> Check {
+    let subject = format!("{} {}:{}", backend.place, backend.host, backend.port);
+    let Some(dialled) = dialled else {
+        return unseen(subject, proxy, backend);
+    };
+    let listed = |wanted: bool| -> Vec<String> {
+        dialled
+            .iter()
+            .filter(|(_, answer)| answer.is_ok() == wanted)
+            .map(|(address, _)| address.to_string())
+            .collect()
+    };
+    let (alive, dead) = (listed(true), listed(false));
+    let data = json!({
+        "target": proxy.target, "location": proxy.location, "alive": alive, "dead": dead,
+        "hit": hit(dialled), "server_names": proxy.server_names,
+    });
+    let check = match (alive.as_slice(), dead.as_slice()) {
+        ([], []) => Check::fail(
+            UPSTREAM,
+            subject,
+            format!("'{}' has no address", backend.host),
+        ),
+        ([], _) => Check::fail(
+            UPSTREAM,
+            subject,
+            format!("nothing answers: {} refused", dead.join(" ")),
+        ),
+        ([_], []) => Check::ok(
+            UPSTREAM,
+            subject,
+            format!(
+                "one address, which nginx never marks down: {}",
+                alive.join(" ")
+            ),
+        ),
+        (_, []) => Check::warn(
+            UPSTREAM,
+            subject,
+            format!(
+                "'{}' is {}: all answer, but when the server restarts nginx marks them down and answers 502 for up to 10 s",
+                backend.host,
+                alive.join(" and ")
+            ),
+        ),
+        (_, _) => Check::fail(
+            UPSTREAM,
+            subject,
+            format!(
+                "'{}' is also {}, where nobody listens (only {} answers): nginx tries it again and again, and a restart of the server costs 10 s of 502",
+                backend.host,
+                dead.join(" and "),
+                alive.join(" and ")
+            ),
+        ),
+    };
+    let check = check.data(data);
+    if check.status == State::Ok {
+        return check;
+    }
+    check.fix(fix(proxy, backend, alive.first()))
+}
+
+/// What a first-address client, a Happy-Eyeballs client and nginx see of the same name.
+fn hit(dialled: &[(SocketAddr, Result<(), String>)]) -> Value {
+    let some_alive = dialled.iter().any(|(_, answer)| answer.is_ok());
+    let some_dead = dialled.iter().any(|(_, answer)| answer.is_err());
+    json!({
+        "first_address": dialled.first().is_some_and(|(_, answer)| answer.is_err()),
+        "happy_eyeballs": !some_alive,
+        "nginx": some_dead,
+    })
+}
+
+/// Without dialling, a name is a trap if it usually has more than one address.
+fn unseen(subject: String, proxy: &Proxy, backend: &Backend) -> Check {
+    if backend.host.eq_ignore_ascii_case("localhost") {
+        let message = "'localhost' is usually ::1 and 127.0.0.1: if the homeserver listens on one of them, every restart costs 10 s of 502";
+        return Check::warn(UPSTREAM, subject, message).fix(fix(proxy, backend, None));
+    }
+    Check::ok(UPSTREAM, subject, "not dialled")
+}
+
+fn fix(proxy: &Proxy, backend: &Backend, alive: Option<&String>) -> String {
+    let address = alive
+        .cloned()
+        .unwrap_or_else(|| format!("127.0.0.1:{}", backend.port));
+    if proxy.place == backend.place {
+        return format!(
+            "write 'proxy_pass http://{address};' at {}: an upstream with a single address is never marked down",
+            proxy.place
+        );
+    }
+    format!(
+        "write 'server {address};' at {}: an upstream with a single address is never marked down",
+        backend.place
+    )
+}
+
+/// Judges what a proxy does to the URI and to large bodies.
+#[must_use]
+pub fn lint(proxy: &Proxy) -> Vec<Check> {
+    let subject = format!("{} {}", proxy.place, proxy.location);
+    let uri = if proxy.rewrites_uri {
+        Check::fail(
+            URI,
+            &subject,
+            format!(
+                "'proxy_pass {}' decodes the URI: a %2F in an alias or an event id arrives as /",
+                proxy.target
+            ),
+        )
+        .fix(format!(
+            "write '{}' without a path behind the port, and no 'rewrite ... break' before it",
+            without_path(&proxy.target)
+        ))
+    } else {
+        Check::ok(URI, &subject, "the URI passes unchanged")
+    };
+    let limit = proxy.body_limit_bytes;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a size is shown, not counted with"
+    )]
+    let shown = limit as f64;
+    let body = match limit {
+        0 => Check::ok(BODY, &subject, "no limit"),
+        MAX_REQUEST_BYTES.. => Check::ok(BODY, &subject, "enough for the homeserver's own limit"),
+        _ => Check::warn(BODY, &subject, format!("bodies over {limit} bytes get a 413 in HTML from the proxy, though homeservers take 20 MB"))
+            .fix("set 'client_max_body_size 20M;' or the homeserver's max_request_size where Matrix is served"),
+    };
+    vec![uri, body.value(shown, "B")]
+}
+
+fn without_path(target: &str) -> String {
+    let (scheme, rest) = target.split_once("://").unwrap_or(("http", target));
+    let authority = rest.split(['/', '$']).next().unwrap_or_default();
+    format!("proxy_pass {scheme}://{authority};")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{nginx, proxies};
+
+    fn proxies_of(text: &str) -> Vec<Proxy> {
+        proxies::proxies(&nginx::read("n", text, &|_| Vec::new()).expect("good"))
+    }
+
+    fn judged(dialled: &[(&str, bool)]) -> Check {
+        let proxy =
+            &proxies_of("server { location /_matrix { proxy_pass http://localhost:8008; } }")[0];
+        let answer = |ok: bool| {
+            if ok {
+                Ok(())
+            } else {
+                Err("connection refused".to_owned())
+            }
+        };
+        let dialled = dialled
+            .iter()
+            .map(|(address, ok)| (address.parse().expect("an address"), answer(*ok)))
+            .collect();
+        judge(proxy, &proxy.backends[0], &Some(dialled))
+    }
+
+    #[test]
+    fn the_localhost_trap_is_named_with_its_fix() {
+        let check = judged(&[("[::1]:8008", false), ("127.0.0.1:8008", true)]);
+        assert_eq!(check.status, State::Fail);
+        assert!(
+            check
+                .message
+                .contains("'localhost' is also [::1]:8008, where nobody listens"),
+            "{}",
+            check.message
+        );
+        assert_eq!(
+            check.fix.as_deref(),
+            Some(
+                "write 'proxy_pass http://127.0.0.1:8008;' at n:1: an upstream with a single address is never marked down"
+            )
+        );
+        assert_eq!(
+            check.data["hit"],
+            json!({"first_address": true, "happy_eyeballs": false, "nginx": true})
+        );
+    }
+
+    #[test]
+    fn the_other_sides_of_the_trap() {
+        assert_eq!(judged(&[("127.0.0.1:8008", true)]).status, State::Ok);
+        assert_eq!(
+            judged(&[("[::1]:8008", true), ("127.0.0.1:8008", true)]).status,
+            State::Warn
+        );
+        assert_eq!(judged(&[("127.0.0.1:8008", false)]).status, State::Fail);
+        assert_eq!(judged(&[]).message, "'localhost' has no address");
+        let proxy =
+            &proxies_of("server { location /_matrix { proxy_pass http://localhost:8008; } }")[0];
+        assert_eq!(judge(proxy, &proxy.backends[0], &None).status, State::Warn);
+    }
+
+    #[test]
+    fn what_serves_matrix_is_picked() {
+        let all = proxies_of(
+            "server { location /_matrix/ { proxy_pass http://a:1; } location / { proxy_pass http://b:8008; } location /git { proxy_pass http://c:3; } }",
+        );
+        let picked: Vec<_> = of_matrix(&all, Some(8008))
+            .iter()
+            .map(|proxy| proxy.target.as_str())
+            .collect();
+        assert_eq!(picked, ["http://a:1", "http://b:8008"]);
+    }
+
+    #[test]
+    fn a_rewritten_uri_and_a_small_body_are_told() {
+        let states = |text: &str| {
+            lint(&proxies_of(text)[0])
+                .iter()
+                .map(|check| check.status)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            states("server { location /_matrix { proxy_pass http://h:1/; } }"),
+            [State::Fail, State::Warn]
+        );
+        assert_eq!(
+            states(
+                "client_max_body_size 50M; server { location /_matrix { proxy_pass http://h:1; } }"
+            ),
+            [State::Ok, State::Ok]
+        );
+        assert_eq!(
+            without_path("http://h:1/_matrix/"),
+            "proxy_pass http://h:1;"
+        );
+    }
+}
