@@ -1,6 +1,6 @@
 //! Writes the man pages and shell completions of all tools, from the same definitions that parse their command lines.
 //!
-//! `ops-pages DIR` writes `DIR/man/man1/TOOL.1`, one page for each verb, and `DIR/completions/{bash,fish,zsh}`.
+//! `ops-manual DIR` writes `DIR/man/man1/TOOL.1`, one page for each verb, and `DIR/completions/{bash,fish,zsh}`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use clap_complete::Shell;
 fn main() -> Result<(), Box<dyn Error>> {
     let folder: PathBuf = std::env::args_os()
         .nth(1)
-        .ok_or("usage: ops-pages DIR")?
+        .ok_or("usage: ops-manual DIR")?
         .into();
     let man = folder.join("man/man1");
     std::fs::create_dir_all(&man)?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use ops_tests::{Kind, Lab, Ran, bin_dir, command, skip};
 
 /// Files with blocks that are not run: how many, and why.
-const EXEMPT: &[(&str, usize, &str)] = &[("README.md", 2, "make targets; pipelines over two hosts, run by tests/demo.sh")];
+const EXEMPT: &[(&str, usize, &str)] = &[("README.md", 2, "make targets; pipelines over two hosts, run by make demo")];
 
 /// A block of a page.
 struct Block {
@@ -22,7 +22,7 @@ struct Block {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn pages() -> Vec<PathBuf> {
@@ -57,7 +57,7 @@ fn blocks() -> Vec<Block> {
 
 fn run(text: &str) -> Ran {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let scene = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/docs/scene.sh");
+    let scene = Path::new(env!("CARGO_MANIFEST_DIR")).join("pages/scene.sh");
     let path = format!("{}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", bin_dir().display());
     let script = format!(". {}\nset -eu\n{text}", scene.display());
     command("sh").args(["-euc", &script]).env("PATH", path).dir(folder.path()).run()
