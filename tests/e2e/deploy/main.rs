@@ -1,0 +1,4 @@
+//! Deployments on real hosts: systemd, sshd and Nix are what they are; only the systems are small.
+
+mod bed;
+mod way;
