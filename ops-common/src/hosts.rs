@@ -19,6 +19,7 @@ const QUESTION: Span = Span::seconds(60);
 
 /// The flags of verbs that look at hosts.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Hosts")]
 pub struct HostArgs {
     /// Ask this host: a name of ops.yaml, an ssh alias, user@address[:port], @group, or localhost (can be repeated)
     ///

@@ -53,9 +53,15 @@ pub(super) fn human(column: &str, value: &Value) -> String {
     }
 }
 
-/// Whether the column holds numbers, which are aligned to the right.
-pub(super) fn is_number(value: &Value) -> bool {
-    value.is_number()
+/// A measured number with its unit, as a person reads it.
+pub(super) fn measured(number: f64, unit: &str) -> String {
+    match unit {
+        "s" => seconds(number),
+        "B" => bytes(number),
+        "%" => format!("{number}%"),
+        "" => number.to_string(),
+        unit => format!("{number} {unit}"),
+    }
 }
 
 fn plain(value: &Value) -> String {

@@ -16,6 +16,7 @@ pub(super) struct Table {
 impl Table {
     /// Adds a row. Rows with other columns than those before it start a table of their own.
     pub(super) fn push(&mut self, row: Vec<(&'static str, Value)>) {
+        let row = join_units(row);
         let (columns, values): (Vec<_>, Vec<_>) = row.into_iter().unzip();
         self.columns = columns;
         self.rows.push(values);
@@ -53,7 +54,11 @@ impl Table {
             })
             .collect();
         let right: Vec<_> = (0..self.columns.len())
-            .map(|column| self.rows.iter().any(|row| cell::is_number(&row[column])))
+            .map(|column| {
+                self.rows
+                    .iter()
+                    .any(|row| row[column].is_number() || is_measured(self.columns[column]))
+            })
             .collect();
         let mut text = String::new();
         for (number, line) in lines.iter().enumerate() {
@@ -63,6 +68,20 @@ impl Table {
         }
         text
     }
+}
+
+/// A finding's value and limit are shown with their unit, which then needs no column of its own.
+fn join_units(mut row: Vec<(&'static str, Value)>) -> Vec<(&'static str, Value)> {
+    let Some(place) = row.iter().position(|(column, _)| *column == "unit") else {
+        return row;
+    };
+    let (_, unit) = row.remove(place);
+    for (column, value) in &mut row {
+        if let ("value" | "limit", Some(number)) = (*column, value.as_f64()) {
+            *value = Value::from(cell::measured(number, unit.as_str().unwrap_or("")));
+        }
+    }
+    row
 }
 
 /// `size_bytes` is headed SIZE: the cells carry the unit.
@@ -91,6 +110,10 @@ fn style(number: usize, columns: &[&str], line: &[String]) -> Option<&'static st
         "unknown" => Some("\x1b[35m"),
         _ => None,
     }
+}
+
+fn is_measured(column: &str) -> bool {
+    matches!(column, "value" | "limit")
 }
 
 fn render_line(cells: &[String], widths: &[usize], right: &[bool], style: Option<&str>) -> String {
@@ -130,6 +153,26 @@ mod tests {
         assert_eq!(
             table.render(false),
             "NAME       SIZE  LAST VACUUM\nöps     1.0 KiB  -\nmatrix     12 B  -\n"
+        );
+    }
+
+    #[test]
+    fn a_value_is_shown_with_its_unit() {
+        let mut table = Table::default();
+        let row = |value, unit: &str| {
+            vec![
+                ("check", json!("a.b")),
+                ("value", json!(value)),
+                ("unit", json!(unit)),
+                ("limit", json!(null)),
+            ]
+        };
+        table.push(row(0.0123, "s"));
+        table.push(row(20_188_524_544.0, "B"));
+        table.push(row(99.5, "%"));
+        assert_eq!(
+            table.render(false),
+            "CHECK     VALUE  LIMIT\na.b        12ms      -\na.b    18.8 GiB      -\na.b       99.5%      -\n"
         );
     }
 
