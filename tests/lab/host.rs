@@ -104,13 +104,8 @@ fn make_disk(folder: &Path, options: &Options) -> Result<()> {
     for part in ["upper", "work"] {
         fs::create_dir(disk.join(part)).during(|| format!("make '{}'", disk.join(part).display()))?;
     }
-    let Layers { tree, postgres, platform } = Layers::here()?;
-    let lower: Vec<_> = match options.kind {
-        crate::Kind::Plain => vec![tree],
-        crate::Kind::Postgres => vec![postgres, tree],
-        crate::Kind::Platform => vec![platform, postgres, tree],
-    };
-    let lower: Vec<_> = lower.iter().map(|path| path.display().to_string()).collect();
+    let layers = Layers::here()?;
+    let lower: Vec<_> = layers.below(options.kind).into_iter().map(|path| path.display().to_string()).collect();
     let mount = format!("lowerdir={},upperdir={disk}/upper,workdir={disk}/work", lower.join(":"), disk = disk.display());
     run("mount", ["-t", "overlay", "-o", &mount, "overlay", &folder.join("root").display().to_string()])
 }

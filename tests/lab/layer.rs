@@ -16,14 +16,17 @@ const OF_ONE_HOST: [&str; 8] = [
 pub fn make(name: &str, out: &Path) -> Result<()> {
     let lab = Lab::get().ok_or_else(|| Error::new("layers are made inside a lab"))?;
     let below = match name {
-        "postgres" => Kind::Plain,
+        "system" | "postgres" => Kind::Plain,
         "platform" => Kind::Postgres,
         _ => return Err(Error::new(format!("there is no layer '{name}'"))),
     };
     let host = lab.host("layer", below);
+    if name == "system" {
+        run("cp", ["-r".into(), source("nixos"), host.path("/root/")])?;
+    }
     host.sh_with(&read(&source(&format!("layers/{name}.sh")))?, b"").expect(0);
     host.power_off();
     run("cp", ["-a", &host.upper().display().to_string(), &out.display().to_string()])?;
     let leftovers = OF_ONE_HOST.iter().map(|path| out.join(path).display().to_string());
-    run("rm", ["-rf".to_owned()].into_iter().chain(leftovers))
+    run("rm", std::iter::once("-rf".to_owned()).chain(leftovers))
 }

@@ -16,11 +16,13 @@
 //! The lab deliberately uses nothing of `ops-common`: it must not share the faults of what it tests.
 
 mod address;
+mod alias;
 mod cgroup;
 mod host;
 #[doc(hidden)]
 pub mod layer;
 mod machine;
+pub mod nixos;
 mod options;
 pub mod outer;
 #[doc(hidden)]
@@ -29,6 +31,7 @@ pub mod person;
 pub mod program;
 mod ran;
 mod running;
+pub mod relay;
 mod skip;
 mod ssh;
 mod terminal;
@@ -36,6 +39,7 @@ mod tool;
 pub mod tree;
 
 pub use address::Address;
+pub use alias::Alias;
 pub use host::{Lab, LabHost};
 pub use options::{Kind, Options};
 pub use ran::Ran;

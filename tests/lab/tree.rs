@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use std::env;
 
+use crate::options::Kind;
 use crate::outer;
 use crate::program::{During, Error, Result, read, run};
 
@@ -35,13 +36,14 @@ pub fn authority() -> PathBuf {
 #[derive(Debug, Default)]
 pub(crate) struct Layers {
     pub(crate) tree: PathBuf,
+    pub(crate) system: PathBuf,
     pub(crate) postgres: PathBuf,
     pub(crate) platform: PathBuf,
 }
 
 impl Display for Layers {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        [&self.tree, &self.postgres, &self.platform].iter().try_for_each(|path| writeln!(f, "{}", path.display()))
+        self.paths().into_iter().try_for_each(|path| writeln!(f, "{}", path.display()))
     }
 }
 
@@ -51,7 +53,21 @@ impl Layers {
         let text = read(Path::new(outer::LAYERS))?;
         let mut lines = text.lines().map(PathBuf::from);
         let mut next = || lines.next().unwrap_or_default();
-        Ok(Self { tree: next(), postgres: next(), platform: next() })
+        Ok(Self { tree: next(), system: next(), postgres: next(), platform: next() })
+    }
+
+    fn paths(&self) -> [&PathBuf; 4] {
+        [&self.tree, &self.system, &self.postgres, &self.platform]
+    }
+
+    /// Those that a host of this kind lies upon, highest first. While they are being made, the upper ones are absent.
+    pub(crate) fn below(&self, kind: Kind) -> Vec<&PathBuf> {
+        let count = match kind {
+            Kind::Plain => 2,
+            Kind::Postgres => 3,
+            Kind::Platform => 4,
+        };
+        self.paths().into_iter().take(count).filter(|path| !path.as_os_str().is_empty()).rev().collect()
     }
 }
 
@@ -91,11 +107,13 @@ pub(crate) fn build() -> Result<Layers> {
         run(&text(&source("tree/build.sh")), [out, &bridge, &authority])
     })?;
     let mut layers = Layers { tree, ..Layers::default() };
-    let postgres_hash = hash(&["layers/postgres.sh"], &tree_hash)?;
+    let system_hash = hash(&["layers/system.sh", "nixos"], &tree_hash)?;
+    layers.system = boot_layer("system", &system_hash, &layers)?;
+    let postgres_hash = hash(&["layers/postgres.sh"], &system_hash)?;
     layers.postgres = boot_layer("postgres", &postgres_hash, &layers)?;
     let platform_hash = hash(&["layers/platform.sh"], &postgres_hash)?;
     layers.platform = boot_layer("platform", &platform_hash, &layers)?;
-    forget_others(&[&layers.tree, &layers.postgres, &layers.platform, &bridge]);
+    forget_others(&[layers.paths().as_slice(), &[&bridge]].concat());
     Ok(layers)
 }
 
@@ -127,7 +145,7 @@ fn remove(path: &Path) -> Result<()> {
 /// Removes what earlier recipes have built, unless a lab may be running on it.
 fn forget_others(current: &[&PathBuf]) {
     let free = lock_file("in-use").is_ok_and(|lock| lock.try_lock().is_ok());
-    let names = ["mautrix-slack-", "tree-", "postgres-", "platform-"];
+    let names = ["mautrix-slack-", "tree-", "system-", "postgres-", "platform-"];
     for entry in fs::read_dir(cache()).into_iter().flatten().flatten().filter(|_| free) {
         let name = entry.file_name().to_string_lossy().into_owned();
         if names.iter().any(|prefix| name.starts_with(prefix)) && !current.contains(&&entry.path()) {

@@ -1,0 +1,2 @@
+# The system that every host comes with.
+import ./system.nix { name = "initial"; }
