@@ -15,6 +15,7 @@ work=$out.build
 rm -rf "$work"
 mkdir -p "$work"
 cd "$work"
+PATH=$PATH:/usr/local/go/bin
 export GOFLAGS=-modcacherw GOTOOLCHAIN=local CGO_ENABLED=1
 
 # substitute COPIES FILE OLD NEW: replaces OLD, a fixed string, which must be on exactly COPIES lines of FILE.

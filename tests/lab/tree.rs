@@ -98,11 +98,10 @@ pub(crate) fn build() -> Result<Layers> {
     if !authority.exists() {
         step("the private authority", || run(&text(&source("ca.sh")), [&authority]))?;
     }
-    let bridge_hash = hash(&["bridge.sh"], "")?;
-    let bridge = kept("mautrix-slack", &bridge_hash, "mautrix-slack, from Go modules", |out| {
-        run(&text(&source("bridge.sh")), [out])
-    })?;
-    let tree_hash = hash(&["tree"], &(bridge_hash + &read(&authority.join("ca.pem"))?))?;
+    let bridge = from_go("mautrix-slack", "bridge.sh")?;
+    let sops = from_go("sops", "sops.sh")?;
+    let bridge = bridge.unwrap_or_default();
+    let tree_hash = hash(&["tree"], &(text(&bridge) + &read(&authority.join("ca.pem"))?))?;
     let tree = kept("tree", &tree_hash, "the Debian tree", |out| {
         run(&text(&source("tree/build.sh")), [out, &bridge, &authority])
     })?;
@@ -113,8 +112,40 @@ pub(crate) fn build() -> Result<Layers> {
     layers.postgres = boot_layer("postgres", &postgres_hash, &layers)?;
     let platform_hash = hash(&["layers/platform.sh"], &postgres_hash)?;
     layers.platform = boot_layer("platform", &platform_hash, &layers)?;
-    forget_others(&[layers.paths().as_slice(), &[&bridge]].concat());
+    forget_others(&[layers.paths().as_slice(), &[&bridge, &sops.unwrap_or_default()]].concat());
     Ok(layers)
+}
+
+/// Builds a program written in Go, where there is a Go that can.
+fn from_go(name: &str, script: &str) -> Result<Option<PathBuf>> {
+    if !go() {
+        writeln!(io::stderr(), "lab: left out: {name}, since there is no Go 1.25 or newer").ok();
+        return Ok(None);
+    }
+    let make = |out: &Path| run(&text(&source(script)), [out]);
+    kept(name, &hash(&[script], "")?, &format!("{name}, from Go modules"), make).map(Some)
+}
+
+fn go() -> bool {
+    let version = "PATH=$PATH:/usr/local/go/bin; go version | grep -qE 'go1\\.(2[5-9]|[3-9][0-9])'";
+    run("sh", ["-c", version]).is_ok()
+}
+
+/// The real mautrix-slack, where it could be built: a test that needs it calls `skip("bridge")` otherwise.
+#[must_use]
+pub fn bridge() -> Option<PathBuf> {
+    made("bridge.sh", "mautrix-slack")
+}
+
+/// The real sops, where it could be built: a test that needs it calls `skip("sops")` otherwise.
+#[must_use]
+pub fn sops() -> Option<PathBuf> {
+    made("sops.sh", "sops")
+}
+
+fn made(script: &str, name: &str) -> Option<PathBuf> {
+    let path = cache().join(format!("{name}-{}", hash(&[script], "").ok()?));
+    path.exists().then_some(path)
 }
 
 fn boot_layer(name: &str, hash: &str, below: &Layers) -> Result<PathBuf> {
@@ -145,7 +176,7 @@ fn remove(path: &Path) -> Result<()> {
 /// Removes what earlier recipes have built, unless a lab may be running on it.
 fn forget_others(current: &[&PathBuf]) {
     let free = lock_file("in-use").is_ok_and(|lock| lock.try_lock().is_ok());
-    let names = ["mautrix-slack-", "tree-", "system-", "postgres-", "platform-"];
+    let names = ["mautrix-slack-", "sops-", "tree-", "system-", "postgres-", "platform-"];
     for entry in fs::read_dir(cache()).into_iter().flatten().flatten().filter(|_| free) {
         let name = entry.file_name().to_string_lossy().into_owned();
         if names.iter().any(|prefix| name.starts_with(prefix)) && !current.contains(&&entry.path()) {

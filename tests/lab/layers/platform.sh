@@ -23,7 +23,6 @@ suppress_key_server_warning: true
 federation_custom_ca_list: [/etc/ssl/certs/ca-certificates.crt]
 ip_range_blacklist: []
 presence: {enabled: false}
-app_service_config_files: [/etc/matrix/slack.yaml]
 rc_message: {per_second: 1000, burst_count: 1000}
 rc_registration: {per_second: 1000, burst_count: 1000}
 rc_login:
@@ -66,10 +65,13 @@ logging: {min_level: debug, writers: [{type: stdout, format: json}]}
 END
 cd "$home"
 chown mautrix_slack:mautrix_slack config.yaml
-setpriv --reuid=mautrix_slack --regid=mautrix_slack --clear-groups \
-    mautrix-slack -g -c config.yaml -r registration.yaml > /dev/null
-chmod 640 config.yaml
-install -o root -g continuwuity -m 640 registration.yaml /etc/matrix/slack.yaml
+if [ -x /usr/local/bin/mautrix-slack ]; then
+    bridge() { setpriv --reuid=mautrix_slack --regid=mautrix_slack --clear-groups mautrix-slack "$@"; }
+    bridge -g -c config.yaml -r registration.yaml > /dev/null
+    chmod 640 config.yaml
+    install -o root -g continuwuity -m 640 registration.yaml /etc/matrix/slack.yaml
+    echo 'app_service_config_files: [/etc/matrix/slack.yaml]' >> /etc/matrix/homeserver.yaml
+fi
 
 cd /var/lib/continuwuity
 setpriv --reuid=continuwuity --regid=continuwuity --clear-groups \
@@ -112,9 +114,13 @@ END
 nginx -t -q
 
 # Once around, so that the bridge's tables exist; the end of the script is the bridge's first connection.
-systemctl start mautrix-slack nginx
-timeout 60 bash -c 'grep -qEm1 "Bridge started" <(journalctl -b -n all -o cat -fu mautrix-slack)' || {
-    journalctl -b -n 40 -o cat -u mautrix-slack >&2
-    exit 1
-}
-systemctl stop mautrix-slack matrix-continuwuity postgresql
+systemctl start nginx
+if [ -x /usr/local/bin/mautrix-slack ]; then
+    systemctl start mautrix-slack
+    timeout 60 bash -c 'grep -qEm1 "Bridge started" <(journalctl -b -n all -o cat -fu mautrix-slack)' || {
+        journalctl -b -n 40 -o cat -u mautrix-slack >&2
+        exit 1
+    }
+    systemctl stop mautrix-slack
+fi
+systemctl stop matrix-continuwuity postgresql

@@ -2,7 +2,7 @@
 # Makes the Debian tree that every lab host boots from: build.sh TREE BRIDGE CA
 #
 # TREE    the folder to make
-# BRIDGE  the mautrix-slack binary
+# BRIDGE  the mautrix-slack binary; empty if there is none
 # CA      the folder of the lab's private authority
 #
 # Every service is installed here and none but sshd is enabled: which of them run is a matter of the host's kind.
@@ -28,7 +28,7 @@ mmdebstrap --quiet --variant=minbase --mode=root \
     trixie "$tree" http://deb.debian.org/debian
 
 cp -r "$here/files/." "$tree/"
-install -m 755 "$bridge" "$tree/usr/local/bin/mautrix-slack"
+[ -z "$bridge" ] || install -m 755 "$bridge" "$tree/usr/local/bin/mautrix-slack"
 install -m 644 -D "$ca/ca.pem" "$tree/usr/local/share/ca-certificates/ops-lab.crt"
 install -m 600 -D -t "$tree/etc/ops-lab" "$ca/chat.example.pem" "$ca/chat.example.key"
 
