@@ -183,6 +183,18 @@ impl History {
 const START: jiff::SignedDuration = jiff::SignedDuration::from_mins(2);
 
 impl Connection {
+    /// The newest state alone, without a history.
+    pub(crate) fn told(state: &str, error: &str, message: &str, since: Option<Timestamp>) -> Self {
+        Self {
+            state: state.to_owned(),
+            error: error.to_owned(),
+            message: message.to_owned(),
+            since,
+            connected_since: since.filter(|_| state == "CONNECTED"),
+            ..Self::default()
+        }
+    }
+
     /// The process is gone, and the socket with it.
     fn leave(&mut self, state: &str, at: Timestamp) {
         if self.state != "STOPPED" {

@@ -1,16 +1,41 @@
-//! Whether messages flow between Slack and Matrix.
+//! Whether messages flow between Slack and Matrix, and for how long they have.
+//!
+//! Reads, on a host: the unit's properties, its journal, the bridge's configuration and database, its TCP connections, and the
+//! bridge's provisioning API. Changes nothing, except what `login` and `ping` are there for.
+//!
+//! ```text
+//! journal, file, stdin ─► reader ─► line ─► event ─► connection (what is it now)   ─► verdict ─► socket, status
+//!                                              │───► problems   (what was lost)     ─► errors, health
+//!                                              └───► latency    (how long it took)  ─► latency, health
+//! ```
+//!
+//! Lines are borrowed from the reader and looked at once, so a journal of any length is read in constant memory.
 
 pub mod cli;
-pub mod error;
+mod configuration;
 mod connection;
+mod database;
+pub mod error;
+mod errors;
 mod event;
 mod exit_code;
+mod explain;
+pub mod http;
 mod json;
 mod known;
 mod latency;
 mod line;
+mod log;
 mod mask;
 mod pretty;
+mod probe;
 mod problems;
+mod provisioning;
 mod reader;
+mod settings;
+mod socket;
+mod socket_table;
+mod source;
+mod status;
+mod unit;
 mod verdict;

@@ -1,3 +1,5 @@
 //! The `ops-bridge` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    ops_common::tool::main::<ops_bridge::cli::Cli>()
+}

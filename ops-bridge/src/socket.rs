@@ -1,0 +1,99 @@
+//! `socket`: the history of the connection, and what it amounts to.
+
+use std::ffi::OsStr;
+
+use jiff::Timestamp;
+use ops_common::check::Check;
+use ops_common::host::Host;
+use serde_json::{Value, json};
+
+use crate::connection::{self, Connection, History, between};
+use crate::error::Error;
+use crate::source::{self, Window};
+use crate::verdict::{self, Verdict};
+
+/// The name of the check.
+pub(crate) const CHECK: &str = "bridge.socket";
+
+/// The lines that the history is made of; the rest stays on the host.
+const PATTERN: &str = "bridge state|socket mode|Initializing bridge|Bridge started|No user logins found|Shutting down bridge|Shutdown complete|\
+    reconnecting login|duplicate message|Sent message part to Matrix|process exited|^(Started|Starting|Stopping|Stopped) |\
+    Scheduled restart|Deactivated|Configuration error|Failed to initialize";
+
+/// Looks at the journal of a host.
+pub(crate) fn look_host(host: &Host, unit: &str, window: Window) -> Result<Vec<Check>, Error> {
+    let mut history = History::default();
+    let mut arguments = source::journalctl(unit, window);
+    arguments.push(format!("--grep={PATTERN}"));
+    arguments.push("--case-sensitive=yes".to_owned());
+    let now = source::read_host(host, unit, &arguments, |line| connection::observe(&mut history, line))?;
+    Ok(judge(&history, now))
+}
+
+/// Looks at a file or stdin; now is the time of its last line.
+pub(crate) fn look_file(name: &OsStr, window: Window) -> Result<Vec<Check>, Error> {
+    let mut history = History::default();
+    source::read_file(name, window, |line| connection::observe(&mut history, line))?;
+    let now = history.last_at.unwrap_or_else(Timestamp::now);
+    Ok(judge(&history, now))
+}
+
+fn judge(history: &History, now: Timestamp) -> Vec<Check> {
+    if history.logins.is_empty() {
+        return vec![without_login(history).at(now)];
+    }
+    history.logins.iter().map(|(login, connection)| of_login(CHECK, login, history, connection, now)).collect()
+}
+
+/// The check of one login.
+pub(crate) fn of_login(name: &str, login: &str, history: &History, connection: &Connection, now: Timestamp) -> Check {
+    let verdict = verdict::of(history, connection, now);
+    let connected = connection.connected_since.map(|since| between(since, now).as_secs_f64());
+    let check = check(name, login, &verdict).at(now).data(facts(connection, &verdict));
+    match connected {
+        Some(seconds) => check.value(seconds, "s"),
+        None => check,
+    }
+}
+
+/// A verdict as a check.
+pub(crate) fn check(name: &str, subject: &str, verdict: &Verdict) -> Check {
+    let check = Check::new(verdict.status, name, subject, verdict.message.clone()).identity(verdict.code);
+    if verdict.fix.is_empty() { check } else { check.fix(verdict.fix) }
+}
+
+fn facts(connection: &Connection, verdict: &Verdict) -> Value {
+    let last = connection.episodes.back();
+    json!({
+        "verdict": verdict.code,
+        "state": connection.state,
+        "error": connection.error,
+        "since": connection.since,
+        "connected_since": connection.connected_since,
+        "refreshes": connection.refreshes,
+        "losses": connection.losses,
+        "starts": connection.starts,
+        "attempts": connection.gap.as_ref().map(|gap| gap.attempts),
+        "next_attempt_at": connection.next_attempt(),
+        "last_disconnect": connection.gap.as_ref().map_or_else(
+            || json!(last),
+            |gap| json!({"at": gap.since, "reason": gap.reason, "attempts": gap.attempts}),
+        ),
+        "episodes": connection.episodes,
+    })
+}
+
+/// What can be said where no state of any login was seen.
+fn without_login(history: &History) -> Check {
+    let run = &history.run;
+    let verdict = match run.is_running {
+        Some(false) => {
+            let why = run.exit.map_or_else(String::new, |code| format!(": {}", crate::exit_code::words(code)));
+            let words = if run.last_words.is_empty() { String::new() } else { format!(" ({})", crate::mask::secrets(&run.last_words)) };
+            Verdict { code: "stopped", status: ops_common::check::State::Fail, message: format!("the bridge is stopped{why}{words}"), fix: "ops-bridge errors" }
+        }
+        _ if run.has_no_logins => verdict::nobody(),
+        _ => verdict::hidden(),
+    };
+    check(CHECK, "", &verdict).data(json!({"verdict": verdict.code, "started_at": run.started_at, "version": run.version}))
+}

@@ -1,0 +1,156 @@
+//! Where lines come from: the journal of a host, a file, or stdin.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ops_common::host::{Command, Host};
+use ops_common::input;
+use ops_common::span::Moment;
+
+use crate::error::Error;
+use crate::line::Line;
+use crate::reader::Reader;
+
+/// Prints the host's time on a line of its own, then the journal. Status 1 of journalctl is a pattern that nothing matches.
+const SCRIPT: &str = r#"date +%s.%N
+journalctl "$@" || { s=$?; [ "$s" = 1 ] && case "$*" in *--grep*) exit 0;; esac; exit "$s"; }"#;
+
+/// Fields of the journal that are looked at.
+const FIELDS: &str = "MESSAGE,PRIORITY,_COMM,_TRANSPORT,_BOOT_ID,_SYSTEMD_INVOCATION_ID,INVOCATION_ID,JSON";
+
+/// Which lines are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Window {
+    pub(crate) since: Option<Moment>,
+    pub(crate) until: Option<Moment>,
+}
+
+impl Window {
+    /// The same, seen from `now`.
+    pub(crate) fn fixed(self, now: Timestamp) -> Bounds {
+        Bounds { since: self.since.map(|since| since.instant(now)), until: self.until.map(|until| until.instant(now)) }
+    }
+
+    fn is_relative(self) -> bool {
+        [self.since, self.until].into_iter().flatten().any(|moment| matches!(moment, Moment::Ago(_)))
+    }
+}
+
+/// A window in time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds {
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl Bounds {
+    /// Whether a line is within. One without a time is.
+    pub(crate) fn hold(&self, line: &Line<'_>) -> bool {
+        let Some(at) = line.at else { return true };
+        self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at <= until)
+    }
+}
+
+/// The arguments for journalctl: the lines of `unit` in a form that [`Reader`] reads.
+pub(crate) fn journalctl(unit: &str, window: Window) -> Vec<String> {
+    let fields = format!("--output-fields={FIELDS}");
+    let mut arguments: Vec<String> = ["-q", "--no-pager", "--all", "-o", "json", &fields, "-u", unit].map(str::to_owned).into();
+    for (flag, moment) in [("--since", window.since), ("--until", window.until)] {
+        if let Some(moment) = moment {
+            arguments.push(format!("{flag}={}", told(moment)));
+        }
+    }
+    arguments
+}
+
+/// A moment as journalctl takes it: relative ones by the clock of the host.
+fn told(moment: Moment) -> String {
+    match moment {
+        Moment::Ago(span) => format!("-{}us", span.duration().as_micros()),
+        Moment::At(at) => format!("@{}.{:06}", at.as_second(), at.subsec_microsecond().max(0)),
+    }
+}
+
+/// Hands each line of a host's journal to `each`, and returns the time on the host.
+pub(crate) fn read_host(host: &Host, unit: &str, arguments: &[String], mut each: impl FnMut(&Line<'_>)) -> Result<Timestamp, Error> {
+    let failed = |reason: String| Error::Journal { unit: unit.to_owned(), host: host.name().to_owned(), reason };
+    let mut process = host.spawn(&Command::script(SCRIPT, arguments))?;
+    let mut output = BufReader::with_capacity(1 << 18, &mut process.stdout);
+    let mut now = String::new();
+    // A read that fails is explained by the end of the process, which is asked for below.
+    let mut broken = output.read_line(&mut now).err();
+    let mut reader = Reader::new(output);
+    while broken.is_none() {
+        match reader.next() {
+            Ok(Some(line)) => each(&line),
+            Ok(None) => break,
+            Err(error) => broken = Some(error),
+        }
+    }
+    drop(reader);
+    let ended = process.wait()?;
+    if !ended.success() {
+        return Err(failed(if ended.status == 127 { "journalctl is not there".to_owned() } else { ended.complaint() }));
+    }
+    match broken {
+        Some(error) => Err(failed(error.to_string())),
+        None => Ok(seconds(&now).unwrap_or_else(Timestamp::now)),
+    }
+}
+
+fn seconds(text: &str) -> Option<Timestamp> {
+    let seconds = Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()?;
+    Timestamp::from_microsecond(i64::try_from(seconds.as_micros()).ok()?).ok()
+}
+
+/// Hands each line of a file or of stdin to `each`. A file's "now" is the time of its last line.
+pub(crate) fn read_file(name: &OsStr, window: Window, mut each: impl FnMut(&Line<'_>)) -> Result<(), Error> {
+    let failed = |error| Error::Input(input::Error::new(name, error));
+    let now = if window.is_relative() { last_time(name)? } else { Timestamp::UNIX_EPOCH };
+    let bounds = window.fixed(now);
+    let mut reader = Reader::new(BufReader::with_capacity(1 << 18, input::open(name)?));
+    let mut known = 0_u64;
+    while let Some(line) = reader.next().map_err(failed)? {
+        known += u64::from(line.level.is_some());
+        if bounds.hold(&line) {
+            each(&line);
+        }
+    }
+    if known == 0 { Err(Error::NoBridge(name.to_string_lossy().into_owned())) } else { Ok(()) }
+}
+
+/// The time of a file's last line, from its end.
+fn last_time(name: &OsStr) -> Result<Timestamp, Error> {
+    if name == "-" {
+        return Err(Error::Relative);
+    }
+    let failed = |error| Error::Input(input::Error::new(name, error));
+    let mut file = std::fs::File::open(name).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    // Where the end holds no line with a time, the whole file is read.
+    for start in [length.saturating_sub(4 << 20), 0] {
+        file.seek(SeekFrom::Start(start)).map_err(failed)?;
+        let mut reader = Reader::new(BufReader::new((&mut file).take(u64::MAX)));
+        let mut last = None;
+        while let Some(line) = reader.next().map_err(failed)? {
+            last = last.max(line.at);
+        }
+        if let Some(last) = last {
+            return Ok(last);
+        }
+    }
+    Ok(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_for_journalctl() {
+        assert_eq!(told("10m".parse().unwrap()), "-600000000us");
+        assert_eq!(told("2026-08-19T09:00:01.5Z".parse().unwrap()), "@1787130001.500000");
+    }
+}
