@@ -1,1 +1,66 @@
-//! Arguments.
+//! The command line.
+
+mod args;
+mod files;
+mod keys;
+
+use clap::{Parser, Subcommand};
+use ops_common::exit::Status;
+use ops_common::tool::{Context, House, Tool};
+
+use crate::error::Error;
+
+/// sops files with age and SSH keys: encrypt, decrypt, edit, rotate, hand to a program, install at boot
+///
+/// Files are those of sops: each program reads what the other wrote. Keys are found where sops finds them:
+/// SOPS_AGE_KEY, SOPS_AGE_KEY_FILE, SOPS_AGE_KEY_CMD, SOPS_AGE_SSH_PRIVATE_KEY_FILE, SOPS_AGE_SSH_PRIVATE_KEY_CMD,
+/// ~/.ssh/id_ed25519, ~/.ssh/id_rsa and ~/.config/sops/age/keys.txt; new files get the keys of the rule in .sops.yaml.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ops-secrets",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    house: House,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Encrypt(files::Encrypt),
+    Decrypt(files::Decrypt),
+    Edit(files::Edit),
+    Set(files::Set),
+    Unset(files::Unset),
+    Filestatus(files::Filestatus),
+    Recipient(keys::Recipient),
+    Keygen(keys::Keygen),
+}
+
+impl Tool for Cli {
+    type Error = Error;
+
+    const NAME: &'static str = "ops-secrets";
+
+    fn house(&self) -> &House {
+        &self.house
+    }
+
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        match self.verb {
+            Verb::Encrypt(verb) => verb.run(context),
+            Verb::Decrypt(verb) => verb.run(context),
+            Verb::Edit(verb) => verb.run(context),
+            Verb::Set(verb) => verb.run(context),
+            Verb::Unset(verb) => verb.run(context),
+            Verb::Filestatus(verb) => verb.run(context),
+            Verb::Recipient(verb) => verb.run(context),
+            Verb::Keygen(verb) => verb.run(context),
+        }
+    }
+}

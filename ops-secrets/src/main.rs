@@ -1,3 +1,5 @@
-//! The `ops-secrets` program.
+//! The `ops-secrets` program, and `sops` when it is called by that name.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    ops_secrets::main()
+}

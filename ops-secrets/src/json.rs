@@ -1,0 +1,527 @@
+//! JSON: reading with places, writing as Go does (and so sops).
+
+use std::ops::Range;
+
+use zeroize::Zeroizing;
+
+use crate::tree::{
+    DEPTH, Data, Document, Edit, Entry, Item, List, Map, Node, Pair, Place, Scalar, Style, Syntax,
+    Tree, Value,
+};
+use crate::yaml::resolve::shortest;
+
+type Result<T> = std::result::Result<T, Syntax>;
+
+/// Parses a file: one object, the only root that sops knows.
+pub fn parse(source: &str) -> Result<Tree> {
+    let (node, mut parser) = root(source)?;
+    let Node::Map(root) = node else {
+        return Err(Syntax::new(
+            0,
+            "the document is no object: sops files hold objects only",
+        ));
+    };
+    parser.blanks();
+    if parser.at < source.len() {
+        return parser.fail("something stands after the document");
+    }
+    let end = root.span.end.saturating_sub(1);
+    Ok(Tree {
+        documents: vec![Document { root, end }],
+    })
+}
+
+/// Parses one value of any shape, such as the one given to `set`.
+pub fn value(source: &str) -> Result<Data> {
+    let (node, mut parser) = root(source)?;
+    parser.blanks();
+    if parser.at < source.len() {
+        parser.fail("something stands after the value")
+    } else {
+        Ok((&node).into())
+    }
+}
+
+fn root(source: &str) -> Result<(Node, Parser<'_>)> {
+    let mut parser = Parser {
+        source,
+        bytes: source.as_bytes(),
+        at: 0,
+        depth: 0,
+    };
+    let node = parser.value(false)?;
+    Ok((node, parser))
+}
+
+struct Parser<'s> {
+    source: &'s str,
+    bytes: &'s [u8],
+    at: usize,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn fail<T>(&self, message: impl Into<String>) -> Result<T> {
+        Err(Syntax::new(self.at, message))
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn blanks(&mut self) {
+        while matches!(self.byte(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn value(&mut self, element: bool) -> Result<Node> {
+        self.blanks();
+        let start = self.at;
+        let (value, style) = match self.byte() {
+            Some(b'{') => return self.nested(Self::object).map(Node::Map),
+            Some(b'[') => return self.nested(Self::array).map(Node::List),
+            Some(b'"') => (Value::Text(self.string()?), Style::Double),
+            Some(b'-' | b'0'..=b'9') => (self.number()?, Style::Plain),
+            _ => (self.word()?, Style::Plain),
+        };
+        let place = Place {
+            span: start..self.at,
+            style,
+            element,
+            flow: true,
+            ..Place::default()
+        };
+        Ok(Node::Scalar(Scalar { value, place }))
+    }
+
+    fn nested<T>(&mut self, read: fn(&mut Self) -> Result<T>) -> Result<T> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return self.fail(format!("nested more than {DEPTH} levels deep"));
+        }
+        let value = read(self);
+        self.depth -= 1;
+        value
+    }
+
+    fn word(&mut self) -> Result<Value> {
+        for (word, value) in [
+            ("true", Value::Bool(true)),
+            ("false", Value::Bool(false)),
+            ("null", Value::Null),
+        ] {
+            if self.source[self.at..].starts_with(word) {
+                self.at += word.len();
+                return Ok(value);
+            }
+        }
+        self.fail("a value should stand here")
+    }
+
+    fn object(&mut self) -> Result<Map> {
+        let mut map = Map {
+            span: self.at..self.at,
+            flow: true,
+            ..Map::default()
+        };
+        self.at += 1;
+        self.blanks();
+        while self.byte() != Some(b'}') {
+            let at = self.at;
+            if self.byte() != Some(b'"') {
+                return self.fail("a key in double quotes should stand here");
+            }
+            let key = self.string()?.to_string();
+            self.blanks();
+            if self.byte() != Some(b':') {
+                return self.fail("a ':' should stand here");
+            }
+            self.at += 1;
+            let node = self.value(false)?;
+            map.entries.push(Entry::Pair(Pair {
+                key,
+                at,
+                sign: node.span().start,
+                region: at..self.at,
+                node,
+            }));
+            self.comma(b'}')?;
+        }
+        self.at += 1;
+        map.span.end = self.at;
+        Ok(map)
+    }
+
+    fn array(&mut self) -> Result<List> {
+        let mut list = List {
+            span: self.at..self.at,
+            flow: true,
+            ..List::default()
+        };
+        self.at += 1;
+        self.blanks();
+        while self.byte() != Some(b']') {
+            let at = self.at;
+            let node = self.value(true)?;
+            list.items.push(Item::Element {
+                region: at..self.at,
+                node,
+            });
+            self.comma(b']')?;
+        }
+        self.at += 1;
+        list.span.end = self.at;
+        Ok(list)
+    }
+
+    /// Moves over a comma; after it something must follow, without it the end must.
+    fn comma(&mut self, end: u8) -> Result<()> {
+        self.blanks();
+        if self.byte() == Some(b',') {
+            self.at += 1;
+            self.blanks();
+            if self.byte() == Some(end) || self.byte().is_none() {
+                return self.fail("nothing follows the ','");
+            }
+        } else if self.byte() != Some(end) {
+            return self.fail(format!("a ',' or a '{}' should stand here", end as char));
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<Value> {
+        let start = self.at;
+        while matches!(
+            self.byte(),
+            Some(b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')
+        ) {
+            self.at += 1;
+        }
+        let text = &self.source[start..self.at];
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let whole = digits.bytes().take_while(u8::is_ascii_digit).count();
+        let odd = whole == 0
+            || (whole > 1 && digits.starts_with('0'))
+            || digits.ends_with(['.', 'e', 'E', '+', '-']);
+        if !odd && let Ok(int) = text.parse() {
+            return Ok(Value::Int(int));
+        }
+        match text.parse::<f64>() {
+            Ok(float)
+                if !odd
+                    && float.is_finite()
+                    && !digits.contains(".e")
+                    && !digits.contains(".E") =>
+            {
+                Ok(Value::Float(float))
+            }
+            _ => Err(Syntax::new(start, "this is no number that JSON knows")),
+        }
+    }
+
+    fn string(&mut self) -> Result<Zeroizing<String>> {
+        let start = self.at;
+        self.at += 1;
+        let mut text = Zeroizing::new(String::new());
+        loop {
+            let from = self.at;
+            while self
+                .byte()
+                .is_some_and(|c| c != b'"' && c != b'\\' && c >= b' ')
+            {
+                self.at += 1;
+            }
+            text.push_str(&self.source[from..self.at]);
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(text);
+                }
+                Some(b'\\') => text.push(self.escape()?),
+                Some(_) => return self.fail("a control character stands in a text"),
+                None => return Err(Syntax::new(start, "the quote is never closed")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char> {
+        let sign = self.bytes.get(self.at + 1).copied();
+        self.at += 2;
+        Ok(match sign {
+            Some(c @ (b'"' | b'\\' | b'/')) => c as char,
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode(),
+            _ => {
+                self.at = self.at.min(self.source.len()) - 1;
+                return self.fail("there is no such escape");
+            }
+        })
+    }
+
+    /// `\uXXXX`, two of them for characters beyond the first plane; a lone half becomes U+FFFD, as in Go.
+    fn unicode(&mut self) -> Result<char> {
+        let first = self.hex()?;
+        if (0xd800..0xdc00).contains(&first) && self.source[self.at..].starts_with("\\u") {
+            let back = self.at;
+            self.at += 2;
+            let second = self.hex()?;
+            if (0xdc00..0xe000).contains(&second) {
+                let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+                return Ok(char::from_u32(code).unwrap_or('\u{fffd}'));
+            }
+            self.at = back;
+        }
+        Ok(char::from_u32(first).unwrap_or('\u{fffd}'))
+    }
+
+    fn hex(&mut self) -> Result<u32> {
+        let digits = self
+            .source
+            .get(self.at..self.at + 4)
+            .filter(|digits| digits.bytes().all(|c| c.is_ascii_hexdigit()));
+        let Some(code) = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) else {
+            return self.fail("four hexadecimal digits should stand here");
+        };
+        self.at += 4;
+        Ok(code)
+    }
+}
+
+/// The text of a leaf. Floats that JSON cannot hold are an error of the caller's making: they are written as null.
+pub fn scalar(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Float(value) => float(*value),
+        Value::Time(text) => quote(text),
+        Value::Text(text) | Value::Comment(text) => quote(text),
+        Value::Bytes(bytes) => quote(&String::from_utf8_lossy(bytes)),
+    }
+}
+
+fn float(value: f64) -> String {
+    if !value.is_finite() {
+        return "null".to_owned();
+    }
+    let text = shortest(value, -6, 21, "e");
+    // Go writes one-digit exponents as one digit here.
+    text.replace("e-0", "e-")
+}
+
+/// A text in quotes, escaped as Go does: also `<`, `>`, `&` and the two line separators.
+pub fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\0'..='\u{1f}' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                out.push_str(&format!("\\u{:04x}", c as u32))
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A value over several lines, each level indented by one `unit` more; without a unit, all in one line.
+pub fn write(data: &Data, unit: Option<&str>) -> String {
+    let mut out = String::new();
+    put(&mut out, data, unit, "\n");
+    out
+}
+
+/// A value whose closing bracket stands on a line that begins with `line` (a line break and blanks).
+pub fn put(out: &mut String, data: &Data, unit: Option<&str>, line: &str) {
+    let inner = format!("{line}{}", unit.unwrap_or(""));
+    let (lead, tail) = if unit.is_some() {
+        (inner.as_str(), line)
+    } else {
+        ("", "")
+    };
+    match data {
+        Data::Scalar(value) => out.push_str(&scalar(value)),
+        Data::Map(pairs) if pairs.is_empty() => out.push_str("{}"),
+        Data::List(items) if items.is_empty() => out.push_str("[]"),
+        Data::Map(pairs) => {
+            for (index, (key, value)) in pairs.iter().enumerate() {
+                out.push_str(if index == 0 { "{" } else { "," });
+                out.push_str(lead);
+                out.push_str(&quote(key));
+                out.push_str(": ");
+                put(out, value, unit, &inner);
+            }
+            out.push_str(tail);
+            out.push('}');
+        }
+        Data::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                out.push_str(if index == 0 { "[" } else { "," });
+                out.push_str(lead);
+                put(out, item, unit, &inner);
+            }
+            out.push_str(tail);
+            out.push(']');
+        }
+    }
+}
+
+/// How the pairs of an object are set out: the text before each key, if each stands on a line of its own.
+pub fn line_before(source: &str, map: &Map) -> Option<String> {
+    let first = map.pairs().next()?;
+    let lead = &source[map.span.start + 1..first.at];
+    lead.rfind('\n').map(|at| lead[at..].to_owned())
+}
+
+/// What to cut so that a pair, named by its number, goes together with its comma.
+pub fn pair_region(source: &str, map: &Map, number: usize) -> Range<usize> {
+    let pairs: Vec<&Pair> = map.pairs().collect();
+    let spans: Vec<Range<usize>> = pairs
+        .iter()
+        .map(|pair| pair.at..pair.node.span().end)
+        .collect();
+    region(source, &map.span, &spans, number)
+}
+
+/// What to cut so that an element goes together with its comma.
+pub fn element_region(source: &str, list: &List, number: usize) -> Range<usize> {
+    let spans: Vec<Range<usize>> = list
+        .elements()
+        .map(|(region, node)| region.start..node.span().end)
+        .collect();
+    region(source, &list.span, &spans, number)
+}
+
+fn region(
+    _source: &str,
+    whole: &Range<usize>,
+    spans: &[Range<usize>],
+    number: usize,
+) -> Range<usize> {
+    match (number, spans.get(number + 1)) {
+        (0, None) => whole.start + 1..whole.end - 1,
+        (0, Some(next)) => spans[0].start..next.start,
+        _ => spans[number - 1].end..spans[number].end,
+    }
+}
+
+/// Puts metadata into the object: in the place of the old, else as the last member.
+pub fn embed(
+    source: &str,
+    tree: &Tree,
+    fields: &[(String, Data)],
+    default_unit: &str,
+) -> Vec<Edit> {
+    (tree.documents.iter())
+        .map(|document| embed_one(source, &document.root, fields, default_unit))
+        .collect()
+}
+
+fn embed_one(source: &str, root: &Map, fields: &[(String, Data)], default_unit: &str) -> Edit {
+    let empty = root.pairs().next().is_none();
+    let line = if empty {
+        Some(format!("\n{default_unit}"))
+    } else {
+        line_before(source, root)
+    };
+    let data = Data::Map(fields.to_vec());
+    let unit = line.as_deref().map(|line| &line[1..]);
+    let mut text = String::new();
+    put(&mut text, &data, unit, line.as_deref().unwrap_or("\n"));
+    if let Some(pair) = root.pair("sops") {
+        return Edit::new(pair.node.span(), text);
+    }
+    match root.pairs().last() {
+        None => Edit::new(
+            root.span.start + 1..root.span.end - 1,
+            format!("{}\"sops\": {text}\n", line.unwrap_or_default()),
+        ),
+        Some(last) => {
+            let end = last.node.span().end;
+            Edit::new(
+                end..end,
+                format!(",{}\"sops\": {text}", line.as_deref().unwrap_or(" ")),
+            )
+        }
+    }
+}
+
+/// Cuts the metadata out.
+pub fn strip(source: &str, tree: &Tree) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for document in &tree.documents {
+        if let Some(number) = document.root.pairs().position(|pair| pair.key == "sops") {
+            edits.push(Edit::new(pair_region(source, &document.root, number), ""));
+        }
+    }
+    edits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(source: &str) -> String {
+        write(&value(source).unwrap(), Some("\t"))
+    }
+
+    #[test]
+    fn numbers_are_written_as_go_writes_them() {
+        for (text, written) in [
+            ("1", "1"),
+            ("1.50", "1.5"),
+            ("1e3", "1000"),
+            ("1e21", "1e+21"),
+            ("1e-7", "1e-7"),
+            ("0.000001", "0.000001"),
+            ("-0.0", "-0"),
+        ] {
+            assert_eq!(rewritten(text), written, "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_are_escaped_as_go_escapes_them() {
+        assert_eq!(
+            rewritten(r#""<&>\u00e9\ud83d\ude00\u0001\/""#),
+            "\"\\u003c\\u0026\\u003eé😀\\u0001/\""
+        );
+    }
+
+    #[test]
+    fn what_json_does_not_know_is_refused() {
+        for text in [
+            "",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "nul",
+            "\"\\x\"",
+            "\"\n\"",
+            "{'a':1}",
+            "1 2",
+            "[1 2]",
+            "1e",
+            "--1",
+        ] {
+            assert!(value(text).is_err(), "{text}");
+        }
+    }
+}

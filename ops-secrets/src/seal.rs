@@ -1,0 +1,127 @@
+//! The seal: a keyed digest over what sops's MAC leaves open.
+//!
+//! The MAC of sops can be kept while recipients, names of unencrypted keys and the boundaries between values are changed.
+//! The seal covers the whole plain text as decrypting gives it back (so key names, structure, comments and layout), the
+//! type of every value, the rules, and who can open the file. It stands in a field that sops ignores, and drops when it
+//! rewrites the file.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::cipher::{self, DataKey};
+use crate::crypt::Fault;
+use crate::format::Format;
+use crate::metadata::{MasterKey, Metadata};
+use crate::rules;
+use crate::tree::{Comment, Scalar, Value};
+use crate::walk::{Spot, Visitor};
+
+const VERSION: &str = "v1:";
+
+/// A seal in the making.
+pub struct Seal {
+    mac: Hmac<Sha256>,
+}
+
+impl Seal {
+    /// Begins with the metadata that the seal covers.
+    pub fn new(key: &DataKey, format: Format, metadata: &Metadata) -> Result<Self, Fault> {
+        let mut derive = keyed(key.bytes());
+        derive.update(b"ops-secrets seal v1");
+        let mut seal = Self {
+            mac: keyed(&derive.finalize().into_bytes()),
+        };
+        seal.part(format.name().as_bytes());
+        for name in rules::NAMES
+            .iter()
+            .chain(&["mac_only_encrypted", "shamir_threshold"])
+        {
+            seal.part(metadata.text(name).unwrap_or_default().as_bytes());
+        }
+        let groups = metadata.groups().unwrap_or_default();
+        seal.part(&groups.len().to_le_bytes());
+        for group in groups {
+            seal.part(&group.len().to_le_bytes());
+            for key in group {
+                match key {
+                    MasterKey::Age { recipient, .. } => seal.also("age").also(&recipient),
+                    MasterKey::Foreign { kind, data } => {
+                        seal.also(kind).also(&crate::json::write(&data, None))
+                    }
+                };
+            }
+        }
+        Ok(seal)
+    }
+
+    /// A part, with its length before it: no boundary can move.
+    fn part(&mut self, bytes: &[u8]) -> &mut Self {
+        self.mac.update(&(bytes.len() as u64).to_le_bytes());
+        self.mac.update(bytes);
+        self
+    }
+
+    fn also(&mut self, text: &str) -> &mut Self {
+        self.part(text.as_bytes())
+    }
+
+    /// The type of a value and its path.
+    pub fn value(&mut self, value: &Value, path: &str) {
+        let kind = match value {
+            Value::Null => "null",
+            value => cipher::encode(value).1,
+        };
+        self.part(kind.as_bytes());
+        self.part(path.as_bytes());
+    }
+
+    /// The plain text, last.
+    pub fn text(&mut self, text: &[u8]) {
+        self.part(text);
+    }
+
+    /// The seal as it stands in the metadata.
+    pub fn finish(self) -> String {
+        let bytes = self.mac.finalize().into_bytes();
+        format!(
+            "{VERSION}{}",
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        )
+    }
+
+    /// Whether a seal that was found is this one, compared in constant time.
+    pub fn fits(self, found: &str) -> bool {
+        let Some(digits) = found.strip_prefix(VERSION) else {
+            return false;
+        };
+        let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(|pair| hex(pair)).collect();
+        bytes.is_some_and(|bytes| self.mac.verify_slice(&bytes).is_ok())
+    }
+}
+
+fn hex(pair: &[u8]) -> Option<u8> {
+    if pair.len() != 2 || pair.iter().any(u8::is_ascii_uppercase) {
+        return None;
+    }
+    u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
+}
+
+impl Visitor for Seal {
+    type Error = Fault;
+
+    fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
+        Self::value(self, &scalar.value, spot.path);
+        Ok(())
+    }
+
+    fn comment(&mut self, _comment: &mut Comment, _spot: &Spot<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! YAML: reading with places, writing as sops does.
+
+pub mod emit;
+pub mod parse;
+pub mod resolve;
+
+use crate::json;
+use crate::tree::{Data, Document, Edit, Map, Node, Tree};
+
+/// The indentation step that a document uses; sops's own default where it shows none.
+pub fn step(tree: &Tree, default: usize) -> usize {
+    tree.documents
+        .iter()
+        .find_map(|document| step_of_map(&document.root))
+        .unwrap_or(default)
+}
+
+fn step_of_map(map: &Map) -> Option<usize> {
+    map.pairs()
+        .find_map(|pair| match &pair.node {
+            Node::Map(inner) if !inner.flow && !inner.entries.is_empty() => {
+                inner.column.checked_sub(map.column)
+            }
+            Node::List(list) if !list.flow && list.column > map.column => {
+                list.column.checked_sub(map.column)
+            }
+            _ => None,
+        })
+        .filter(|step| (2..=9).contains(step))
+}
+
+/// The metadata as sops writes it: the last key of a document.
+pub fn metadata(fields: &[(String, Data)], step: usize) -> String {
+    emit::map(&[("sops".to_owned(), Data::Map(fields.to_vec()))], 0, step)
+}
+
+/// Puts metadata into each document: in the place of the old, else at its end. A document in braces gets it there.
+pub fn embed(source: &str, tree: &Tree, fields: &[(String, Data)], step: usize) -> Vec<Edit> {
+    let block = metadata(fields, step);
+    let mut edits = Vec::new();
+    for document in &tree.documents {
+        if document.root.flow {
+            edits.push(embed_in_braces(document, fields));
+            continue;
+        }
+        let region = match document.root.pair("sops") {
+            Some(pair) => pair.region.clone(),
+            None => document.end..document.end,
+        };
+        let broken = region.start == 0 || source[..region.start].ends_with('\n');
+        edits.push(Edit::new(
+            region,
+            if broken {
+                block.clone()
+            } else {
+                format!("\n{block}")
+            },
+        ));
+    }
+    edits
+}
+
+/// JSON in one line is YAML in braces.
+fn embed_in_braces(document: &Document, fields: &[(String, Data)]) -> Edit {
+    let text = json::write(&Data::Map(fields.to_vec()), None);
+    if let Some(pair) = document.root.pair("sops") {
+        return Edit::new(pair.node.span(), text);
+    }
+    let end = document.root.span.end - 1;
+    match document.root.pairs().last() {
+        None => Edit::new(end..end, format!("\"sops\": {text}")),
+        Some(last) => {
+            let end = last.node.span().end;
+            Edit::new(end..end, format!(", \"sops\": {text}"))
+        }
+    }
+}
+
+/// Cuts the metadata out of each document.
+pub fn strip(source: &str, tree: &Tree) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for document in &tree.documents {
+        let root = &document.root;
+        if let Some(number) = root.pairs().position(|pair| pair.key == "sops") {
+            let region = if root.flow {
+                json::pair_region(source, root, number)
+            } else {
+                root.pairs()
+                    .nth(number)
+                    .map_or(0..0, |pair| pair.region.clone())
+            };
+            edits.push(Edit::new(region, ""));
+        }
+    }
+    edits
+}

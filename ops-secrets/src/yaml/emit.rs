@@ -1,0 +1,459 @@
+//! YAML as go-yaml's emitter writes it, which is how sops writes it.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::resolve;
+use crate::tree::{Data, Place, Style, Value};
+
+/// A mapping written in block style, each line indented by `column`, with `step` more for each level.
+pub fn map(pairs: &[(String, Data)], column: usize, step: usize) -> String {
+    let mut out = String::new();
+    block_map(&mut out, pairs, column, step);
+    out
+}
+
+/// A value as it stands after `key:` or `-`, the blank or line break before it included, with the line break at its end.
+pub fn after_sign(data: &Data, column: usize, element: bool, step: usize) -> String {
+    let mut out = String::new();
+    value(&mut out, data, column, element, step);
+    out
+}
+
+fn block_map(out: &mut String, pairs: &[(String, Data)], column: usize, step: usize) {
+    for (index, (name, data)) in pairs.iter().enumerate() {
+        if index > 0 || !out.ends_with("- ") {
+            indent(out, column);
+        }
+        pair(out, name, data, column, step);
+    }
+}
+
+/// A key and its value, without the indentation of the first line.
+pub fn pair(out: &mut String, name: &str, data: &Data, column: usize, step: usize) {
+    let short = name.len() <= 128 && !name.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
+    if short {
+        out.push_str(&key(name));
+        out.push(':');
+        value(out, data, column, false, step);
+    } else {
+        out.push_str("? ");
+        out.push_str(&text(
+            name,
+            &Place {
+                column,
+                ..Place::default()
+            },
+            step,
+        ));
+        out.push('\n');
+        indent(out, column);
+        out.push(':');
+        value(out, data, column, false, step);
+    }
+}
+
+fn value(out: &mut String, data: &Data, column: usize, element: bool, step: usize) {
+    let inner = if element {
+        column + 2
+    } else {
+        next_stop(column, step)
+    };
+    match data {
+        Data::Scalar(leaf) => {
+            out.push(' ');
+            let place = Place {
+                column,
+                element,
+                ..Place::default()
+            };
+            out.push_str(&scalar(leaf, &place, step));
+            out.push('\n');
+        }
+        Data::Map(pairs) if pairs.is_empty() => out.push_str(" {}\n"),
+        Data::List(items) if items.is_empty() => out.push_str(" []\n"),
+        Data::Map(pairs) => {
+            out.push_str(if element { " " } else { "\n" });
+            block_map(out, pairs, inner, step);
+        }
+        Data::List(items) => {
+            out.push_str(if element { " " } else { "\n" });
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 || !element {
+                    indent(out, inner);
+                }
+                out.push('-');
+                value(out, item, inner, true, step);
+            }
+        }
+    }
+}
+
+fn indent(out: &mut String, column: usize) {
+    out.extend(std::iter::repeat_n(' ', column));
+}
+
+/// The column that go-yaml indents to from `column`: the next multiple of the step.
+pub fn next_stop(column: usize, step: usize) -> usize {
+    step * ((column + step) / step)
+}
+
+/// A leaf as go-yaml writes it at a place; only the place's column and surroundings count, not its present style.
+/// The line break that ends a literal block is not part of it.
+pub fn scalar(value: &Value, place: &Place, step: usize) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Float(value) => resolve::write_float(*value),
+        Value::Time(value) => value.clone(),
+        Value::Text(value) | Value::Comment(value) => text(value, place, step),
+        Value::Bytes(bytes) => format!("!!binary {}", STANDARD.encode(bytes)),
+    }
+}
+
+/// A key as go-yaml writes it.
+pub fn key(name: &str) -> String {
+    if needs_quotes(name) {
+        return double(name);
+    }
+    let shape = Shape::of(name);
+    if name.is_empty() || !shape.plain {
+        return if shape.single && !name.contains('\n') {
+            single(name)
+        } else {
+            double(name)
+        };
+    }
+    name.to_owned()
+}
+
+fn text(value: &str, place: &Place, step: usize) -> String {
+    let shape = Shape::of(value);
+    if value.contains('\n') {
+        return if shape.block && !place.flow {
+            literal(value, place, step)
+        } else {
+            double(value)
+        };
+    }
+    if needs_quotes(value) {
+        return double(value);
+    }
+    let plain = if place.flow {
+        shape.flow_plain
+    } else {
+        shape.plain
+    };
+    match (plain, shape.single) {
+        (true, _) => value.to_owned(),
+        (false, true) => single(value),
+        (false, false) => double(value),
+    }
+}
+
+/// Whether a text would be read as something else if it stood without quotes.
+fn needs_quotes(text: &str) -> bool {
+    !matches!(resolve::plain(text), Ok(Value::Text(_)))
+        || text == "<<"
+        || is_old_bool(text)
+        || is_base_60(text)
+}
+
+fn is_old_bool(text: &str) -> bool {
+    matches!(
+        text,
+        "y" | "Y"
+            | "yes"
+            | "Yes"
+            | "YES"
+            | "on"
+            | "On"
+            | "ON"
+            | "n"
+            | "N"
+            | "no"
+            | "No"
+            | "NO"
+            | "off"
+            | "Off"
+            | "OFF"
+    )
+}
+
+/// YAML 1.1's base 60: a sign, digits, then groups of a colon and up to two digits, then decimals.
+fn is_base_60(text: &str) -> bool {
+    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|c| c.is_ascii_digit() || c == b'_');
+    let mut groups = whole.split(':');
+    let first = groups.next().unwrap_or("");
+    let rest: Vec<&str> = groups.collect();
+    first.starts_with(|c: char| c.is_ascii_digit())
+        && digits(first)
+        && digits(decimals)
+        && !rest.is_empty()
+        && rest.iter().all(|group| match group.as_bytes() {
+            [one] => one.is_ascii_digit(),
+            [ten, one] => (b'0'..=b'5').contains(ten) && one.is_ascii_digit(),
+            _ => false,
+        })
+}
+
+/// Text in single quotes.
+pub fn single(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Text in double quotes.
+pub fn double(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\0' => out.push_str("\\0"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            '\r' => out.push_str("\\r"),
+            '\u{1b}' => out.push_str("\\e"),
+            '\u{85}' => out.push_str("\\N"),
+            '\u{2028}' => out.push_str("\\L"),
+            '\u{2029}' => out.push_str("\\P"),
+            c if is_printable(c) => out.push(c),
+            c => escape(&mut out, c as u32),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn escape(out: &mut String, code: u32) {
+    let written = match code {
+        0..=0xff => write!(out, "\\x{code:02X}"),
+        0x100..=0xffff => write!(out, "\\u{code:04X}"),
+        _ => write!(out, "\\U{code:08X}"),
+    };
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}
+
+fn is_printable(c: char) -> bool {
+    matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
+}
+
+/// A literal block, without the line break at its very end.
+fn literal(value: &str, place: &Place, step: usize) -> String {
+    let content = if place.element {
+        place.column + 2
+    } else {
+        next_stop(place.column, step)
+    };
+    let mut out = String::from("|");
+    if value.starts_with([' ', '\n']) {
+        // go-yaml always writes the step here, also where the content is indented by less: then it cannot read it back.
+        match content - place.column {
+            hint @ 1..=9 => out.push_str(&hint.to_string()),
+            _ => return double(value),
+        }
+    }
+    out.push_str(chomp(value));
+    block_lines(&mut out, value, content);
+    out
+}
+
+/// The chomping sign that keeps the line breaks at the end of a text.
+pub fn chomp(value: &str) -> &'static str {
+    match value.strip_suffix('\n') {
+        None => "-",
+        Some("") => "+",
+        Some(rest) if rest.ends_with('\n') => "+",
+        Some(_) => "",
+    }
+}
+
+/// The lines of a block under its header; the line break at the end is left to the source.
+pub fn block_lines(out: &mut String, value: &str, column: usize) {
+    for line in value.strip_suffix('\n').unwrap_or(value).split('\n') {
+        out.push('\n');
+        if !line.is_empty() {
+            indent(out, column);
+            out.push_str(line);
+        }
+    }
+}
+
+/// Which styles a text can be written in: go-yaml's analysis.
+struct Shape {
+    plain: bool,
+    flow_plain: bool,
+    single: bool,
+    block: bool,
+}
+
+impl Shape {
+    fn of(text: &str) -> Self {
+        if text.is_empty() {
+            return Self {
+                plain: true,
+                flow_plain: false,
+                single: true,
+                block: false,
+            };
+        }
+        let (block_sign, flow_sign) = indicators(text);
+        let is_break = |c: char| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+        let mut special = false;
+        let mut tab = false;
+        let mut breaks = false;
+        let mut break_space = false;
+        let mut space_break = false;
+        let mut before = None;
+        for c in text.chars() {
+            tab |= c == '\t';
+            special |= c != '\t' && !is_printable(c);
+            breaks |= is_break(c);
+            break_space |= c == ' ' && before.is_some_and(is_break);
+            space_break |= is_break(c) && before == Some(' ');
+            before = Some(c);
+        }
+        let edge = |c: char| c == ' ' || is_break(c);
+        let edges = text.starts_with(edge) || text.ends_with(edge);
+        let plain = !edges && !break_space && !space_break && !tab && !special && !breaks;
+        Self {
+            plain: plain && !block_sign,
+            flow_plain: plain && !flow_sign,
+            single: !break_space && !space_break && !tab && !special,
+            block: !text.ends_with(' ') && !space_break && !special,
+        }
+    }
+}
+
+/// Whether a text holds signs that mean something in block and in flow style.
+fn indicators(text: &str) -> (bool, bool) {
+    if text.starts_with("---") || text.starts_with("...") {
+        return (true, true);
+    }
+    let (mut block, mut flow) = (false, false);
+    let is_blank = |c: Option<char>| c.is_none_or(|c| matches!(c, ' ' | '\t'));
+    let mut chars = text.chars().peekable();
+    let mut before = None;
+    while let Some(c) = chars.next() {
+        let blank_next = is_blank(chars.peek().copied());
+        match (before, c) {
+            (
+                None,
+                '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%'
+                | '@' | '`',
+            ) => {
+                (block, flow) = (true, true);
+            }
+            (None, '?' | ':') | (Some(_), ':') => {
+                flow = true;
+                block |= blank_next;
+            }
+            (None, '-') if blank_next => (block, flow) = (true, true),
+            (Some(_), ',' | '?' | '[' | ']' | '{' | '}') => flow = true,
+            (Some(' ' | '\t' | '\n' | '\r'), '#') => (block, flow) = (true, true),
+            _ => {}
+        }
+        before = Some(c);
+    }
+    (block, flow)
+}
+
+/// Writes a decrypted or new value in the place of another, keeping the quotes or block header found there where they
+/// can hold it.
+pub fn respell(value: &Value, place: &Place, source: &str, step: usize) -> String {
+    let Value::Text(text) = value else {
+        return scalar(value, place, step);
+    };
+    let old = &source[place.span.clone()];
+    match place.style {
+        Style::Single if Shape::of(text).single && !text.contains(['\n', '\r']) => single(text),
+        Style::Double if !place.flow => double(text),
+        Style::Literal | Style::Folded => {
+            block(text, old, place).unwrap_or_else(|| scalar(value, place, step))
+        }
+        _ => scalar(value, place, step),
+    }
+}
+
+/// A text under the block header that stands in the source, if that header can hold it.
+fn block(text: &str, old: &str, place: &Place) -> Option<String> {
+    let header = old.lines().next()?;
+    let signs = header.split([' ', '\t', '#']).next()?;
+    let content = old.lines().skip(1).find(|line| !line.trim().is_empty())?;
+    let column = content.len() - content.trim_start_matches(' ').len();
+    let fits = !text.is_empty()
+        && !text.starts_with('\n')
+        && (signs.contains(|c: char| c.is_ascii_digit()) || !text.starts_with(' '))
+        && text.chars().all(|c| c == '\t' || is_printable(c))
+        && column > place.column
+        && match chomp(text) {
+            "" => !signs.contains('-'),
+            sign => signs.contains(sign),
+        };
+    let folded = signs.starts_with('>');
+    let folds = |text: &str| {
+        text.lines().all(|line| !line.starts_with([' ', '\t']))
+            && !text.trim_end_matches('\n').contains("\n\n")
+    };
+    if !fits || (folded && !folds(text)) {
+        return None;
+    }
+    let mut out = header.to_owned();
+    if folded {
+        let inner = text.trim_end_matches('\n');
+        let spread = format!("{}{}", inner.replace('\n', "\n\n"), &text[inner.len()..]);
+        block_lines(&mut out, &spread, column);
+    } else {
+        block_lines(&mut out, text, column);
+    }
+    Some(out)
+}
+
+/// Writes ciphertext in the place of a plain value: bare where sops would respell the plain value just as the source has
+/// it, else in the source's own quotes or block, so that decrypting gives the source back.
+pub fn conceal(sealed: &str, value: &Value, place: &Place, source: &str, step: usize) -> String {
+    let old = &source[place.span.clone()];
+    if place.flow {
+        return if place.style == Style::Single {
+            single(sealed)
+        } else {
+            format!("\"{sealed}\"")
+        };
+    }
+    if place.style == Style::Plain || scalar(value, place, step) == old {
+        return sealed.to_owned();
+    }
+    match place.style {
+        Style::Single => single(sealed),
+        Style::Double => format!("\"{sealed}\""),
+        Style::Literal | Style::Folded => {
+            let mut lines = old.lines();
+            let header = lines.next().unwrap_or("|");
+            let content = lines.find(|line| !line.trim().is_empty());
+            let found = content.map(|line| line.len() - line.trim_start_matches(' ').len());
+            let signs = header.split([' ', '\t', '#']).next().unwrap_or("|");
+            let column = match signs
+                .chars()
+                .find(char::is_ascii_digit)
+                .and_then(|c| c.to_digit(10))
+            {
+                Some(hint) => place.column + hint as usize,
+                None => found.unwrap_or(place.column + step),
+            };
+            let mut out = header.to_owned();
+            block_lines(&mut out, sealed, column);
+            out
+        }
+        Style::Plain => sealed.to_owned(),
+    }
+}
