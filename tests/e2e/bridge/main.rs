@@ -1,0 +1,3 @@
+//! `ops-bridge` against the real mautrix-slack.
+
+mod nobody;
