@@ -1,4 +1,4 @@
-# make demo       the platform's working day on a lab host, with the real tools
+# make demo       the working day of the platform on a lab host, with the real tools
 # make build      the five programs, optimised
 # make check      formatting, lints, documentation, forbidden words
 # make test       all that CI runs, with the minutes of each stage; `make test STAGES="db bridge"` for some of it

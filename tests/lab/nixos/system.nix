@@ -26,10 +26,10 @@ derivation {
       /bin/mkdir -p $out/bin $out/sw/bin $out/etc/systemd/system/multi-user.target.wants
       printf %s ${escape version} > $out/nixos-version
       printf %s x86_64-linux > $out/system
-      printf %s ${escape kernel} > $out/kernel
-      : > $out/initrd
-      : > $out/kernel-modules
-      : > $out/kernel-params
+      /bin/ln -s ${builtins.toFile "linux-${kernel}" kernel} $out/kernel
+      /bin/ln -s ${builtins.toFile "initrd-linux-${kernel}" kernel} $out/initrd
+      /bin/ln -s ${builtins.toFile "linux-${kernel}-modules" kernel} $out/kernel-modules
+      printf %s loglevel=4 > $out/kernel-params
       printf 'systemd 257\n' > $out/init-interface-version
       printf 'NAME=NixOS\nVERSION=%s\n' ${escape version} > $out/etc/os-release
       for script in activate init switch-to-configuration; do
