@@ -20,11 +20,14 @@ use crate::error::Error;
 use crate::federation;
 use crate::ground;
 use crate::name::ServerName;
+use crate::outbound;
 use crate::paths;
+use crate::ping;
 use crate::resolve;
 use crate::settings::Settings;
 use crate::socket::Deadline;
 use crate::status;
+use crate::tokens;
 use crate::trust::Trust;
 use crate::versions::{self, Limit};
 use crate::view::{ConnectTo, Exceptions, Resolve, View};
@@ -55,6 +58,8 @@ enum Verb {
     WellKnown(WellKnownArgs),
     Federation(FederationArgs),
     Paths(PathsArgs),
+    Outbound(OutboundArgs),
+    Ping(PingArgs),
 }
 
 /// Ask the client API on each address of a URL by itself
@@ -222,17 +227,75 @@ struct PathsArgs {
     watch: WatchArgs,
 }
 
+/// Send our homeserver to another one: it is reached, our signature is believed, our keys can be fetched
+///
+/// Nobody logs in: our server is asked for an alias of the other one. The conduwuit family answers every failure with "no
+/// such alias", so there an alias that exists is needed. Ask seldom: after a failure the server waits longer each time.
+///
+/// Check: matrix.outbound (value: seconds).
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-matrix outbound matrix.example --alias lobby --host ops-jrz1
+  ops-matrix outbound matrix.example --host ops-jrz1 --json")]
+struct OutboundArgs {
+    /// The other server
+    #[arg(value_name = "NAME")]
+    server: String,
+
+    /// An alias that exists there, without # and server name
+    #[arg(long, value_name = "ALIAS")]
+    alias: Option<String>,
+
+    /// Our client API [default: matrix.url of ops.yaml]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+
+    #[command(flatten)]
+    net: NetArgs,
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+/// Send an event from one account to another, time it, and take it back
+///
+/// The tokens come from the sops file matrix.tokens (token_a, room, and token_b for a second account), which ops-secrets
+/// decrypts. The event has a type that no client shows. The host must be named, since the room gets an event.
+///
+/// Check: matrix.ping (value: seconds until the event has arrived; limit: 5 s).
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-matrix ping --host ops-jrz1
+  ops-matrix ping --host localhost --limit 2s --every 5m --on-change 'logger changed'")]
+struct PingArgs {
+    /// Fail if the event takes this long
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    limit: Span,
+
+    /// The sops file with the tokens [default: matrix.tokens of ops.yaml]
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
 #[derive(Debug, Args)]
 struct NameArgs {
     /// The server names, or - to read them from stdin, one on a line [default: matrix.server_name of ops.yaml]
     #[arg(value_name = "NAME")]
-    names: Vec<String>,
+    servers: Vec<String>,
 }
 
 impl NameArgs {
-    fn servers(&self, context: &Context) -> Result<Vec<ServerName>, Error> {
+    fn parse(&self, context: &Context) -> Result<Vec<ServerName>, Error> {
         let mut texts = Vec::new();
-        for name in &self.names {
+        for name in &self.servers {
             if name == "-" {
                 let lines = input::read(OsStr::new("-"))?;
                 let lines = String::from_utf8_lossy(&lines).into_owned();
@@ -247,7 +310,7 @@ impl NameArgs {
                 texts.push(name.clone());
             }
         }
-        if self.names.is_empty() {
+        if self.servers.is_empty() {
             texts.push(settings(context)?.server_name.ok_or(Error::NoServerName)?);
         }
         if texts.is_empty() {
@@ -328,6 +391,8 @@ impl Tool for Cli {
             Verb::WellKnown(args) => args.run(context),
             Verb::Federation(args) => args.run(context),
             Verb::Paths(args) => args.run(context),
+            Verb::Outbound(args) => args.run(context),
+            Verb::Ping(args) => args.run(context),
         }
     }
 }
@@ -377,7 +442,7 @@ impl VersionsArgs {
 
 impl ResolveArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
-        let servers = self.names.servers(context)?;
+        let servers = self.names.parse(context)?;
         let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
         let worst = Mutex::new(Status::Done);
         let asked = hosts::ask(context, &from_here(&self.hosts), |host| {
@@ -409,7 +474,7 @@ impl ResolveArgs {
 
 impl WellKnownArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
-        let servers = self.names.servers(context)?;
+        let servers = self.names.parse(context)?;
         let kind = match self.kind {
             KindArg::Server => Kind::Server,
             KindArg::Client => Kind::Client,
@@ -432,7 +497,7 @@ impl WellKnownArgs {
 
 impl FederationArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
-        let servers = self.names.servers(context)?;
+        let servers = self.names.parse(context)?;
         let notary = self.notary.as_deref().map(parse_server).transpose()?;
         let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
         watch::judge(
@@ -462,6 +527,50 @@ impl PathsArgs {
         watch::judge(context, paths::URL, &self.hosts, &self.watch, |host| {
             from_host(context, host, &exceptions, |view| {
                 paths::look(host, view, &trust, &settings)
+            })
+        })
+    }
+}
+
+impl OutboundArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let remote = parse_server(&self.server)?;
+        let url = match self.url {
+            Some(url) => url,
+            None => settings(context)?.url,
+        };
+        let url = versions::parse_url(&url)?;
+        let wanted = outbound::Wanted {
+            url: &url,
+            remote: &remote,
+            alias: self.alias.as_deref(),
+        };
+        let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
+        watch::judge(context, outbound::CHECK, &self.hosts, &self.watch, |host| {
+            from_host(context, host, &exceptions, |view| {
+                outbound::look(view, &trust, &wanted)
+            })
+        })
+    }
+}
+
+impl PingArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        if self.hosts.names.is_empty() {
+            return Err(hosts::Error::Unnamed.into());
+        }
+        let settings = settings(context)?;
+        let file = match (self.tokens, settings.tokens) {
+            (Some(file), _) => file,
+            (None, Some(file)) => context.config()?.resolve(&file),
+            (None, None) => return Err(Error::NoTokens),
+        };
+        let url = versions::parse_url(&settings.url)?;
+        let tokens = tokens::read(&file)?;
+        let exceptions = Exceptions::default();
+        watch::judge(context, ping::CHECK, &self.hosts, &self.watch, |host| {
+            from_host(context, host, &exceptions, |view| {
+                ping::look(view, &url, &tokens, self.limit)
             })
         })
     }

@@ -29,6 +29,9 @@ pub enum DialFailure {
     /// Nobody listens there.
     #[error("connection refused")]
     Refused,
+    /// The host behind ssh got no connection, and its sshd does not say why.
+    #[error("the host cannot connect there: refused or unreachable")]
+    Failed,
     /// Nothing comes back: a firewall, or a machine that is not there.
     #[error("no answer to the connection attempt")]
     Timeout,
@@ -195,6 +198,7 @@ fn of_reason(reason: &str) -> DialFailure {
     let lower = reason.to_lowercase();
     match () {
         () if lower.contains("refused") => DialFailure::Refused,
+        () if lower == "connect failed" => DialFailure::Failed,
         () if lower.contains("timed out") || lower.contains("in time") => DialFailure::Timeout,
         () if lower.contains("unreachable")
             || lower.contains("no route")
@@ -233,6 +237,7 @@ mod tests {
     fn the_words_of_sshd_are_understood() {
         for (reason, expected) in [
             ("Connection refused", DialFailure::Refused),
+            ("connect failed", DialFailure::Failed),
             ("connect failed: Connection timed out", DialFailure::Timeout),
             ("Network is unreachable", DialFailure::Unreachable),
             ("No route to host", DialFailure::Unreachable),

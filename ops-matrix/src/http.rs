@@ -338,8 +338,14 @@ impl Transport for Wire {
             .socket
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
+        let space = self.buffers.input_append_buf();
+        if space.is_empty() {
+            // A header that fills the whole buffer is longer than anybody needs.
+            let held = self.buffers.input().len();
+            return Err(Error::LargeResponseHeader(held, held));
+        }
         let read = loop {
-            match socket.read(self.buffers.input_append_buf()) {
+            match socket.read(space) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 result => break result,
             }

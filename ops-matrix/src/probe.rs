@@ -60,7 +60,7 @@ impl ProbeFailure {
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Dial(DialFailure::Refused) => "refused",
+            Self::Dial(DialFailure::Refused | DialFailure::Failed) => "refused",
             Self::Dial(DialFailure::Timeout) => "connect_timeout",
             Self::Dial(DialFailure::Unreachable) => "unreachable",
             Self::Dial(DialFailure::Other(_)) => "connect",

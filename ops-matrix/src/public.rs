@@ -68,7 +68,11 @@ pub fn look(
 }
 
 /// Where clients are sent: by the well-known, or the name itself.
-fn client_base(view: &View<'_>, trust: &Trust, server: &ServerName) -> Result<Option<Base>, Error> {
+pub(crate) fn client_base(
+    view: &View<'_>,
+    trust: &Trust,
+    server: &ServerName,
+) -> Result<Option<Base>, Error> {
     let url = well_known_url(&server.host_text(), "client")?;
     let Answer::Found(all) = fetch::from_each_address(view, trust, &url)? else {
         return Ok(None);
@@ -114,7 +118,7 @@ fn client_paths(
 }
 
 /// A server name inside a path.
-fn encoded(name: &str) -> String {
+pub(crate) fn encoded(name: &str) -> String {
     url::form_urlencoded::byte_serialize(name.as_bytes()).collect()
 }
 

@@ -18,7 +18,9 @@ value() { systemctl show --property="$1" --value -- "$unit.service"; }
 echo '::section clock'
 cat /proc/uptime
 
-pids=$(find "/sys/fs/cgroup$(value ControlGroup)" -name cgroup.procs -exec cat {} + 2>/dev/null)
+group=$(value ControlGroup)
+pids=
+[ -z "$group" ] || pids=$(find "/sys/fs/cgroup$group" -name cgroup.procs -exec cat {} + 2>/dev/null)
 main=$(value MainPID)
 [ -n "$pids" ] || [ "$main" = 0 ] || pids=$main
 echo '::section listeners'

@@ -1,0 +1,9 @@
+//! ops-matrix against real homeservers, and against a server that does everything wrong.
+
+mod certificates;
+mod fake;
+mod faults;
+mod federation;
+mod homeserver;
+mod names;
+mod platform;

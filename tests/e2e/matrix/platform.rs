@@ -1,0 +1,307 @@
+//! The runbook's two lines and the trap that they could not see: from the laptop over ssh, and on the host itself.
+
+use ops_tests::{Kind, Lab, LabHost, Ran, skip, tool};
+use serde_json::Value;
+
+const NGINX: &str = "/etc/nginx/sites-enabled/chat.example";
+
+/// A host of the platform, with our tools on it.
+fn platform(lab: Lab, name: &str) -> LabHost {
+    let host = lab.host(name, Kind::Platform);
+    host.install_tools();
+    host
+}
+
+/// The same command from here over ssh and on the host; both must end alike.
+fn both(host: &LabHost, args: &[&str], status: i32) -> [Ran; 2] {
+    let here = tool("ops-matrix")
+        .args(args)
+        .args(["--host", host.name()])
+        .run();
+    let there = host.tool("ops-matrix").args(args).run();
+    [here.expect(status), there.expect(status)]
+}
+
+/// The one record of a check, or the one about a subject that begins like this.
+fn record(ran: &Ran, check: &str, subject: &str) -> Value {
+    let fits = |record: &Value| {
+        record["check"] == check
+            && record["subject"]
+                .as_str()
+                .is_some_and(|found| found.contains(subject))
+    };
+    let found: Vec<Value> = ran.json().into_iter().filter(fits).collect();
+    assert_eq!(
+        found.len(),
+        1,
+        "{check} {subject} in {}{}",
+        ran.out(),
+        ran.err()
+    );
+    found[0].clone()
+}
+
+#[test]
+fn the_runbook_of_the_homeserver() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let host = platform(lab, "matrix-runbook");
+    for ran in both(&host, &["versions", "--json"], 0) {
+        let found = record(&ran, "matrix.versions", "127.0.0.1:8008");
+        assert_eq!(found["data"]["server"]["name"], "Synapse");
+        assert!(
+            found["data"]["versions"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|one| one == "v1.11"))
+        );
+        assert!(found["value"].as_f64().is_some_and(|took| took > 0.0));
+    }
+    for ran in both(&host, &["status", "--json"], 0) {
+        assert_eq!(
+            record(&ran, "matrix.unit", "matrix-continuwuity")["data"]["active_state"],
+            "active"
+        );
+        let listeners = record(&ran, "matrix.listeners", "matrix-continuwuity");
+        assert_eq!(
+            listeners["data"]["addresses"],
+            serde_json::json!(["127.0.0.1:8008"])
+        );
+        assert_eq!(
+            (&listeners["data"]["ipv4"], &listeners["data"]["ipv6"]),
+            (&Value::Bool(true), &Value::Bool(false))
+        );
+        assert_eq!(
+            record(&ran, "matrix.federation_enabled", "")["status"],
+            "ok"
+        );
+        assert!(
+            record(&ran, "matrix.disk", "/var/lib/continuwuity")["data"]["used_bytes"]
+                .as_u64()
+                .is_some()
+        );
+    }
+    let require = [
+        "versions",
+        "--require",
+        "v1.11",
+        "--require",
+        "v9.9",
+        "--json",
+    ];
+    for ran in both(&host, &require, 1) {
+        assert_eq!(
+            record(&ran, "matrix.versions", "")["message"],
+            "does not offer v9.9"
+        );
+    }
+    let slow = tool("ops-matrix")
+        .args(["versions", "--limit", "total=1ms", "--host", host.name()])
+        .run();
+    slow.expect(1);
+    let plugin = host
+        .tool("ops-matrix")
+        .args(["versions", "--format", "nagios"])
+        .run()
+        .expect(0);
+    assert!(
+        plugin
+            .out()
+            .starts_with("OPS-MATRIX OK - matrix.versions 127.0.0.1:8008: Synapse"),
+        "{}",
+        plugin.out()
+    );
+}
+
+#[test]
+fn a_homeserver_that_is_not_well_is_told_apart() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let host = platform(lab, "matrix-ill");
+    let status = |expected: i32| {
+        tool("ops-matrix")
+            .args(["status", "--json", "--host", host.name()])
+            .run()
+            .expect(expected)
+    };
+    // Stopped by somebody.
+    host.sh("systemctl stop matrix-continuwuity").expect(0);
+    let ran = status(1);
+    assert_eq!(
+        record(&ran, "matrix.unit", "")["message"],
+        "inactive (dead), result success"
+    );
+    assert_eq!(
+        record(&ran, "matrix.listeners", "")["message"],
+        "nothing, since it does not run"
+    );
+    // Alive, but without a listener: what continuwuity does when its port is taken.
+    let drop_in = "/run/systemd/system/matrix-continuwuity.service.d/test.conf";
+    let replace = |program: &str| {
+        let text = format!("[Service]\nType=exec\nExecStart=\nExecStart={program}\n");
+        host.sh_with(&format!("mkdir -p $(dirname {drop_in}) && cat > {drop_in} && systemctl daemon-reload && systemctl restart matrix-continuwuity"), text.as_bytes())
+            .expect(0);
+    };
+    replace(
+        "/bin/sh -c 'echo \"2026-11-23T16:10:08Z  INFO a: Listening on [127.0.0.1:8008]\"; echo \"2026-11-23T16:10:09Z  INFO a: Shutting down services...\"; exec sleep infinity'",
+    );
+    host.wait_for_log("matrix-continuwuity", "Shutting down services");
+    let ran = status(1);
+    assert_eq!(record(&ran, "matrix.unit", "")["status"], "ok");
+    let listeners = record(&ran, "matrix.listeners", "");
+    assert!(
+        listeners["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("could not bind its port")),
+        "{listeners}"
+    );
+    // Errors in the log, with a secret in one of them.
+    replace(
+        "/bin/sh -c 'echo \"  2026-11-23T16:10:08Z ERROR a: GET http://127.0.0.1/x?access_token=s3cr3t failed\"; exec sleep infinity'",
+    );
+    host.wait_for_log("matrix-continuwuity", "ERROR a");
+    let ran = status(1);
+    let errors = record(&ran, "matrix.errors", "");
+    assert_eq!(
+        (&errors["status"], errors["value"].as_f64()),
+        (&Value::from("warn"), Some(1.0)),
+        "{errors}"
+    );
+    assert!(
+        ran.out().contains("access_token=...") && !ran.out().contains("s3cr3t"),
+        "{}",
+        ran.out()
+    );
+    // No unit at all.
+    let bare = lab.host("matrix-none", Kind::Plain);
+    bare.sh("rm -f /etc/systemd/system/matrix-continuwuity.service; systemctl daemon-reload")
+        .expect(0);
+    let none = tool("ops-matrix")
+        .args(["status", "--host", bare.name()])
+        .run()
+        .expect(69);
+    none.complains("no homeserver unit on 'matrix-none'");
+}
+
+#[test]
+fn the_localhost_trap_is_named_with_its_fix() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let host = platform(lab, "matrix-trap");
+    let proxy_pass = |target: &str| {
+        host.sh(&format!(
+            "sed -i 's|proxy_pass .*|proxy_pass {target};|' {NGINX} && nginx -s reload"
+        ))
+        .expect(0);
+    };
+    for ran in both(&host, &["paths", "--json"], 0) {
+        assert_eq!(
+            record(&ran, "matrix.upstream", "127.0.0.1:8008")["status"],
+            "ok"
+        );
+    }
+    proxy_pass("http://localhost:8008");
+    // The runbook's line sees nothing, and neither does a request through nginx: the trap is silent.
+    host.sh("curl -fsS http://localhost:8008/_matrix/client/versions | jq -e .versions")
+        .expect(0);
+    host.sh("for i in 1 2 3 4; do curl -fsS https://chat.example/_matrix/client/versions >/dev/null || exit 1; done").expect(0);
+    // Yet nginx runs into the dead side.
+    host.sh(
+        "grep -q 'connect() failed (111.*upstream: .http://.::1.:8008' /var/log/nginx/error.log",
+    )
+    .expect(0);
+    for ran in both(&host, &["versions", "http://localhost:8008", "--json"], 1) {
+        assert_eq!(
+            record(&ran, "matrix.versions", "[::1]:8008")["data"]["fault"],
+            "refused"
+        );
+        assert_eq!(
+            record(&ran, "matrix.versions", "127.0.0.1:8008")["status"],
+            "ok"
+        );
+    }
+    for ran in both(&host, &["paths", "--json"], 1) {
+        let found = record(&ran, "matrix.upstream", "localhost:8008");
+        assert_eq!(found["status"], "fail");
+        assert!(found["message"].as_str().is_some_and(|text| {
+            text.contains("'localhost' is also [::1]:8008, where nobody listens")
+        }));
+        assert_eq!(
+            found["data"]["hit"],
+            serde_json::json!({"first_address": true, "happy_eyeballs": false, "nginx": true})
+        );
+        let fix = found["fix"].as_str().unwrap_or_default();
+        assert!(fix.starts_with("write 'proxy_pass http://127.0.0.1:8008;' at /etc/nginx/sites-enabled/chat.example:"), "{fix}");
+    }
+    // The configuration alone, as it travels through a pipe.
+    let text = host.read(NGINX);
+    let lint = tool("ops-matrix")
+        .args(["paths", "--nginx-config", "-"])
+        .stdin(text)
+        .run()
+        .expect(0);
+    assert!(
+        lint.out()
+            .contains("'localhost' is usually ::1 and 127.0.0.1"),
+        "{}",
+        lint.out()
+    );
+    // What the fix says is what cures it.
+    proxy_pass("http://127.0.0.1:8008");
+    both(&host, &["paths", "--json"], 0);
+}
+
+#[test]
+fn a_proxy_that_spoils_paths_and_headers_is_found_out() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let host = platform(lab, "matrix-proxy");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("ops.yaml"),
+        "matrix: {server_name: chat.example}\n",
+    )
+    .unwrap();
+    let ca = ops_tests::tree::authority().join("ca.pem");
+    let paths = |status: i32| {
+        let run = tool("ops-matrix")
+            .args(["paths", "--json", "--host", host.name(), "--cafile"])
+            .arg(&ca);
+        run.dir(folder.path()).run().expect(status)
+    };
+    let ran = paths(0);
+    assert_eq!(
+        record(&ran, "matrix.identity", &format!("{}:443", host.v4()))["message"],
+        "the same keys and version as the local server"
+    );
+    let client = format!("{}:443 client", host.v4());
+    assert_eq!(
+        record(&ran, "matrix.path_encoding", &client)["status"],
+        "ok"
+    );
+    assert_eq!(record(&ran, "matrix.cors", &client)["status"], "ok");
+    host.sh(&format!("sed -i 's|location /_matrix {{|location /_matrix/ {{ add_header Access-Control-Allow-Origin * always;|; s|proxy_pass .*|proxy_pass http://127.0.0.1:8008/_matrix/;|' {NGINX} && nginx -s reload")).expect(0);
+    let ran = paths(1);
+    assert_eq!(
+        record(&ran, "matrix.proxy_uri", "chat.example")["status"],
+        "fail"
+    );
+    for port in ["client", "federation"] {
+        let found = record(
+            &ran,
+            "matrix.path_encoding",
+            &format!("{}:443 {port}", host.v4()),
+        );
+        assert!(
+            found["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("decodes the URI")),
+            "{found}"
+        );
+    }
+    let found = record(&ran, "matrix.cors", &client);
+    assert!(found["message"].as_str().is_some_and(|text| text.contains("answers have 2 Access-Control-Allow-Origin headers")), "{found}");
+}
