@@ -25,8 +25,13 @@ impl Address {
     pub(crate) fn take(number: u8) -> Result<Self> {
         let path = claim(number);
         match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(_) => Ok(Self { number, here: false }),
-            Err(cause) => Err(Error::new(format!("address {number} of the lab cannot be had: {cause}"))),
+            Ok(_) => Ok(Self {
+                number,
+                here: false,
+            }),
+            Err(cause) => Err(Error::new(format!(
+                "address {number} of the lab cannot be had: {cause}"
+            ))),
         }
     }
 
@@ -114,10 +119,17 @@ pub(crate) fn make_namespace(name: &str, address: &Address, second: bool) -> Res
     program::run("ip", ["netns", "add", name])?;
     let n = address.number();
     let mut outside = leg(name, n, 0);
-    let mut inside = format!("link set lo up\n{}", configure(0, &address.v4(), &address.v6()));
+    let mut inside = format!(
+        "link set lo up\n{}",
+        configure(0, &address.v4(), &address.v6())
+    );
     if second {
         outside += &leg(name, n, 1);
         inside += &configure(1, &format!("198.51.100.{n}"), &format!("2001:db8:1::{n}"));
+    }
+    // The number may be that of a host just gone, whose namespace the kernel takes its time to clear up.
+    for bridge in 0..2 {
+        program::run("ip", ["link", "del", &format!("ops{bridge}-{n}")]).ok();
     }
     program::feed("ip", ["-batch", "-"], &outside)?;
     program::feed("ip", ["-n", name, "-batch", "-"], &inside)

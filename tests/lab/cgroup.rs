@@ -16,26 +16,38 @@ const PREFIX: &str = "ops-lab-";
 fn parents() -> Result<Vec<PathBuf>> {
     let own = read(Path::new("/proc/self/cgroup"))?;
     let mounts = read(Path::new("/proc/self/mounts"))?;
-    Ok(own.lines().filter_map(|line| parent(line, &mounts)).collect())
+    Ok(own
+        .lines()
+        .filter_map(|line| parent(line, &mounts))
+        .collect())
 }
 
 /// `0::/user.slice` or `9:name=systemd:/` to a folder, by way of where such hierarchies are mounted.
 fn parent(line: &str, mounts: &str) -> Option<PathBuf> {
     let mut fields = line.splitn(3, ':');
     let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-    let mount = mounts.lines().map(|mount| mount.split(' ').collect::<Vec<_>>()).find(|mount| match controllers {
-        "" => mount.get(2) == Some(&"cgroup2"),
-        "name=systemd" => mount.get(3).is_some_and(|options| options.split(',').any(|option| option == controllers)),
-        _ => false,
-    })?;
+    let mount = mounts
+        .lines()
+        .map(|mount| mount.split(' ').collect::<Vec<_>>())
+        .find(|mount| match controllers {
+            "" => mount.get(2) == Some(&"cgroup2"),
+            "name=systemd" => mount
+                .get(3)
+                .is_some_and(|options| options.split(',').any(|option| option == controllers)),
+            _ => false,
+        })?;
     Some(Path::new(mount.get(1)?).join(path.trim_start_matches('/')))
 }
 
 /// Makes the control groups of a host and returns their folders.
 pub(crate) fn make(lab: u32, name: &str) -> Result<Vec<PathBuf>> {
-    let folders: Vec<_> = parents()?.iter().map(|parent| parent.join(format!("{PREFIX}{lab}-{name}"))).collect();
+    let folders: Vec<_> = parents()?
+        .iter()
+        .map(|parent| parent.join(format!("{PREFIX}{lab}-{name}")))
+        .collect();
     for folder in &folders {
-        fs::create_dir_all(folder).during(|| format!("make the control group '{}'", folder.display()))?;
+        fs::create_dir_all(folder)
+            .during(|| format!("make the control group '{}'", folder.display()))?;
     }
     Ok(folders)
 }
@@ -55,7 +67,10 @@ pub(crate) fn sweep(ended: Option<u32>) {
     for parent in parents().unwrap_or_default() {
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(lab) = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok()) else {
+            let Some(lab) = name
+                .strip_prefix(PREFIX)
+                .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok())
+            else {
                 continue;
             };
             let alive = Path::new("/proc").join(lab.to_string()).exists();
@@ -76,8 +91,14 @@ mod tests {
         let hybrid = "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
                       cgroup /sys/fs/cgroup/systemd cgroup rw,relatime,name=systemd 0 0\n\
                       cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
-        assert_eq!(parent("9:name=systemd:/", hybrid), Some(PathBuf::from("/sys/fs/cgroup/systemd")));
-        assert_eq!(parent("0::/a/b", hybrid), Some(PathBuf::from("/sys/fs/cgroup/unified/a/b")));
+        assert_eq!(
+            parent("9:name=systemd:/", hybrid),
+            Some(PathBuf::from("/sys/fs/cgroup/systemd"))
+        );
+        assert_eq!(
+            parent("0::/a/b", hybrid),
+            Some(PathBuf::from("/sys/fs/cgroup/unified/a/b"))
+        );
         assert_eq!(parent("1:cpu:/", hybrid), None);
     }
 }

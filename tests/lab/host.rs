@@ -1,7 +1,7 @@
 //! The lab as a test sees it, and its hosts.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,13 +9,18 @@ use crate::address::{self, Address};
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::outer::{self, RUN};
-use crate::program::{During, Result, run, write};
+use crate::program::{During, Result, write};
 use crate::ran::Ran;
 use crate::tool::{Tool, bin_dir, command};
-use crate::tree::Layers;
-use crate::{cgroup, ssh};
+use crate::{cgroup, disk, ssh};
 
-const TOOLS: [&str; 5] = ["ops-deploy", "ops-secrets", "ops-bridge", "ops-db", "ops-matrix"];
+const TOOLS: [&str; 5] = [
+    "ops-deploy",
+    "ops-secrets",
+    "ops-bridge",
+    "ops-db",
+    "ops-matrix",
+];
 
 /// The lab that this process runs in.
 #[derive(Debug, Clone, Copy)]
@@ -37,23 +42,33 @@ impl Lab {
     /// When the host cannot be made: without it the test has nothing to say.
     #[track_caller]
     pub fn host(self, name: &str, options: impl Into<Options>) -> LabHost {
-        self.try_host(name, &options.into()).unwrap_or_else(|error| panic!("host '{name}': {error}"))
+        self.try_host(name, &options.into())
+            .unwrap_or_else(|error| panic!("host '{name}': {error}"))
     }
 
     fn try_host(self, name: &str, options: &Options) -> Result<LabHost> {
         let path = Path::new(RUN).join("names").join(name);
         let claim = File::create(&path).during(|| format!("make '{}'", path.display()))?;
-        claim.lock().during(|| format!("wait for the name '{name}'"))?;
+        claim
+            .lock()
+            .during(|| format!("wait for the name '{name}'"))?;
         let folder = Path::new(RUN).join("hosts").join(name);
-        forget(name, &folder);
+        disk::forget(name, &folder);
         let address = options.number.map_or_else(Address::any, Address::take)?;
         write(&folder.join("address"), address.number().to_string())?;
-        make_disk(&folder, options)?;
+        disk::make(&folder, options)?;
         address::make_namespace(name, &address, options.second_network)?;
-        let keys = prepare(name, &folder, &address, options)?;
+        let keys = disk::prepare(name, &folder, &address, options)?;
         let cgroups = cgroup::make(self.number, name)?;
         let machine = Machine::new(name, &folder, cgroups.clone());
-        let host = LabHost { name: name.to_owned(), folder, machine: Some(machine), cgroups, address, _claim: claim };
+        let host = LabHost {
+            name: name.to_owned(),
+            folder,
+            machine: Some(machine),
+            cgroups,
+            address,
+            _claim: claim,
+        };
         host.machine().start()?;
         let entry = ssh::Entry {
             name,
@@ -74,72 +89,6 @@ impl Lab {
     }
 }
 
-/// Takes away what a killed process has left of a host.
-fn forget(name: &str, folder: &Path) {
-    if !folder.exists() {
-        return;
-    }
-    unmount(&folder.join("root"));
-    unmount(&folder.join("disk"));
-    address::end_namespace(name).ok();
-    if let Ok(number) = fs::read_to_string(folder.join("address")) {
-        fs::remove_file(Path::new(RUN).join("addresses").join(number)).ok();
-    }
-    fs::remove_dir_all(folder).ok();
-}
-
-fn unmount(path: &Path) {
-    run("umount", ["--lazy", &path.display().to_string()]).ok();
-}
-
-/// The disk of a host: what it writes goes to memory, over folders that no host changes.
-fn make_disk(folder: &Path, options: &Options) -> Result<()> {
-    let disk = folder.join("disk");
-    for part in [&disk, &folder.join("root")] {
-        fs::create_dir_all(part).during(|| format!("make '{}'", part.display()))?;
-    }
-    if let Some(size) = &options.disk {
-        run("mount", ["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", &disk.display().to_string()])?;
-    }
-    for part in ["upper", "work"] {
-        fs::create_dir(disk.join(part)).during(|| format!("make '{}'", disk.join(part).display()))?;
-    }
-    let layers = Layers::here()?;
-    let lower: Vec<_> = layers.below(options.kind).into_iter().map(|path| path.display().to_string()).collect();
-    let mount = format!("lowerdir={},upperdir={disk}/upper,workdir={disk}/work", lower.join(":"), disk = disk.display());
-    run("mount", ["-t", "overlay", "-o", &mount, "overlay", &folder.join("root").display().to_string()])
-}
-
-/// Writes what makes a host this host, and returns the public halves of its keys.
-fn prepare(name: &str, folder: &Path, address: &Address, options: &Options) -> Result<Vec<String>> {
-    let root = folder.join("root");
-    let mut names = [&[name.to_owned()], options.aliases.as_slice()].concat().join(" ");
-    if options.kind == crate::Kind::Platform {
-        names += " chat.example";
-    }
-    // Its own name in there, or sudo waits for a resolver.
-    write(&root.join("etc/hosts"), format!("{}{} {names}\n{} {names}\n", ssh::HOSTS_HEAD, address.v4(), address.v6()))?;
-    write(&root.join("etc/hostname"), format!("{name}\n"))?;
-    write(&root.join("etc/resolv.conf"), "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")?;
-    fs::copy("/proc/sys/kernel/random/uuid", folder.join("uuid")).during(|| "draw a machine number".to_owned())?;
-    let uuid = crate::program::read(&folder.join("uuid"))?;
-    write(&root.join("etc/machine-id"), uuid.replace('-', ""))?;
-    let ports: String = options.ports.iter().map(|port| format!("Port {port}\n")).collect();
-    write(&root.join("etc/ssh/sshd_config.d/ports.conf"), ports)?;
-    let key = ssh::public_key()?;
-    for home in ["root", "home/op", "home/asker", "home/fisher", "home/guest"] {
-        write(&root.join(home).join(".ssh/authorized_keys"), &key)?;
-    }
-    let wants = root.join("etc/systemd/system/multi-user.target.wants");
-    for unit in options.kind.units().iter().filter(|unit| !options.off.iter().any(|off| off == *unit)) {
-        let link = wants.join(format!("{unit}.service"));
-        fs::remove_file(&link).ok();
-        let unit = format!("../{unit}.service");
-        symlink(&unit, &link).during(|| format!("enable '{unit}'"))?;
-    }
-    ssh::make_host_keys(&root)
-}
-
 /// A host, up from the moment it exists, destroyed when dropped.
 #[derive(Debug)]
 pub struct LabHost {
@@ -154,7 +103,9 @@ pub struct LabHost {
 
 impl LabHost {
     fn machine(&self) -> &Machine {
-        self.machine.as_ref().unwrap_or_else(|| unreachable!("only drop takes the machine"))
+        self.machine
+            .as_ref()
+            .unwrap_or_else(|| unreachable!("only drop takes the machine"))
     }
 
     #[track_caller]
@@ -191,9 +142,30 @@ impl LabHost {
     pub fn sh_with(&self, text: &str, stdin: &[u8]) -> Ran {
         let leader = self.must(self.machine().leader());
         command("nsenter")
-            .args(["--target", &leader.to_string(), "--mount", "--uts", "--ipc", "--net", "--pid", "--"])
-            .args(["/usr/bin/env", "-i", "-C", "/root", "HOME=/root", "LANG=C.UTF-8"])
-            .args(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-c", text])
+            .args([
+                "--target",
+                &leader.to_string(),
+                "--mount",
+                "--uts",
+                "--ipc",
+                "--net",
+                "--pid",
+                "--",
+            ])
+            .args([
+                "/usr/bin/env",
+                "-i",
+                "-C",
+                "/root",
+                "HOME=/root",
+                "LANG=C.UTF-8",
+            ])
+            .args([
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "sh",
+                "-c",
+                text,
+            ])
             .stdin(stdin)
             .timeout(Duration::from_secs(300))
             .run()
@@ -208,10 +180,18 @@ impl LabHost {
     /// Waits until the journal of `unit` has a line that matches the extended regular expression.
     #[track_caller]
     pub fn wait_for_log(&self, unit: &str, pattern: &str) {
-        let follow = "timeout 120 grep -qEm1 -e \"$PATTERN\" <(journalctl -b -n all -o cat -fu \"$UNIT\")";
-        let text = format!("UNIT={unit} PATTERN={} exec bash -c '{follow}'", quote(pattern));
+        let follow =
+            "timeout 120 grep -qEm1 -e \"$PATTERN\" <(journalctl -b -n all -o cat -fu \"$UNIT\")";
+        let text = format!(
+            "UNIT={unit} PATTERN={} exec bash -c '{follow}'",
+            quote(pattern)
+        );
         let ran = self.sh(&text);
-        assert_eq!(ran.status, 0, "host '{}': no log line of '{unit}' matched {pattern:?}\n{ran}", self.name);
+        assert_eq!(
+            ran.status, 0,
+            "host '{}': no log line of '{unit}' matched {pattern:?}\n{ran}",
+            self.name
+        );
     }
 
     /// Where a file of its disk can be found from here, also while it is off. What it keeps in memory (/run, /tmp)
@@ -234,7 +214,10 @@ impl LabHost {
 
     /// Changes the mode of a file of its disk.
     pub fn chmod(&self, path: &str, mode: u32) {
-        self.must(fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode)).during(|| format!("chmod '{path}'")));
+        self.must(
+            fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode))
+                .during(|| format!("chmod '{path}'")),
+        );
     }
 
     /// Puts the five tools into its /usr/local/bin.
@@ -250,9 +233,28 @@ impl LabHost {
     pub fn tool(&self, name: &str) -> Tool {
         let leader = self.must(self.machine().leader());
         command("nsenter")
-            .args(["--target", &leader.to_string(), "--mount", "--uts", "--ipc", "--net", "--pid", "--"])
-            .args(["/usr/bin/env", "-i", "-C", "/root", "HOME=/root", "LANG=C.UTF-8"])
-            .args(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", name])
+            .args([
+                "--target",
+                &leader.to_string(),
+                "--mount",
+                "--uts",
+                "--ipc",
+                "--net",
+                "--pid",
+                "--",
+            ])
+            .args([
+                "/usr/bin/env",
+                "-i",
+                "-C",
+                "/root",
+                "HOME=/root",
+                "LANG=C.UTF-8",
+            ])
+            .args([
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                name,
+            ])
     }
 
     /// What it has written to its disk.
@@ -304,8 +306,10 @@ impl LabHost {
 impl Drop for LabHost {
     fn drop(&mut self) {
         drop(self.machine.take());
-        self.cgroups.iter().for_each(|folder| cgroup::remove(folder));
-        forget(&self.name, &self.folder);
+        self.cgroups
+            .iter()
+            .for_each(|folder| cgroup::remove(folder));
+        disk::forget(&self.name, &self.folder);
         ssh::render().ok();
     }
 }

@@ -9,7 +9,14 @@ use crate::tree::source;
 
 /// What a boot writes that belongs to one host alone.
 const OF_ONE_HOST: [&str; 8] = [
-    "etc/hostname", "etc/hosts", "etc/machine-id", "etc/ssh", "root/.ssh", "var/log", "tmp", "run",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/machine-id",
+    "etc/ssh",
+    "root/.ssh",
+    "var/log",
+    "tmp",
+    "run",
 ];
 
 /// Makes the layer `name` in the folder `out`.
@@ -24,9 +31,19 @@ pub fn make(name: &str, out: &Path) -> Result<()> {
     if name == "system" {
         run("cp", ["-r".into(), source("nixos"), host.path("/root/")])?;
     }
-    host.sh_with(&read(&source(&format!("layers/{name}.sh")))?, b"").expect(0);
+    host.sh_with(&read(&source(&format!("layers/{name}.sh")))?, b"")
+        .expect(0);
     host.power_off();
-    run("cp", ["-a", &host.upper().display().to_string(), &out.display().to_string()])?;
-    let leftovers = OF_ONE_HOST.iter().map(|path| out.join(path).display().to_string());
+    run(
+        "cp",
+        [
+            "-a",
+            &host.upper().display().to_string(),
+            &out.display().to_string(),
+        ],
+    )?;
+    let leftovers = OF_ONE_HOST
+        .iter()
+        .map(|path| out.join(path).display().to_string());
     run("rm", std::iter::once("-rf".to_owned()).chain(leftovers))
 }

@@ -18,6 +18,7 @@
 mod address;
 mod alias;
 mod cgroup;
+mod disk;
 mod host;
 #[doc(hidden)]
 pub mod layer;

@@ -80,7 +80,10 @@ impl Machine {
             changed: Condvar::new(),
         });
         let watched = Arc::clone(&shared);
-        Self { shared, thread: Some(thread::spawn(move || watched.supervise())) }
+        Self {
+            shared,
+            thread: Some(thread::spawn(move || watched.supervise())),
+        }
     }
 
     /// Switches it on and waits until its boot is complete.
@@ -96,7 +99,9 @@ impl Machine {
 
     /// Waits until it is up after more than `before` boots.
     pub(crate) fn wait_boot(&self, before: u32) -> Result<()> {
-        let state = self.shared.wait(|state| (state.up && state.boots > before) || state.error.is_some())?;
+        let state = self
+            .shared
+            .wait(|state| (state.up && state.boots > before) || state.error.is_some())?;
         match &state.error {
             None => Ok(()),
             Some(error) => Err(Error::new(format!("host '{}': {error}", self.shared.name))),
@@ -105,13 +110,17 @@ impl Machine {
 
     /// Waits until it is off.
     pub(crate) fn wait_off(&self) -> Result<()> {
-        self.shared.wait(|state| !state.running && state.wanted != Power::On).map(drop)
+        self.shared
+            .wait(|state| !state.running && state.wanted != Power::On)
+            .map(drop)
     }
 
     /// The first process of the system inside, as seen from here.
     pub(crate) fn leader(&self) -> Result<i32> {
         let leader = self.shared.lock().leader;
-        leader.map(|pid| pid.as_raw_nonzero().get()).ok_or_else(|| Error::new(format!("host '{}' is off", self.shared.name)))
+        leader
+            .map(|pid| pid.as_raw_nonzero().get())
+            .ok_or_else(|| Error::new(format!("host '{}' is off", self.shared.name)))
     }
 
     /// Cuts the power.
@@ -155,7 +164,10 @@ impl Shared {
             .wait_timeout_while(self.lock(), BOOT + BOOT, |state| !until(state))
             .unwrap_or_else(PoisonError::into_inner);
         if timeout.timed_out() {
-            return Err(Error::new(format!("host '{}' did not get there in time: {state:?}", self.name)));
+            return Err(Error::new(format!(
+                "host '{}' did not get there in time: {state:?}",
+                self.name
+            )));
         }
         Ok(state)
     }
@@ -199,9 +211,11 @@ impl Shared {
     fn run(&self) -> Result<i32> {
         let address = self.folder.join("notify");
         fs::remove_file(&address).ok();
-        let notify = UnixDatagram::bind(&address).during(|| format!("bind '{}'", address.display()))?;
+        let notify =
+            UnixDatagram::bind(&address).during(|| format!("bind '{}'", address.display()))?;
         let mut child = self.spawn(&address)?;
-        let pid = Pid::from_raw(child.id().cast_signed()).ok_or_else(|| Error::new("no process number"))?;
+        let pid = Pid::from_raw(child.id().cast_signed())
+            .ok_or_else(|| Error::new("no process number"))?;
         self.change(|state| state.container = Some(pid));
         // Gone or cut before there was anything to strike at?
         if self.lock().wanted != Power::On {
@@ -211,14 +225,19 @@ impl Shared {
         if watched.is_err() {
             self.strike();
         }
-        let status = child.wait().during(|| "wait for systemd-nspawn".to_owned())?;
+        let status = child
+            .wait()
+            .during(|| "wait for systemd-nspawn".to_owned())?;
         let up = self.lock().up;
         let wanted = self.lock().wanted;
         watched?;
         if up || wanted != Power::On {
             return Ok(status.code().unwrap_or(-1));
         }
-        Err(Error::new(format!("the boot failed: {status}: {}", self.console())))
+        Err(Error::new(format!(
+            "the boot failed: {status}: {}",
+            self.console()
+        )))
     }
 
     fn spawn(&self, notify: &Path) -> Result<Child> {
@@ -228,7 +247,9 @@ impl Shared {
             .append(true)
             .open(&console)
             .during(|| format!("open '{}'", console.display()))?;
-        let errors = console.try_clone().during(|| "share the console".to_owned())?;
+        let errors = console
+            .try_clone()
+            .during(|| "share the console".to_owned())?;
         program("setpriv")
             .args(["--pdeathsig", "KILL", "sh", "-ec"])
             .arg("for group; do [ \"$group\" != -- ] || break; echo $$ > \"$group/cgroup.procs\"; shift; done; shift; exec \"$@\"")
@@ -250,22 +271,32 @@ impl Shared {
 
     /// Follows what the container says of itself until it ends.
     fn watch(&self, notify: &UnixDatagram, pid: Pid) -> Result<()> {
-        let process = rustix::process::pidfd_open(pid, PidfdFlags::empty()).during(|| "watch the container".to_owned())?;
+        let process = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+            .during(|| "watch the container".to_owned())?;
         let deadline = Instant::now() + BOOT;
         loop {
-            let limit = (!self.lock().up).then(|| deadline.saturating_duration_since(Instant::now()));
+            let limit =
+                (!self.lock().up).then(|| deadline.saturating_duration_since(Instant::now()));
             let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-            let mut ready = [PollFd::new(notify, PollFlags::IN), PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)];
+            let mut ready = [
+                PollFd::new(notify, PollFlags::IN),
+                PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN),
+            ];
             let count = match poll(&mut ready, limit.as_ref()) {
                 Err(rustix::io::Errno::INTR) => continue,
                 other => other.during(|| "wait for the container".to_owned())?,
             };
             if count == 0 {
-                return Err(Error::new(format!("no boot within {BOOT:?}: {}", self.console())));
+                return Err(Error::new(format!(
+                    "no boot within {BOOT:?}: {}",
+                    self.console()
+                )));
             }
             if !ready[0].revents().is_empty() {
                 let mut message = [0; 4096];
-                let length = notify.recv(&mut message).during(|| "hear the container".to_owned())?;
+                let length = notify
+                    .recv(&mut message)
+                    .during(|| "hear the container".to_owned())?;
                 self.hear(&String::from_utf8_lossy(&message[..length]));
             } else if !ready[1].revents().is_empty() {
                 return Ok(());

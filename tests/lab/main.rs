@@ -24,7 +24,10 @@ fn main() -> ExitCode {
     if args.get(1).is_some_and(|arg| arg == "--") {
         args.remove(1);
     }
-    let verb = args.first().map(|verb| verb.to_string_lossy().into_owned()).unwrap_or_default();
+    let verb = args
+        .first()
+        .map(|verb| verb.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let rest = args.get(1..).unwrap_or_default();
     match dispatch(&verb, rest) {
         Ok(status) => status,
@@ -44,7 +47,9 @@ fn dispatch(verb: &str, rest: &[OsString]) -> Result<ExitCode> {
         ("missing", []) => Ok(outer::missing().map_or(ExitCode::SUCCESS, say_missing)),
         // For the program itself, inside.
         ("inside", [_, ..]) => outer::inside(rest).map(end),
-        ("layer", [name, out]) => layer::make(&name.to_string_lossy(), Path::new(out)).map(|()| ExitCode::SUCCESS),
+        ("layer", [name, out]) => {
+            layer::make(&name.to_string_lossy(), Path::new(out)).map(|()| ExitCode::SUCCESS)
+        }
         ("hold", _) => person::hold(rest).map(end),
         ("hosts", _) => person::hosts(rest).map(|()| ExitCode::SUCCESS),
         _ => {
@@ -64,6 +69,8 @@ fn end(status: ExitStatus) -> ExitCode {
     if let Some(signal) = status.signal() {
         signal_hook::low_level::emulate_default_handler(signal).ok();
     }
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    let code = status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     ExitCode::from(u8::try_from(code).unwrap_or(70))
 }

@@ -78,8 +78,16 @@ impl System {
     }
 
     fn expression(&self) -> String {
-        let Self { name, version, kernel, extra, units, files } = self;
-        let [name, version, kernel, extra] = [name, version, kernel, extra].map(|text| string(text));
+        let Self {
+            name,
+            version,
+            kernel,
+            extra,
+            units,
+            files,
+        } = self;
+        let [name, version, kernel, extra] =
+            [name, version, kernel, extra].map(|text| string(text));
         format!(
             "import ./system.nix {{ name = {name}; version = {version}; kernel = {kernel}; extra = {extra}; units = {}; files = {}; }}",
             set(units),
@@ -90,7 +98,12 @@ impl System {
 
 /// A text as a Nix string.
 fn string(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${"))
+    format!(
+        "\"{}\"",
+        text.replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace("${", "\\${")
+    )
 }
 
 fn set(pairs: &[(String, String)]) -> String {
@@ -112,12 +125,22 @@ pub fn flake(folder: &Path, systems: &[System]) {
 fn write(folder: &Path, systems: &[System]) -> Result<()> {
     std::fs::create_dir_all(folder).during(|| format!("make '{}'", folder.display()))?;
     let parts = ["nixos/system.nix", "nixos/scripts"].map(|part| source(part).into_os_string());
-    program::run("cp", ["-r".into()].into_iter().chain(parts).chain([folder.as_os_str().to_owned()]))?;
+    program::run(
+        "cp",
+        ["-r".into()]
+            .into_iter()
+            .chain(parts)
+            .chain([folder.as_os_str().to_owned()]),
+    )?;
     let mut text = "{\n  outputs = { self }: {\n".to_owned();
     for system in systems {
         let name = string(&system.name);
-        writeln!(text, "    nixosConfigurations.{name}.config.system.build.toplevel = {};", system.expression())
-            .expect("a String takes all");
+        writeln!(
+            text,
+            "    nixosConfigurations.{name}.config.system.build.toplevel = {};",
+            system.expression()
+        )
+        .expect("a String takes all");
     }
     program::write(&folder.join("flake.nix"), text + "  };\n}\n")
 }

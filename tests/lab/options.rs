@@ -16,7 +16,12 @@ impl Kind {
         match self {
             Self::Plain => &[],
             Self::Postgres => &["postgresql"],
-            Self::Platform => &["postgresql", "nginx", "matrix-continuwuity", "mautrix-slack"],
+            Self::Platform => &[
+                "postgresql",
+                "nginx",
+                "matrix-continuwuity",
+                "mautrix-slack",
+            ],
         }
     }
 }

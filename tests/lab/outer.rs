@@ -9,8 +9,8 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, ExitStatus};
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::{env, fs, thread};
 
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -26,7 +26,15 @@ pub const RUN: &str = "/run/ops-lab";
 const NUMBER: &str = "/run/ops-lab/number";
 /// The folders that hosts are made of.
 pub(crate) const LAYERS: &str = "/run/ops-lab/layers";
-const NEEDED: [&str; 7] = ["unshare", "setpriv", "mount", "ip", "systemd-nspawn", "nsenter", "ssh"];
+const NEEDED: [&str; 7] = [
+    "unshare",
+    "setpriv",
+    "mount",
+    "ip",
+    "systemd-nspawn",
+    "nsenter",
+    "ssh",
+];
 
 /// The number of the lab that this process is in.
 pub fn number() -> Option<u32> {
@@ -39,14 +47,24 @@ pub fn missing() -> Option<String> {
         return Some("the lab needs root".to_owned());
     }
     let absent: Vec<_> = NEEDED.into_iter().filter(|name| !exists(name)).collect();
-    (!absent.is_empty()).then(|| format!("the lab needs {} (tests/setup.sh installs it)", absent.join(", ")))
+    (!absent.is_empty()).then(|| {
+        format!(
+            "the lab needs {} (tests/setup.sh installs it)",
+            absent.join(", ")
+        )
+    })
 }
 
 /// Runs `command` in a new lab and returns how it ended. Inside a lab, just runs it.
 pub fn run(command: &[OsString]) -> Result<ExitStatus> {
     if number().is_some() {
-        let (name, args) = command.split_first().ok_or_else(|| Error::new("no command given"))?;
-        return program(name).args(args).status().during(|| format!("run '{}'", name.display()));
+        let (name, args) = command
+            .split_first()
+            .ok_or_else(|| Error::new("no command given"))?;
+        return program(name)
+            .args(args)
+            .status()
+            .during(|| format!("run '{}'", name.display()));
     }
     if let Some(reason) = missing() {
         return Err(Error::new(reason));
@@ -61,9 +79,19 @@ pub fn run(command: &[OsString]) -> Result<ExitStatus> {
 /// Runs `command` in a new lab whose hosts have these layers.
 pub(crate) fn in_new_lab(command: &[OsString], layers: &str) -> Result<ExitStatus> {
     let myself = env::current_exe().during(|| "find the program itself".to_owned())?;
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).during(|| "listen for signals".to_owned())?;
+    let mut signals =
+        Signals::new([SIGHUP, SIGINT, SIGTERM]).during(|| "listen for signals".to_owned())?;
     let child = program("setpriv")
-        .args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--mount", "--net", "--kill-child=KILL"])
+        .args([
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--pid",
+            "--fork",
+            "--mount",
+            "--net",
+            "--kill-child=KILL",
+        ])
         .arg(myself)
         .arg("inside")
         .args(command)
@@ -91,13 +119,15 @@ pub(crate) fn in_new_lab(command: &[OsString], layers: &str) -> Result<ExitStatu
 }
 
 fn pid_of(child: &Child) -> Result<Pid> {
-    Pid::from_raw(child.id().cast_signed()).ok_or_else(|| Error::new("a child without a process number"))
+    Pid::from_raw(child.id().cast_signed())
+        .ok_or_else(|| Error::new("a child without a process number"))
 }
 
 /// Makes this process end when the one that started it does.
 fn die_with_parent() -> Result<()> {
     let parent = rustix::process::getppid();
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).during(|| "ask for the parent's end".into())?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .during(|| "ask for the parent's end".into())?;
     if rustix::process::getppid() == parent {
         return Ok(());
     }
@@ -107,11 +137,14 @@ fn die_with_parent() -> Result<()> {
 /// Waits for `child` and for what it leaves behind: the first process of the namespace is handed to this one when
 /// `unshare` is killed, and its end is the end of all that was inside.
 fn wait_for_all(child: Pid) -> Result<ExitStatus> {
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).during(|| "adopt orphans".to_owned())?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .during(|| "adopt orphans".to_owned())?;
     let mut ended = None;
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
-            Ok(Some((pid, status))) if pid == child => ended = Some(ExitStatus::from_raw(status.as_raw())),
+            Ok(Some((pid, status))) if pid == child => {
+                ended = Some(ExitStatus::from_raw(status.as_raw()))
+            }
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::CHILD) => break,
             Err(cause) => return Err(cause).during(|| "wait for the lab".to_owned()),
@@ -122,14 +155,20 @@ fn wait_for_all(child: Pid) -> Result<ExitStatus> {
 
 /// The first process inside: sets the namespaces up, runs `command`, collects orphans, ends with it.
 pub fn inside(command: &[OsString]) -> Result<ExitStatus> {
-    let number = variable("OPS_LAB_NUMBER").ok_or_else(|| Error::new("'inside' is for 'run' to call"))?;
+    let number =
+        variable("OPS_LAB_NUMBER").ok_or_else(|| Error::new("'inside' is for 'run' to call"))?;
     make_mounts()?;
     address::make_bridges()?;
     ssh::make_keys()?;
-    write(Path::new(LAYERS), variable("OPS_LAB_LAYERS").unwrap_or_default())?;
+    write(
+        Path::new(LAYERS),
+        variable("OPS_LAB_LAYERS").unwrap_or_default(),
+    )?;
     // Last, since its being there says that the lab is ready.
     write(Path::new(NUMBER), number)?;
-    let (name, args) = command.split_first().ok_or_else(|| Error::new("no command given"))?;
+    let (name, args) = command
+        .split_first()
+        .ok_or_else(|| Error::new("no command given"))?;
     let child = program(name)
         .args(args)
         .env("TMPDIR", format!("{RUN}/tmp"))
@@ -140,7 +179,9 @@ pub fn inside(command: &[OsString]) -> Result<ExitStatus> {
     let target = pid_of(&child)?;
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
-            Ok(Some((pid, status))) if pid == target => return Ok(ExitStatus::from_raw(status.as_raw())),
+            Ok(Some((pid, status))) if pid == target => {
+                return Ok(ExitStatus::from_raw(status.as_raw()));
+            }
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(cause) => return Err(cause).during(|| "wait for the command".to_owned()),
         }
@@ -153,17 +194,32 @@ pub fn inside(command: &[OsString]) -> Result<ExitStatus> {
 fn make_mounts() -> Result<()> {
     run_program("mount", ["-t", "proc", "proc", "/proc"])?;
     tmpfs(Path::new("/run"), "mode=755,size=80%")?;
-    for folder in ["netns", "lock", "ops-lab/addresses", "ops-lab/names", "ops-lab/hosts", "ops-lab/tmp", "ops-lab/home"] {
+    for folder in [
+        "netns",
+        "lock",
+        "ops-lab/addresses",
+        "ops-lab/names",
+        "ops-lab/hosts",
+        "ops-lab/tmp",
+        "ops-lab/home",
+    ] {
         let path = Path::new("/run").join(folder);
         fs::create_dir_all(&path).during(|| format!("make '{}'", path.display()))?;
     }
     tmpfs(&ssh::folder()?, "mode=700")?;
     tmpfs(Path::new("/nix"), "mode=755")?;
     tmpfs(Path::new("/etc/nix"), "mode=755")?;
-    fs::copy(tree::source("tree/files/etc/nix/nix.conf"), "/etc/nix/nix.conf").during(|| "write nix.conf".to_owned())?;
+    fs::copy(
+        tree::source("tree/files/etc/nix/nix.conf"),
+        "/etc/nix/nix.conf",
+    )
+    .during(|| "write nix.conf".to_owned())?;
     replace("/etc/hosts", ssh::HOSTS_HEAD)?;
     // Nobody listens there: a name that is not in /etc/hosts fails at once.
-    replace("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    replace(
+        "/etc/resolv.conf",
+        "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+    )
 }
 
 fn tmpfs(path: &Path, options: &str) -> Result<()> {
@@ -177,7 +233,10 @@ fn replace(path: &str, content: &str) -> Result<()> {
     let own = PathBuf::from(format!("{RUN}{path}"));
     write(&own, content)?;
     // A link into /run leads nowhere any more: give it an end to mount upon.
-    if let (Ok(end), false) = (fs::canonicalize(Path::new(path).parent().unwrap_or(Path::new("/"))), Path::new(path).exists()) {
+    if let (Ok(end), false) = (
+        fs::canonicalize(Path::new(path).parent().unwrap_or(Path::new("/"))),
+        Path::new(path).exists(),
+    ) {
         let link = fs::read_link(path).during(|| format!("read the link '{path}'"))?;
         write(&end.join(link), "")?;
     }

@@ -1,6 +1,9 @@
 //! Running the programs that the lab is made with: `ip`, `mount`, `systemd-nspawn` and the like.
 
-#![expect(clippy::disallowed_methods, reason = "the lab uses nothing of ops-common, on purpose")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the lab uses nothing of ops-common, on purpose"
+)]
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -51,20 +54,34 @@ pub(crate) fn run<I: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = I>
 }
 
 /// Runs a program with `input` on its standard input.
-pub(crate) fn feed<I: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = I>, input: &str) -> Result<()> {
+pub(crate) fn feed<I: AsRef<OsStr>>(
+    name: &str,
+    args: impl IntoIterator<Item = I>,
+    input: &str,
+) -> Result<()> {
     let mut command = program(name);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().during(|| format!("run '{name}'"))?;
     if let Some(mut stdin) = child.stdin.take() {
         // A program that does not read its input shows in its status.
         stdin.write_all(input.as_bytes()).ok();
     }
-    let output = child.wait_with_output().during(|| format!("wait for '{name}'"))?;
+    let output = child
+        .wait_with_output()
+        .during(|| format!("wait for '{name}'"))?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error(format!("{command:?}: {}: {}", output.status, said.trim())))
+    Err(Error(format!(
+        "{command:?}: {}: {}",
+        output.status,
+        said.trim()
+    )))
 }
 
 /// Whether `name` is a program on PATH.

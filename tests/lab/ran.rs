@@ -23,8 +23,19 @@ pub struct Ran {
 
 impl Ran {
     pub(crate) fn new(command: String, output: Output, took: Duration) -> Self {
-        let Output { status, stdout, stderr } = output;
-        Self { command, status: code(status), signal: status.signal(), stdout, stderr, took }
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = output;
+        Self {
+            command,
+            status: code(status),
+            signal: status.signal(),
+            stdout,
+            stderr,
+            took,
+        }
     }
 
     /// Standard output as text.
@@ -43,7 +54,8 @@ impl Ran {
     #[must_use]
     pub fn json(&self) -> Vec<serde_json::Value> {
         let parse = |line: &str| {
-            serde_json::from_str(line).unwrap_or_else(|cause| panic!("not JSON: {line:?}: {cause}\n{self}"))
+            serde_json::from_str(line)
+                .unwrap_or_else(|cause| panic!("not JSON: {line:?}: {cause}\n{self}"))
         };
         self.out().lines().map(parse).collect()
     }
@@ -51,7 +63,10 @@ impl Ran {
     /// Standard output as TSV: lines of fields.
     #[must_use]
     pub fn tsv(&self) -> Vec<Vec<String>> {
-        self.out().lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+        self.out()
+            .lines()
+            .map(|line| line.split('\t').map(str::to_owned).collect())
+            .collect()
     }
 
     /// Requires this status; shows all that was said otherwise.
@@ -71,12 +86,23 @@ impl Ran {
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { command, status, took, .. } = self;
-        write!(f, "$ {command}\n[status {status} after {took:.1?}]\n{}", self.out())?;
+        let Self {
+            command,
+            status,
+            took,
+            ..
+        } = self;
+        write!(
+            f,
+            "$ {command}\n[status {status} after {took:.1?}]\n{}",
+            self.out()
+        )?;
         write!(f, "[stderr]\n{}", self.err())
     }
 }
 
 fn code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }

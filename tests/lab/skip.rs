@@ -18,5 +18,9 @@ pub fn skip(what: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
     // Not `eprintln`: the test runner swallows that when a test passes.
-    writeln!(io::stderr(), "SKIPPED ({count}): {test}: '{what}' is missing here").ok();
+    writeln!(
+        io::stderr(),
+        "SKIPPED ({count}): {test}: '{what}' is missing here"
+    )
+    .ok();
 }

@@ -10,6 +10,8 @@ use crate::program::{During, Error, Result, read, run, write};
 
 /// The part of /etc/hosts that is always there.
 pub(crate) const HOSTS_HEAD: &str = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n";
+/// Where tests put settings of their own, a file for each alias.
+const INCLUDE: &str = "Include config.d/*\n";
 const CONFIG_HEAD: &str = "Host *
     IdentityFile ~/.ssh/id_ed25519
     IdentitiesOnly yes
@@ -30,7 +32,20 @@ pub(crate) fn folder() -> Result<PathBuf> {
 }
 
 fn keygen(kind: &str, path: &Path) -> Result<()> {
-    run("ssh-keygen", ["-q", "-t", kind, "-N", "", "-C", "ops-lab", "-f", &path.display().to_string()])
+    run(
+        "ssh-keygen",
+        [
+            "-q",
+            "-t",
+            kind,
+            "-N",
+            "",
+            "-C",
+            "ops-lab",
+            "-f",
+            &path.display().to_string(),
+        ],
+    )
 }
 
 /// Makes the key that every account of every host accepts.
@@ -71,39 +86,68 @@ impl Entry<'_> {
     /// Writes the host's part and brings the files up to date.
     pub(crate) fn publish(&self, folder: &Path) -> Result<()> {
         let port = self.ports.first().copied().unwrap_or(22);
-        let config = format!("Host {}\n    HostName {}\n    User root\n    Port {port}\n", self.name, self.v4);
+        let config = format!(
+            "Host {}\n    HostName {}\n    User root\n    Port {port}\n",
+            self.name, self.v4
+        );
         write(&folder.join("ssh_config"), config)?;
         write(&folder.join("known_hosts"), self.known_hosts())?;
         let names = [&[self.name.to_owned()], self.aliases].concat().join(" ");
-        write(&folder.join("hosts"), format!("{} {names}\n{} {names}\n", self.v4, self.v6))?;
+        write(
+            &folder.join("hosts"),
+            format!("{} {names}\n{} {names}\n", self.v4, self.v6),
+        )?;
         render()
     }
 
     fn known_hosts(&self) -> String {
-        let names = [self.name, self.v4, self.v6].into_iter().chain(self.aliases.iter().map(String::as_str));
+        let names = [self.name, self.v4, self.v6]
+            .into_iter()
+            .chain(self.aliases.iter().map(String::as_str));
         let patterns: Vec<_> = names
             .flat_map(|name| self.ports.iter().map(move |port| (name, *port)))
-            .map(|(name, port)| if port == 22 { name.to_owned() } else { format!("[{name}]:{port}") })
+            .map(|(name, port)| {
+                if port == 22 {
+                    name.to_owned()
+                } else {
+                    format!("[{name}]:{port}")
+                }
+            })
             .collect();
-        self.keys.iter().map(|key| format!("{} {key}\n", patterns.join(","))).collect()
+        self.keys
+            .iter()
+            .map(|key| format!("{} {key}\n", patterns.join(",")))
+            .collect()
     }
 }
 
 /// Puts the parts of all hosts together.
 pub(crate) fn render() -> Result<()> {
-    let lock = File::create(Path::new(RUN).join("render.lock")).during(|| "make the lock of the ssh files".into())?;
+    let lock = File::create(Path::new(RUN).join("render.lock"))
+        .during(|| "make the lock of the ssh files".into())?;
     lock.lock().during(|| "lock the ssh files".to_owned())?;
     let settings = folder()?;
-    replace(&settings.join("config"), &(gather("ssh_config") + CONFIG_HEAD))?;
+    // ssh takes the first value that it finds, so what a test adds wins.
+    let config = INCLUDE.to_owned() + &gather("ssh_config") + CONFIG_HEAD;
+    replace(&settings.join("config"), &config)?;
     replace(&settings.join("known_hosts"), &gather("known_hosts"))?;
-    overwrite(&Path::new(RUN).join("etc/hosts"), &(HOSTS_HEAD.to_owned() + &gather("hosts")))
+    overwrite(
+        &Path::new(RUN).join("etc/hosts"),
+        &(HOSTS_HEAD.to_owned() + &gather("hosts")),
+    )
 }
 
 fn gather(part: &str) -> String {
-    let hosts = fs::read_dir(Path::new(RUN).join("hosts")).into_iter().flatten().flatten();
+    let hosts = fs::read_dir(Path::new(RUN).join("hosts"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut parts: Vec<_> = hosts.map(|host| host.path().join(part)).collect();
     parts.sort();
-    parts.into_iter().filter_map(|path| fs::read_to_string(path).ok()).collect()
+    parts
+        .into_iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .collect()
 }
 
 fn replace(path: &Path, content: &str) -> Result<()> {
@@ -115,7 +159,12 @@ fn replace(path: &Path, content: &str) -> Result<()> {
 /// Changes a file that is mounted over another: it cannot be renamed, and must at no time look empty.
 fn overwrite(path: &Path, content: &str) -> Result<()> {
     let attempt = || format!("write '{}'", path.display());
-    let mut file = File::options().write(true).create(true).truncate(false).open(path).during(attempt)?;
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .during(attempt)?;
     file.seek(SeekFrom::Start(0)).during(attempt)?;
     file.write_all(content.as_bytes()).during(attempt)?;
     file.set_len(content.len() as u64).during(attempt)

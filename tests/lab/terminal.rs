@@ -14,7 +14,8 @@ pub(crate) const WRAPPER: [&str; 3] = ["setsid", "--ctty", "--wait"];
 
 /// Opens a terminal of this many columns and rows: this side of it, and the program's.
 pub(crate) fn open((columns, rows): (u16, u16)) -> Result<(OwnedFd, OwnedFd)> {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).during(|| "open a terminal".to_owned())?;
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+        .during(|| "open a terminal".to_owned())?;
     grantpt(&ours).during(|| "own the terminal".to_owned())?;
     unlockpt(&ours).during(|| "unlock the terminal".to_owned())?;
     let name = ptsname(&ours, Vec::new()).during(|| "name the terminal".to_owned())?;
@@ -24,7 +25,12 @@ pub(crate) fn open((columns, rows): (u16, u16)) -> Result<(OwnedFd, OwnedFd)> {
         .write(true)
         .open(Path::new(&path))
         .during(|| format!("open '{path}'"))?;
-    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     tcsetwinsize(&theirs, size).during(|| format!("set the size of '{path}'"))?;
     Ok((ours, theirs.into()))
 }

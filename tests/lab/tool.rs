@@ -1,14 +1,17 @@
 //! Running the real tools, and other programs beside them, in a clean environment.
 
-#![expect(clippy::disallowed_methods, reason = "the lab uses nothing of ops-common, on purpose")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the lab uses nothing of ops-common, on purpose"
+)]
 
 use std::collections::HashSet;
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
-use std::env;
 
 use crate::outer::{self, RUN};
 use crate::program::variable;
@@ -56,9 +59,18 @@ fn build() -> PathBuf {
     let folders: HashSet<_> = String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| Some(Path::new(message.get("executable")?.as_str()?).parent()?.to_owned()))
+        .filter_map(|message| {
+            Some(
+                Path::new(message.get("executable")?.as_str()?)
+                    .parent()?
+                    .to_owned(),
+            )
+        })
         .collect();
-    folders.into_iter().next().expect("cargo names what it has built")
+    folders
+        .into_iter()
+        .next()
+        .expect("cargo names what it has built")
 }
 
 /// A program about to be run: with nothing of the environment of the tests but what is given here.
@@ -84,7 +96,8 @@ impl Tool {
     /// More arguments.
     #[must_use]
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.words.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.words
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
@@ -146,7 +159,11 @@ impl Tool {
 
     /// The command line for messages.
     pub(crate) fn line(&self) -> String {
-        let words: Vec<_> = self.words.iter().map(|word| word.to_string_lossy()).collect();
+        let words: Vec<_> = self
+            .words
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect();
         words.join(" ")
     }
 
@@ -161,7 +178,11 @@ impl Tool {
         }
         words.extend(self.words.iter().cloned());
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).env_clear().envs(environment()).envs(self.settings.iter().cloned());
+        command
+            .args(&words[1..])
+            .env_clear()
+            .envs(environment())
+            .envs(self.settings.iter().cloned());
         if self.screen.is_some() {
             command.env("TERM", "xterm");
         }

@@ -4,13 +4,13 @@
 //! does. A layer is what booting a host and running a script in it has changed on its disk.
 
 use std::collections::hash_map::DefaultHasher;
+use std::env;
 use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use std::env;
 
 use crate::options::Kind;
 use crate::outer;
@@ -43,7 +43,9 @@ pub(crate) struct Layers {
 
 impl Display for Layers {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.paths().into_iter().try_for_each(|path| writeln!(f, "{}", path.display()))
+        self.paths()
+            .into_iter()
+            .try_for_each(|path| writeln!(f, "{}", path.display()))
     }
 }
 
@@ -53,7 +55,12 @@ impl Layers {
         let text = read(Path::new(outer::LAYERS))?;
         let mut lines = text.lines().map(PathBuf::from);
         let mut next = || lines.next().unwrap_or_default();
-        Ok(Self { tree: next(), system: next(), postgres: next(), platform: next() })
+        Ok(Self {
+            tree: next(),
+            system: next(),
+            postgres: next(),
+            platform: next(),
+        })
     }
 
     fn paths(&self) -> [&PathBuf; 4] {
@@ -67,14 +74,20 @@ impl Layers {
             Kind::Postgres => 3,
             Kind::Platform => 4,
         };
-        self.paths().into_iter().take(count).filter(|path| !path.as_os_str().is_empty()).rev().collect()
+        self.paths()
+            .into_iter()
+            .take(count)
+            .filter(|path| !path.as_os_str().is_empty())
+            .rev()
+            .collect()
     }
 }
 
 /// Keeps what is built from being removed while a lab runs on it.
 pub(crate) fn hold() -> Result<File> {
     let lock = lock_file("in-use")?;
-    lock.lock_shared().during(|| "lock the lab's tree".to_owned())?;
+    lock.lock_shared()
+        .during(|| "lock the lab's tree".to_owned())?;
     Ok(lock)
 }
 
@@ -82,7 +95,12 @@ fn lock_file(name: &str) -> Result<File> {
     fs::create_dir_all(cache()).during(|| format!("make '{}'", cache().display()))?;
     let path = cache().join(name);
     let mut options = File::options();
-    options.write(true).create(true).truncate(false).open(&path).during(|| format!("open '{}'", path.display()))
+    options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .during(|| format!("open '{}'", path.display()))
 }
 
 /// Builds what is not built yet.
@@ -96,34 +114,58 @@ pub(crate) fn build() -> Result<Layers> {
     lock.lock().during(|| "lock the lab's cache".to_owned())?;
     let authority = authority();
     if !authority.exists() {
-        step("the private authority", || run(&text(&source("ca.sh")), [&authority]))?;
+        step("the private authority", || {
+            run(&text(&source("ca.sh")), [&authority])
+        })?;
     }
     let bridge = from_go("mautrix-slack", "bridge.sh")?;
     let sops = from_go("sops", "sops.sh")?;
     let bridge = bridge.unwrap_or_default();
-    let tree_hash = hash(&["tree"], &(text(&bridge) + &read(&authority.join("ca.pem"))?))?;
+    let tree_hash = hash(
+        &["tree"],
+        &(text(&bridge) + &read(&authority.join("ca.pem"))?),
+    )?;
     let tree = kept("tree", &tree_hash, "the Debian tree", |out| {
         run(&text(&source("tree/build.sh")), [out, &bridge, &authority])
     })?;
-    let mut layers = Layers { tree, ..Layers::default() };
+    let mut layers = Layers {
+        tree,
+        ..Layers::default()
+    };
     let system_hash = hash(&["layers/system.sh", "nixos"], &tree_hash)?;
     layers.system = boot_layer("system", &system_hash, &layers)?;
     let postgres_hash = hash(&["layers/postgres.sh"], &system_hash)?;
     layers.postgres = boot_layer("postgres", &postgres_hash, &layers)?;
     let platform_hash = hash(&["layers/platform.sh"], &postgres_hash)?;
     layers.platform = boot_layer("platform", &platform_hash, &layers)?;
-    forget_others(&[layers.paths().as_slice(), &[&bridge, &sops.unwrap_or_default()]].concat());
+    forget_others(
+        &[
+            layers.paths().as_slice(),
+            &[&bridge, &sops.unwrap_or_default()],
+        ]
+        .concat(),
+    );
     Ok(layers)
 }
 
 /// Builds a program written in Go, where there is a Go that can.
 fn from_go(name: &str, script: &str) -> Result<Option<PathBuf>> {
     if !go() {
-        writeln!(io::stderr(), "lab: left out: {name}, since there is no Go 1.25 or newer").ok();
+        writeln!(
+            io::stderr(),
+            "lab: left out: {name}, since there is no Go 1.25 or newer"
+        )
+        .ok();
         return Ok(None);
     }
     let make = |out: &Path| run(&text(&source(script)), [out]);
-    kept(name, &hash(&[script], "")?, &format!("{name}, from Go modules"), make).map(Some)
+    kept(
+        name,
+        &hash(&[script], "")?,
+        &format!("{name}, from Go modules"),
+        make,
+    )
+    .map(Some)
 }
 
 fn go() -> bool {
@@ -151,14 +193,30 @@ fn made(script: &str, name: &str) -> Option<PathBuf> {
 fn boot_layer(name: &str, hash: &str, below: &Layers) -> Result<PathBuf> {
     kept(name, hash, &format!("the {name} layer"), |out| {
         let myself = env::current_exe().during(|| "find the program itself".to_owned())?;
-        let command = [myself.into_os_string(), "layer".into(), name.into(), out.into()];
+        let command = [
+            myself.into_os_string(),
+            "layer".into(),
+            name.into(),
+            out.into(),
+        ];
         let status = outer::in_new_lab(&command, &below.to_string())?;
-        if status.success() { Ok(()) } else { Err(Error::new(format!("the {name} layer cannot be made: {status}"))) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Error::new(format!(
+                "the {name} layer cannot be made: {status}"
+            )))
+        }
     })
 }
 
 /// Returns the path of a thing with this hash, after making it if it is not there.
-fn kept(name: &str, hash: &str, title: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+fn kept(
+    name: &str,
+    hash: &str,
+    title: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
     let path = cache().join(format!("{name}-{hash}"));
     if !path.exists() {
         let new = path.with_extension("new");
@@ -176,10 +234,23 @@ fn remove(path: &Path) -> Result<()> {
 /// Removes what earlier recipes have built, unless a lab may be running on it.
 fn forget_others(current: &[&PathBuf]) {
     let free = lock_file("in-use").is_ok_and(|lock| lock.try_lock().is_ok());
-    let names = ["mautrix-slack-", "sops-", "tree-", "system-", "postgres-", "platform-"];
-    for entry in fs::read_dir(cache()).into_iter().flatten().flatten().filter(|_| free) {
+    let names = [
+        "mautrix-slack-",
+        "sops-",
+        "tree-",
+        "system-",
+        "postgres-",
+        "platform-",
+    ];
+    for entry in fs::read_dir(cache())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|_| free)
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if names.iter().any(|prefix| name.starts_with(prefix)) && !current.contains(&&entry.path()) {
+        if names.iter().any(|prefix| name.starts_with(prefix)) && !current.contains(&&entry.path())
+        {
             remove(&entry.path()).ok();
         }
     }
@@ -191,7 +262,12 @@ fn step(title: &str, make: impl FnOnce() -> Result<()>) -> Result<()> {
     write!(io::stderr(), "lab: {title} ...").ok();
     let result = make();
     let end = if result.is_ok() { "" } else { " failed" };
-    writeln!(io::stderr(), "{end} {:.0} s", started.elapsed().as_secs_f32()).ok();
+    writeln!(
+        io::stderr(),
+        "{end} {:.0} s",
+        started.elapsed().as_secs_f32()
+    )
+    .ok();
     result
 }
 
@@ -217,6 +293,8 @@ fn hash_path(path: &Path, hasher: &mut DefaultHasher) -> Result<()> {
         return paths.iter().try_for_each(|path| hash_path(path, hasher));
     }
     path.strip_prefix(source("")).unwrap_or(path).hash(hasher);
-    fs::read(path).during(|| format!("read '{}'", path.display()))?.hash(hasher);
+    fs::read(path)
+        .during(|| format!("read '{}'", path.display()))?
+        .hash(hasher);
     Ok(())
 }
