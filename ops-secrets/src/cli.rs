@@ -1,8 +1,10 @@
 //! The command line.
 
 mod args;
+mod exec;
 mod files;
 mod keys;
+mod tend;
 
 use clap::{Parser, Subcommand};
 use ops_common::exit::Status;
@@ -37,6 +39,11 @@ enum Verb {
     Edit(files::Edit),
     Set(files::Set),
     Unset(files::Unset),
+    Rotate(tend::Rotate),
+    Updatekeys(tend::Updatekeys),
+    Verify(tend::Verify),
+    ExecEnv(exec::ExecEnv),
+    ExecFile(exec::ExecFile),
     Filestatus(files::Filestatus),
     Recipient(keys::Recipient),
     Keygen(keys::Keygen),
@@ -58,6 +65,11 @@ impl Tool for Cli {
             Verb::Edit(verb) => verb.run(context),
             Verb::Set(verb) => verb.run(context),
             Verb::Unset(verb) => verb.run(context),
+            Verb::Rotate(verb) => verb.run(context),
+            Verb::Updatekeys(verb) => verb.run(context),
+            Verb::Verify(verb) => verb.run(context),
+            Verb::ExecEnv(verb) => verb.run(context),
+            Verb::ExecFile(verb) => verb.run(context),
             Verb::Filestatus(verb) => verb.run(context),
             Verb::Recipient(verb) => verb.run(context),
             Verb::Keygen(verb) => verb.run(context),
