@@ -60,11 +60,13 @@ impl Address {
     }
 
     /// The IPv4 address.
+    #[must_use]
     pub fn v4(&self) -> String {
         v4(self.number)
     }
 
     /// The IPv6 address.
+    #[must_use]
     pub fn v6(&self) -> String {
         v6(self.number)
     }
@@ -130,6 +132,9 @@ pub(crate) fn make_namespace(name: &str, address: &Address, second: bool) -> Res
     // The number may be that of a host just gone, whose namespace the kernel takes its time to clear up.
     for bridge in 0..2 {
         program::run("ip", ["link", "del", &format!("ops{bridge}-{n}")]).ok();
+    }
+    for neighbour in [address.v4(), address.v6()] {
+        program::run("ip", ["neigh", "flush", "to", &neighbour]).ok();
     }
     program::feed("ip", ["-batch", "-"], &outside)?;
     program::feed("ip", ["-n", name, "-batch", "-"], &inside)

@@ -12,6 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::{Alias, LabHost};
+
 /// A direction of the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Toward {
@@ -84,7 +86,7 @@ pub struct Count {
     pub to_host: u64,
     /// Bytes from the host.
     pub to_client: u64,
-    /// How often a client has spoken after the host, the first time included.
+    /// How often the host has spoken after a client.
     pub round_trips: u64,
     /// Connections that the fault has struck.
     pub faults: u64,
@@ -94,6 +96,8 @@ pub struct Count {
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
+    /// The name by which ssh goes through it.
+    alias: Option<Alias>,
     shared: Arc<Shared>,
 }
 
@@ -134,15 +138,53 @@ impl Shared {
 impl Relay {
     /// Starts a relay on a free port of the loopback address.
     ///
-    /// # Errors
+    /// # Panics
     /// There is no port left.
-    pub fn start(target: SocketAddr, link: Link) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { target, link, state: Mutex::default(), changed: Condvar::new() });
+    #[must_use]
+    pub fn start(target: SocketAddr, link: Link) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("the port");
+        let shared = Arc::new(Shared {
+            target,
+            link,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
         let serving = Arc::clone(&shared);
         thread::spawn(move || serve(&serving, &listener));
-        Ok(Self { address, shared })
+        Self {
+            address,
+            alias: None,
+            shared,
+        }
+    }
+
+    /// Starts a relay to a host's sshd; `--host ALIAS` and `ssh ALIAS` go through it.
+    ///
+    /// # Panics
+    /// There is no port left.
+    #[must_use]
+    pub fn before(host: &LabHost, alias: &str, link: Link) -> Self {
+        let target = (
+            host.v4()
+                .parse::<std::net::IpAddr>()
+                .expect("an address of the lab"),
+            22,
+        );
+        let mut relay = Self::start(target.into(), link);
+        let settings = format!(
+            "    HostName 127.0.0.1\n    Port {}\n    HostKeyAlias {}\n    User root",
+            relay.address.port(),
+            host.name()
+        );
+        relay.alias = Some(Alias::new(alias, &settings));
+        relay
+    }
+
+    /// The alias that [`Relay::before`] has made.
+    #[must_use]
+    pub fn alias(&self) -> &str {
+        self.alias.as_ref().map_or("", Alias::name)
     }
 
     /// Where clients connect to.
@@ -159,7 +201,8 @@ impl Relay {
 
     /// Waits until this many connections have been made: the barrier of tests that want to know that all have.
     pub fn wait_connections(&self, connections: u64) {
-        self.shared.wait(|state| state.count.connections >= connections);
+        self.shared
+            .wait(|state| state.count.connections >= connections);
     }
 
     /// Waits until a fault has struck.
@@ -216,11 +259,16 @@ fn join(shared: &Arc<Shared>, client: TcpStream, host: TcpStream) -> io::Result<
     let sockets = [client.try_clone()?, host.try_clone()?];
     shared.update(|state| state.sockets.extend(sockets));
     let last = Arc::new(Mutex::new(Toward::Client));
-    for (from, to, toward) in
-        [(client.try_clone()?, host.try_clone()?, Toward::Host), (host, client, Toward::Client)]
-    {
+    for (from, to, toward) in [
+        (client.try_clone()?, host.try_clone()?, Toward::Host),
+        (host, client, Toward::Client),
+    ] {
         // A long link holds all that a window lets be under way, a thin one makes the sender wait.
-        let (sender, receiver) = sync_channel(if shared.link.bytes_per_second.is_some() { 4 } else { 1 << 14 });
+        let (sender, receiver) = sync_channel(if shared.link.bytes_per_second.is_some() {
+            4
+        } else {
+            1 << 14
+        });
         let shared = Arc::clone(shared);
         let last = Arc::clone(&last);
         let writer = Arc::clone(&shared);
@@ -245,20 +293,28 @@ fn read(
         *last = toward;
         drop(last);
         shared.update(|state| match toward {
-            Toward::Host => {
-                state.count.to_host += count as u64;
+            Toward::Host => state.count.to_host += count as u64,
+            Toward::Client => {
+                state.count.to_client += count as u64;
                 state.count.round_trips += u64::from(turned);
             }
-            Toward::Client => state.count.to_client += count as u64,
         });
-        if sender.send((Instant::now() + shared.link.delay, buffer[..count].to_vec())).is_err() {
+        if sender
+            .send((Instant::now() + shared.link.delay, buffer[..count].to_vec()))
+            .is_err()
+        {
             return;
         }
     }
 }
 
 /// Writes what is due, until the fault strikes or nothing more comes.
-fn pass_on(shared: &Shared, mut to: TcpStream, toward: Toward, receiver: &Receiver<(Instant, Vec<u8>)>) {
+fn pass_on(
+    shared: &Shared,
+    mut to: TcpStream,
+    toward: Toward,
+    receiver: &Receiver<(Instant, Vec<u8>)>,
+) {
     let mut left = match shared.link.fault {
         Some((direction, bytes, fault)) if direction == toward => Some((bytes, fault)),
         _ => None,
@@ -270,7 +326,9 @@ fn pass_on(shared: &Shared, mut to: TcpStream, toward: Toward, receiver: &Receiv
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let mut piece = piece.as_slice();
         if let Some((bytes, fault)) = &mut left {
-            piece = &piece[..piece.len().min(usize::try_from(*bytes).unwrap_or(usize::MAX))];
+            piece = &piece[..piece
+                .len()
+                .min(usize::try_from(*bytes).unwrap_or(usize::MAX))];
             *bytes -= piece.len() as u64;
             if *bytes == 0 {
                 to.write_all(piece).ok();
@@ -282,7 +340,9 @@ fn pass_on(shared: &Shared, mut to: TcpStream, toward: Toward, receiver: &Receiv
             break;
         }
         if let Some(rate) = shared.link.bytes_per_second {
-            thread::sleep(Duration::from_nanos(piece.len() as u64 * 1_000_000_000 / rate));
+            thread::sleep(Duration::from_nanos(
+                piece.len() as u64 * 1_000_000_000 / rate,
+            ));
         }
     }
     to.shutdown(Shutdown::Write).ok();

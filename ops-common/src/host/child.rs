@@ -94,7 +94,10 @@ impl Target {
         let pid = *self.lock();
         if let Some(pid) = pid {
             // An error shows again below.
-            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+            let _ = waitid(
+                WaitId::Pid(pid),
+                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+            );
         }
         let mut pid = self.lock();
         *pid = None;

@@ -107,7 +107,7 @@ pub(super) fn judge(
         return Err(killed(subject, signal));
     }
     let Some(status) = end.filter(|status| closing.status == Some(*status)) else {
-        return Err(unfinished(subject, closing, &stderr));
+        return Err(unfinished(subject, closing, &stdout, &stderr));
     };
     if let Some(user) = subject.user.as_ref().filter(|_| !got_user) {
         return Err(Error::Denied {
@@ -129,7 +129,7 @@ pub(super) fn judge_child(
     match (&closing.signal, closing.status) {
         (None, Some(status)) => finished(subject, status, stdout, stderr),
         (Some(signal), _) => Err(killed(subject, signal)),
-        (None, None) => Err(unfinished(subject, closing, &stderr)),
+        (None, None) => Err(unfinished(subject, closing, &stdout, &stderr)),
     }
 }
 
@@ -157,12 +157,16 @@ fn killed(subject: &Subject, signal: &str) -> Error {
     }
 }
 
-/// A login shell that is none (nologin, a forced command) also ends without a marker; then what it said is the reason.
-fn unfinished(subject: &Subject, closing: &Closing, stderr: &[u8]) -> Error {
-    let said = complaint(stderr);
-    let reason = match closing.status {
-        _ if !said.is_empty() => said,
-        Some(status) if status != 0 => format!("the shell ended with status {status}"),
+/// A login shell that is none also ends without a marker. Then what it said is the reason: nologin says it on standard
+/// output.
+fn unfinished(subject: &Subject, closing: &Closing, stdout: &[u8], stderr: &[u8]) -> Error {
+    let said = [stderr, stdout]
+        .map(complaint)
+        .into_iter()
+        .find(|line| !line.is_empty());
+    let reason = match (said.filter(|line| line.len() < 200), closing.status) {
+        (Some(said), _) => said,
+        (None, Some(status)) if status != 0 => format!("the shell ended with status {status}"),
         _ => "it ended without a sign of having finished".to_owned(),
     };
     Error::Lost {

@@ -5,7 +5,8 @@
 //! do agree on:
 //!
 //! - `'...'` without a quote or a backslash in it is exactly its bytes, newlines too;
-//! - `\\` and `\'` outside quotes are a backslash and a quote;
+//! - `\\`, `\'` and `\$` outside quotes are a backslash, a quote and a dollar (fish 4.0 takes a dollar inside single
+//!   quotes for one inside double quotes if a substitution stands before it in the same word);
 //! - `"$(printf '\ooo')"` is the byte of that octal number. It is needed only for bytes that are not UTF-8, which not
 //!   every shell and not every locale lets through in the command line itself. The substitution drops newlines at its
 //!   end, so a newline never travels this way.
@@ -77,7 +78,7 @@ fn push_text(line: &mut Vec<u8>, text: &[u8]) {
 }
 
 fn is_escaped(byte: u8) -> bool {
-    byte == b'\'' || byte == b'\\'
+    matches!(byte, b'\'' | b'\\' | b'$')
 }
 
 fn push_octal(line: &mut Vec<u8>, bytes: &[u8]) {
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(quoted(b""), "''");
         assert_eq!(quoted(b"it's"), r"'it'\''s'");
         assert_eq!(quoted(br"a\nb"), r"'a'\\'nb'");
-        assert_eq!(quoted(b"$(id)\n"), "'$(id)\n'");
+        assert_eq!(quoted(b"$(id)\n"), "\\$'(id)\n'");
     }
 
     #[test]

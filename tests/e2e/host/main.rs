@@ -1,0 +1,39 @@
+//! The transport of `ops-common` against real sshds: what it costs, when it says that something has succeeded, whom it
+//! trusts, which of ssh's settings it follows.
+
+mod budget;
+mod external;
+mod fanout;
+mod host_keys;
+mod local;
+mod quoting;
+mod settings;
+mod success;
+mod sudo;
+
+use std::time::Duration;
+
+use ops_common::host::{Host, Options};
+use ops_tests::Lab;
+
+/// The lab, or none, which has then been said.
+fn lab() -> Option<Lab> {
+    let lab = Lab::get();
+    if lab.is_none() {
+        ops_tests::skip("lab");
+    }
+    lab
+}
+
+/// Limits that no test comes near unless something hangs.
+fn options() -> Options {
+    Options {
+        timeout: Some(Duration::from_secs(60)),
+        ..Options::default()
+    }
+}
+
+#[track_caller]
+fn connect(name: &str) -> Host {
+    Host::connect(name, None, &options()).unwrap_or_else(|error| panic!("{error}"))
+}
