@@ -117,13 +117,14 @@ pub trait Failure: std::error::Error {
     }
 }
 
-/// The message of an error and its causes, joined with `: `. A cause that its parent already told is not told twice.
+/// The message of an error and its causes, joined with `: `. A cause that its parent already told is not told twice, and
+/// the number of a system error helps nobody.
 #[must_use]
 pub fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let mut text = without_number(&error.to_string());
     let mut cause = error.source();
     while let Some(error) = cause {
-        let told = error.to_string();
+        let told = without_number(&error.to_string());
         if !text.ends_with(&told) {
             text.push_str(": ");
             text.push_str(&told);
@@ -131,6 +132,17 @@ pub fn describe(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// The text without the ` (os error N)` that the standard library ends system errors with.
+fn without_number(text: &str) -> String {
+    let Some((before, number)) = text.rsplit_once(" (os error ") else {
+        return text.to_owned();
+    };
+    match number.strip_suffix(')') {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => before.to_owned(),
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +162,12 @@ mod tests {
             Status::Unknown
         );
         assert_eq!(Status::worst([Status::Unknown, Status::Bug]), Status::Bug);
+    }
+
+    #[test]
+    fn system_errors_have_no_number() {
+        let missing = std::io::Error::from_raw_os_error(2);
+        assert_eq!(describe(&missing), "No such file or directory");
     }
 
     #[test]
