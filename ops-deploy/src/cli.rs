@@ -4,20 +4,27 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use clap::{Args, Parser, Subcommand};
-use ops_common::exit::Status;
+use ops_common::exit::{Failure, Status, describe};
 use ops_common::host::{Command, Host};
 use ops_common::hosts::{self, HostArgs, Target};
 use ops_common::tool::{Context, House, Tool};
 use ops_common::watch::{self, WatchArgs};
 
+use crate::copy;
+use crate::deployment::Way;
 use crate::error::Error;
 use crate::facts;
 use crate::gate::{self, Rules};
+use crate::handoff::{self, Handed};
 use crate::log;
 use crate::nix;
+use crate::preview::Preview;
 use crate::probe::{self, Surroundings};
+use crate::promote;
+use crate::rollback;
 use crate::settings::Settings;
 use crate::state::{self, State};
+use crate::status;
 use crate::switch::{self, Ready, Request, System};
 use crate::units;
 use crate::verify;
@@ -48,6 +55,12 @@ pub struct Cli {
 enum Verb {
     Switch(Switch),
     Build(Build),
+    Copy(Copy),
+    Activate(Activate),
+    Plan(Plan),
+    Rollback(Rollback),
+    Promote(Promote),
+    Status(StatusOf),
     Verify(Verify),
     Gate(Gate),
     Log(Log),
@@ -116,6 +129,153 @@ struct Build {
     /// Build although tracked files differ from the commit
     #[arg(long)]
     allow_dirty: bool,
+}
+
+/// Bring systems to hosts, without activating them
+///
+/// Reads what `build` prints from stdin (PATH for one host, HOST TAB PATH, or JSON records) unless --store-path is given, and
+/// prints it again. Copies only what is missing, over one connection, in a constant number of round trips.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ops-deploy build ops-jrz1 | ops-deploy copy ops-jrz1
+  ops-deploy copy ops-jrz1 --store-path ./result")]
+struct Copy {
+    #[command(flatten)]
+    hosts: Hosts,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// Let the hosts take from their binary caches what those have
+    #[arg(long)]
+    substitute: bool,
+}
+
+/// Which system a step works on.
+#[derive(Args, Debug)]
+struct Which {
+    /// Take this system instead of those that stdin names
+    #[arg(long, value_name = "PATH")]
+    store_path: Option<String>,
+}
+
+/// Activate systems that are on the hosts already: the last step of a switch, as safe as the whole
+///
+/// Reads what `build` and `copy` print from stdin unless --store-path is given.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ops-deploy build ops-jrz1 | ops-deploy copy ops-jrz1 | ops-deploy activate ops-jrz1
+  ops-deploy activate ops-jrz1 --store-path ./result --test")]
+struct Activate {
+    #[command(flatten)]
+    hosts: Hosts,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// Do not make it the system that boots: a reboot takes it back
+    #[arg(long, conflicts_with_all = ["boot", "reboot"])]
+    test: bool,
+
+    /// Only make it the system that boots: it runs after the next reboot, unproven
+    #[arg(long, conflicts_with = "reboot")]
+    boot: bool,
+
+    /// Make it the system that boots, reboot, and watch it: the one way in which an unproven system boots. Sick: the old one
+    /// is made the default again and rebooted into
+    #[arg(long)]
+    reboot: bool,
+
+    /// Put all hosts back when one is not well
+    #[arg(long)]
+    all_or_nothing: bool,
+}
+
+/// Tell what a switch would change: packages and units, without copying a byte
+///
+/// With one host: from the system that runs there to the one that would be built, for the units that run there. With two
+/// store paths: between those. Prints kind, action, name, old, new, delta_bytes, reason.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ops-deploy plan ops-jrz1
+  ops-deploy plan /run/current-system ./result
+  ops-deploy plan ops-jrz1 --json | jq -r 'select(.kind == \"unit\") | .name'")]
+struct Plan {
+    /// A host, or an old and a new system
+    #[arg(required = true, num_args = 1..=2, value_names = ["HOST", "NEW"])]
+    what: Vec<String>,
+
+    /// Plan for this system instead of building one
+    #[arg(long, value_name = "PATH")]
+    store_path: Option<String>,
+}
+
+/// Go back to an older system, in the safe order of a switch
+///
+/// Without --to: to the newest older generation that holds another system.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ops-deploy rollback ops-jrz1
+  ops-deploy rollback ops-jrz1 --to 41")]
+struct Rollback {
+    #[command(flatten)]
+    hosts: Hosts,
+
+    /// Go to this generation, or this store path of the host
+    #[arg(long, value_name = "GENERATION|PATH")]
+    to: Option<String>,
+}
+
+/// Switch one host to what another has proved
+///
+/// The newest record of FROM must be a healthy deployment of this very commit, without local changes, at least --soak old,
+/// and still run there. Says whether the two systems are the same path, come from the same revision and lock (the differing
+/// paths with -v), and whether the units of `deploy.units` are the same. Then as `switch`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ops-deploy promote ops-jrz1-staging ops-jrz1 --soak 1d
+  ops-deploy promote ops-jrz1-staging ops-jrz1 --soak 1h --yes")]
+struct Promote {
+    /// The host that has proved the commit
+    #[arg(value_name = "FROM")]
+    from: String,
+
+    /// The host that gets it
+    #[arg(value_name = "TO")]
+    to: String,
+
+    /// How long it must have run there
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    soak: ops_common::span::Span,
+
+    /// Let the host take from its binary caches what those have
+    #[arg(long)]
+    substitute: bool,
+
+    /// Do not ask, on a terminal, whether the plan is wanted
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Tell which system and commit is live on hosts, and whether the repository differs
+#[derive(Args, Debug)]
+#[command(name = "status", after_help = "\
+Examples:
+  ops-deploy status ops-jrz1
+  ops-deploy status ops-jrz1 --all
+  ops-deploy status @all --json | jq -r 'select(.drift == \"differs\") | .host'")]
+struct StatusOf {
+    #[command(flatten)]
+    hosts: Hosts,
+
+    /// List all generations, newest first
+    #[arg(long)]
+    all: bool,
 }
 
 /// Tell whether hosts are healthy: units, health commands of ops.yaml, system, space
@@ -189,6 +349,12 @@ impl Tool for Cli {
         match self.verb {
             Verb::Switch(args) => args.run(context),
             Verb::Build(args) => args.run(context),
+            Verb::Copy(args) => args.run(context),
+            Verb::Activate(args) => args.run(context),
+            Verb::Plan(args) => args.run(context),
+            Verb::Rollback(args) => args.run(context),
+            Verb::Promote(args) => args.run(context),
+            Verb::Status(args) => args.run(context),
             Verb::Verify(args) => args.run(context),
             Verb::Gate(args) => args.run(context),
             Verb::Log(args) => args.run(context),
@@ -230,20 +396,14 @@ impl Switch {
             let flake = if self.store_path.is_some() { String::new() } else { format!("{}#{}", flake.flake, flake.system) };
             ready.push(switch::prepare(seen, path, flake)?);
         }
-        let is_there = |one: &Ready<'_>| switch::is_there(&one.seen.state, &one.new, true, &settings);
+        let is_there = |one: &Ready<'_>| switch::is_there(&one.seen.state, &one.new, Way::Switch, &settings);
         if !self.yes && !ready.iter().all(is_there) {
             confirm(context, &ready)?;
         }
         let request = Request {
-            targets: &targets,
-            action: "switch",
-            copy: true,
             substitute: self.substitute,
-            make_default: true,
             all_or_nothing: self.all_or_nothing,
-            jobs: self.hosts.jobs,
-            settings: &settings,
-            facts: &facts,
+            ..Request::new(&settings, &facts, self.hosts.jobs)
         };
         let (systems, status) = switch::deploy(context, &request, &ready);
         print_systems(context, &systems, targets.len())?;
@@ -271,6 +431,193 @@ impl Build {
             .collect();
         print_systems(context, &systems, targets.len())?;
         Ok(Status::Done)
+    }
+}
+
+impl Which {
+    /// The systems of the hosts: the one that was named, or those that the step before has printed.
+    fn systems(&self, targets: &[Target]) -> Result<Vec<Handed>, Error> {
+        let names: Vec<_> = targets.iter().map(Target::record_name).collect();
+        if let Some(path) = &self.store_path {
+            let path = store_path(path)?;
+            return Ok(names.into_iter().map(|host| Handed { host, path: path.clone(), ..Handed::default() }).collect());
+        }
+        let input = ops_common::input::open("-".as_ref())?;
+        handoff::pick(&handoff::read(std::io::BufReader::new(input))?, &names)
+    }
+}
+
+impl Copy {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let targets = self.hosts.targets(context)?;
+        let systems = self.which.systems(&targets)?;
+        let seen = switch::look(context, &targets, self.hosts.jobs)?;
+        let work: Vec<_> = seen.iter().zip(&systems).collect();
+        let copied = hosts::fan_out(&work, self.hosts.jobs, |(seen, system)| {
+            let closure = nix::closure(&system.path)?.ok_or_else(|| Error::NotHere(system.path.clone()))?;
+            copy::copy(&seen.line, &closure, self.substitute)
+        });
+        let mut statuses = Vec::new();
+        let mut done = Vec::new();
+        for ((seen, system), copied) in work.into_iter().zip(copied) {
+            match copied {
+                Ok(copied) => {
+                    let report = &seen.line.report;
+                    report.note(format_args!("copied {} paths, {} bytes", copied.paths, copied.bytes));
+                    done.push(System::of(&seen.line.name(), system));
+                }
+                Err(error) if targets.len() == 1 => return Err(error),
+                Err(error) => {
+                    seen.line.report.failure(&error, &describe(&error));
+                    statuses.push(error.status());
+                }
+            }
+        }
+        print_systems(context, &done, targets.len())?;
+        Ok(Status::worst(statuses))
+    }
+}
+
+impl Activate {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let config = context.config()?;
+        let settings = Settings::read(config)?;
+        let targets = self.hosts.targets(context)?;
+        let systems = self.which.systems(&targets)?;
+        let mut facts = facts::gather(config, &settings, None, true, &context.report)?;
+        if let Some(first) = systems.first() {
+            facts.revision = first.revision();
+        }
+        let request = Request {
+            action: "activate",
+            copy: false,
+            way: match (self.test, self.boot, self.reboot) {
+                (true, ..) => Way::Test,
+                (_, true, _) => Way::Boot,
+                (.., true) => Way::Reboot,
+                _ => Way::Switch,
+            },
+            all_or_nothing: self.all_or_nothing,
+            ..Request::new(&settings, &facts, self.hosts.jobs)
+        };
+        let paths = systems.into_iter().map(|system| system.path).collect();
+        on_hosts(context, &targets, &request, paths)
+    }
+}
+
+impl Rollback {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let config = context.config()?;
+        let settings = Settings::read(config)?;
+        let targets = self.hosts.targets(context)?;
+        let mut facts = facts::gather(config, &settings, None, true, &context.report)?;
+        // What the repository has now is not what an old system was built from.
+        facts.revision = crate::git::Revision::default();
+        let seen = switch::look(context, &targets, self.hosts.jobs)?;
+        let to = self.to.as_deref();
+        let paths = seen.iter().map(|seen| rollback::destination(&seen.state, &seen.line.name(), to)).collect::<Result<_, _>>()?;
+        drop(seen);
+        let request = Request { action: "rollback", copy: false, ..Request::new(&settings, &facts, self.hosts.jobs) };
+        on_hosts(context, &targets, &request, paths)
+    }
+}
+
+impl Promote {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let config = context.config()?;
+        let settings = Settings::read(config)?;
+        let froms = hosts::targets(context, std::slice::from_ref(&self.from))?;
+        let tos = hosts::targets(context, std::slice::from_ref(&self.to))?;
+        let (Some(from), Some(to)) = (froms.first(), tos.first()) else { return Ok(Status::Usage) };
+        let flake = facts::installable(config, to);
+        let facts = facts::gather(config, &settings, Some(&flake), false, &context.report)?;
+        let seen = switch::look(context, &froms, 1)?;
+        let proved = seen.first().map_or_else(
+            || Err("it was not looked at".to_owned()),
+            |seen| {
+                let log = log::read(&seen.line.host(), &self.from).map_err(|error| describe(&error))?.0;
+                promote::proof(&log, &seen.state, &facts.revision, self.soak.duration(), jiff::Timestamp::now())
+            },
+        );
+        drop(seen);
+        let proved = proved.map_err(|reason| Error::NotProved { host: from.name.clone(), reason })?;
+        let new = nix::build(std::slice::from_ref(&flake))?.into_iter().next().unwrap_or_default();
+        let likeness = promote::likeness(&proved.new, &new, &settings.units)?;
+        likeness.differing.iter().for_each(|path| context.report.note(format_args!("differs: '{path}'")));
+        let origin = format!("promoted from '{}' ({})", from.name, likeness.told);
+        context.report.hint(&origin);
+        let seen = switch::look(context, &tos, 1)?;
+        switch::check(&seen)?;
+        let named = format!("{}#{}", flake.flake, flake.system);
+        let ready = seen.into_iter().map(|seen| switch::prepare(seen, new.clone(), named.clone())).collect::<Result<Vec<_>, _>>()?;
+        if !self.yes && !ready.iter().all(|one| switch::is_there(&one.seen.state, &one.new, Way::Switch, &settings)) {
+            confirm(context, &ready)?;
+        }
+        let request = Request { action: "promote", origin, substitute: self.substitute, ..Request::new(&settings, &facts, 1) };
+        let (systems, status) = switch::deploy(context, &request, &ready);
+        print_systems(context, &systems, 1)?;
+        Ok(status)
+    }
+}
+
+/// Activates systems that the hosts must have.
+fn on_hosts(context: &Context, targets: &[Target], request: &Request<'_>, paths: Vec<String>) -> Result<Status, Error> {
+    let seen = switch::look(context, targets, request.jobs)?;
+    switch::check(&seen)?;
+    let mut ready = Vec::with_capacity(seen.len());
+    for (seen, path) in seen.into_iter().zip(paths) {
+        switch::must_have(&seen, &path)?;
+        ready.push(switch::prepare(seen, path, String::new())?);
+    }
+    let (systems, status) = switch::deploy(context, request, &ready);
+    print_systems(context, &systems, targets.len())?;
+    Ok(status)
+}
+
+impl Plan {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let preview = match self.what.as_slice() {
+            [old, new] => {
+                let (old, new) = (store_path(old)?, store_path(new)?);
+                let closure = nix::closure(&new)?.ok_or_else(|| Error::NotHere(new.clone()))?;
+                Preview::between(&old, &new, &closure, None)?.ok_or(Error::NotHere(old))?
+            }
+            _ => self.for_host(context)?,
+        };
+        let mut output = context.output()?;
+        let host = self.what.first().filter(|_| self.what.len() == 1).map_or_else(hosts::this_machine, Clone::clone);
+        for line in preview.lines() {
+            output.record(&host, &line)?;
+        }
+        output.finish()?;
+        Ok(Status::Done)
+    }
+
+    fn for_host(&self, context: &Context) -> Result<Preview, Error> {
+        let config = context.config()?;
+        let targets = hosts::targets(context, &self.what)?;
+        let [target] = targets.as_slice() else { return Err(hosts::Error::Several(targets.len()).into()) };
+        let seen = switch::look(context, &targets, 1)?;
+        let new = match &self.store_path {
+            Some(path) => store_path(path)?,
+            None => nix::build(&[facts::installable(config, target)])?.into_iter().next().unwrap_or_default(),
+        };
+        let Some(seen) = seen.into_iter().next() else { return Ok(Preview::default()) };
+        let old = seen.state.old().unwrap_or("").to_owned();
+        let ready = switch::prepare(seen, new, String::new())?;
+        ready.preview.ok_or(Error::NotHere(old))
+    }
+}
+
+impl StatusOf {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let config = context.config()?;
+        let settings = Settings::read(config)?;
+        let head = facts::gather(config, &settings, None, true, &context.report)?.revision.commit;
+        hosts::ask(context, &self.hosts.args(), |host| {
+            let (records, _) = log::read(host, host.name())?;
+            Ok::<_, Error>(status::describe(&state_of(host)?, &records, &head, self.all))
+        })
     }
 }
 

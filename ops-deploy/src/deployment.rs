@@ -47,8 +47,21 @@ pub struct Order<'a> {
     pub settings: &'a Settings,
     /// The configuration in use.
     pub config: Option<&'a Path>,
-    /// Whether the system shall stay the one that boots: without it, it is tried and kept running only.
-    pub make_default: bool,
+    /// How far the system is taken.
+    pub way: Way,
+}
+
+/// How far a system is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Tried, watched, and made the one that boots.
+    Switch,
+    /// Tried and watched; a reboot takes it back.
+    Test,
+    /// Made the one that boots, without being tried.
+    Boot,
+    /// Made the one that boots, booted, and watched.
+    Reboot,
 }
 
 /// What the two sides of an interrupt agree on.
@@ -65,27 +78,27 @@ enum Phase {
 /// One deployment under way.
 #[derive(Debug)]
 pub struct Deployment<'a> {
-    line: &'a Line<'a>,
-    order: Order<'a>,
-    before: State,
+    pub(crate) line: &'a Line<'a>,
+    pub(crate) order: Order<'a>,
+    pub(crate) before: State,
     baseline: Baseline,
-    counters: Counters,
+    pub(crate) counters: Counters,
     /// What is written down.
     pub record: Record,
-    armed_until: Instant,
+    pub(crate) armed_until: Instant,
     phase: Arc<Mutex<Phase>>,
 }
 
 /// Why a new system is not kept.
 #[derive(Debug)]
-struct Sick {
+pub(crate) struct Sick {
     reason: String,
     /// Whether the host never went over to the new system.
     untouched: bool,
 }
 
 impl Sick {
-    fn because(reason: impl Into<String>) -> Self {
+    pub(crate) fn because(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), untouched: false }
     }
 }
@@ -126,7 +139,11 @@ impl<'a> Deployment<'a> {
     /// Goes on to the end. With a ballot, the system is kept only if all hosts' systems are well.
     pub fn run(mut self, ballot: Option<&Ballot>) -> (Record, Status) {
         let guard = self.roll_back_on_interrupt();
-        let mut tried = self.activate().and_then(|()| self.watch()).and_then(|()| self.prove_login());
+        let mut tried = match self.order.way {
+            Way::Switch | Way::Test => self.activate().and_then(|()| self.watch()).and_then(|()| self.prove_login()),
+            Way::Boot => Ok(()),
+            Way::Reboot => self.reboot_into_new().and_then(|()| self.watch()).and_then(|()| self.prove_login()),
+        };
         if let Some(ballot) = ballot {
             let all_well = ballot.vote(tried.is_ok(), self.armed_until);
             if tried.is_ok() && !all_well {
@@ -240,9 +257,14 @@ impl<'a> Deployment<'a> {
     }
 
     fn commit(&mut self) -> Result<(), Sick> {
-        if !self.order.make_default {
-            return Ok(());
+        match self.order.way {
+            Way::Test | Way::Reboot => Ok(()),
+            Way::Switch | Way::Boot => self.make_default(),
         }
+    }
+
+    /// Sets the profile and installs the boot loader.
+    pub(crate) fn make_default(&mut self) -> Result<(), Sick> {
         let started = Instant::now();
         let left = self.armed_until.saturating_duration_since(started);
         let ended = self.line.work(&Work {
@@ -264,12 +286,17 @@ impl<'a> Deployment<'a> {
     /// Writes down the success and lets go of the host.
     fn keep(&mut self) -> Status {
         if let Ok(state) = self.line.state() {
-            self.record.generation = state.generation.filter(|_| self.order.make_default);
+            self.record.generation = state.generation.filter(|_| self.order.way != Way::Test);
             if state.kernel_differs {
                 self.line.report.warn("reboot needed: the kernel of the new system is not the one that runs");
             }
         }
-        let done = if self.order.make_default { "healthy, and the default for booting" } else { "healthy, but not the default for booting" };
+        let done = match self.order.way {
+            Way::Switch => "healthy, and the default for booting",
+            Way::Test => "healthy, but not the default for booting",
+            Way::Boot => "the default for booting, not tried",
+            Way::Reboot => "booted, healthy, and the default for booting",
+        };
         self.close(Outcome::Deployed, done)
     }
 
@@ -278,7 +305,7 @@ impl<'a> Deployment<'a> {
         let report = &self.line.report;
         report.error(format_args!("'{}' is not kept: {}", self.order.new, sick.reason));
         if sick.untouched && self.is_untouched() {
-            report.hint("to go over to it with a reboot: ops-deploy activate --reboot");
+            report.hint("if a reboot is what it takes: ops-deploy activate --reboot");
             self.close(Outcome::Refused, &sick.reason);
             return Status::No;
         }
@@ -308,7 +335,10 @@ impl<'a> Deployment<'a> {
     fn put_back(&mut self, old: &str) -> Result<(), String> {
         let started = Instant::now();
         let patience = self.armed_until + GRACE;
-        let done = self.revert(old, patience);
+        let done = match self.order.way {
+            Way::Reboot => self.reboot_into_old(old),
+            Way::Switch | Way::Test | Way::Boot => self.revert(old, patience),
+        };
         self.record.step("put-back", started);
         done?;
         let proved = self.line.prove_login();
@@ -322,9 +352,14 @@ impl<'a> Deployment<'a> {
             self.line.state()
         });
         let state = state.map_err(words)?;
-        // After a restart the host runs what it booted; its timer and our script are gone.
-        if state.boot == self.before.boot {
-            let args = revert_args(&self.before, old);
+        let args = revert_args(&self.before, old);
+        if state.boot != self.before.boot {
+            // The host runs what it booted, and its timer and our script are gone. Only a profile that was set just before
+            // is still to be put back.
+            if state.profile != self.before.profile {
+                self.line.call("revert", &args, Vec::new()).map_err(words)?;
+            }
+        } else {
             let work = Work { unit: "ops-deploy-rollback", argv: host_script("revert", &args), limit: GRACE * 5, patience };
             let ended = self.line.work(&work).map_err(words)?;
             self.line.report.note(format_args!("putting back ended: {:?}", ended.ending));
@@ -333,7 +368,7 @@ impl<'a> Deployment<'a> {
     }
 
     /// Waits until the old system is as well as it was.
-    fn verify_old(&self, old: &str, patience: Instant) -> Result<(), String> {
+    pub(crate) fn verify_old(&self, old: &str, patience: Instant) -> Result<(), String> {
         let window = self.order.settings.health_window.duration();
         let until = (Instant::now() + window.max(Duration::from_secs(5))).min(patience);
         loop {
@@ -441,7 +476,7 @@ fn begin_args(record: &Record, before: &State, armed: Duration) -> Vec<String> {
     args
 }
 
-fn revert_args(before: &State, old: &str) -> Vec<String> {
+pub(crate) fn revert_args(before: &State, old: &str) -> Vec<String> {
     let generation = before.generation.map_or_else(String::new, |number| number.to_string());
     vec![old.to_owned(), before.profile.clone().unwrap_or_default(), generation]
 }

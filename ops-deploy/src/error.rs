@@ -157,13 +157,35 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// A line that names no host and path.
-    #[error("line {line} names no store path for '{host}'")]
-    NoPath {
+    /// A line that names no system.
+    #[error("line {line} names no system: {reason}")]
+    NotASystem {
         /// Its number.
         line: usize,
+        /// Why.
+        reason: String,
+    },
+    /// The step before has no system for a host.
+    #[error("no line names a system for '{host}'")]
+    NoPath {
         /// The host.
         host: String,
+    },
+    /// A system that the host does not have.
+    #[error("'{host}' does not have '{path}'")]
+    NotThere {
+        /// The host.
+        host: String,
+        /// The system.
+        path: String,
+    },
+    /// What is to be promoted has not proved itself.
+    #[error("cannot promote from '{host}': {reason}")]
+    NotProved {
+        /// The host.
+        host: String,
+        /// What is missing.
+        reason: String,
     },
     /// The unit files of a system cannot be read.
     #[error("cannot read the units of '{path}'")]
@@ -191,8 +213,8 @@ impl Failure for Error {
             Self::Worklog(error) => error.status(),
             Self::NotRoot { .. } => Status::NotAllowed,
             Self::SameMachine { .. } => Status::Usage,
-            Self::Dirty { .. } | Self::NotConfirmed | Self::NoGeneration { .. } => Status::No,
-            Self::NotAStorePath(_) | Self::NotHere(_) | Self::NotARecord { .. } | Self::NoPath { .. } | Self::Units { .. } => {
+            Self::Dirty { .. } | Self::NotConfirmed | Self::NoGeneration { .. } | Self::NotProved { .. } => Status::No,
+            Self::NotAStorePath(_) | Self::NotHere(_) | Self::NotARecord { .. } | Self::NotASystem { .. } | Self::NoPath { .. } | Self::Units { .. } | Self::NotThere { .. } => {
                 Status::BadInput
             }
             Self::Unfit { .. } => Status::Unavailable,
@@ -217,6 +239,7 @@ impl Failure for Error {
                 Some("wait until that deployment is over; a dead one is over by itself when its armed time is".to_owned())
             }
             Self::Changed { .. } => Some("look at 'ops-deploy status', then try again".to_owned()),
+            Self::NotThere { .. } => Some("copy it first: ops-deploy copy".to_owned()),
             Self::NoGeneration { .. } => Some("'ops-deploy status --all' lists the generations".to_owned()),
             _ => None,
         }

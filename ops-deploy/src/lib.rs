@@ -7,13 +7,15 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `cli.rs` | arguments, printing |
-//! | `switch.rs`, `deployment.rs`, `ballot.rs` | several hosts; the safe order on one; all or nothing |
+//! | `switch.rs`, `deployment.rs`, `reboot.rs`, `ballot.rs` | several hosts; the safe order on one; with a reboot; all or nothing |
+//! | `handoff.rs` | how the steps hand systems to each other |
 //! | `line.rs`, `sh/` | the line to a host, and what runs there |
 //! | `state.rs`, `units.rs`, `listeners.rs` | what a host is and does |
 //! | `health.rs`, `probe.rs`, `verify.rs`, `gate.rs` | is it well, or worse than before |
 //! | `preview.rs`, `plan.rs`, `fstab.rs`, `unit_tree.rs`, `unit_file.rs`, `closure.rs` | what would change |
 //! | `nix.rs`, `git.rs`, `facts.rs`, `copy.rs` | what is deployed, from where |
-//! | `record.rs`, `worklog.rs`, `log.rs` | what is written down |
+//! | `record.rs`, `worklog.rs`, `log.rs`, `status.rs` | what is written down, and what is live |
+//! | `rollback.rs`, `promote.rs` | where to go back to; what may go on |
 //! | `stc.rs` | the statuses of `switch-to-configuration` |
 
 pub mod ballot;
@@ -26,6 +28,7 @@ pub mod facts;
 pub mod fstab;
 pub mod gate;
 pub mod git;
+pub mod handoff;
 pub mod health;
 pub mod line;
 pub mod listeners;
@@ -34,9 +37,13 @@ pub mod nix;
 pub mod plan;
 pub mod preview;
 pub mod probe;
+pub mod promote;
+pub mod reboot;
 pub mod record;
+pub mod rollback;
 pub mod settings;
 pub mod state;
+pub mod status;
 pub mod stc;
 pub mod switch;
 pub mod unit_file;

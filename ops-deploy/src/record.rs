@@ -69,6 +69,8 @@ pub struct Record {
     /// The commit, its message, and whether the working tree was it.
     #[serde(flatten)]
     pub revision: Revision,
+    /// Where it comes from beside the repository: `promoted from ...`.
+    pub origin: String,
     /// The system before.
     pub old: String,
     /// Its generation.

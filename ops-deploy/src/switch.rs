@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use ops_common::exit::{Failure, Status, describe};
+use ops_common::host::Command;
 use ops_common::hosts::{Target, fan_out};
 use ops_common::output;
 use ops_common::tool::Context;
@@ -12,9 +13,10 @@ use serde::Serialize;
 use crate::ballot::Ballot;
 use crate::closure::StorePath;
 use crate::copy;
-use crate::deployment::{Deployment, Order};
+use crate::deployment::{Deployment, Order, Way};
 use crate::error::Error;
 use crate::facts::{self, Facts};
+use crate::handoff::Handed;
 use crate::line::Line;
 use crate::nix;
 use crate::preview::Preview;
@@ -26,16 +28,16 @@ use crate::worklog;
 /// What to deploy, and how.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// The hosts.
-    pub targets: &'a [Target],
     /// The word for the record.
     pub action: &'static str,
     /// Whether missing paths are copied; without it they must be there.
     pub copy: bool,
     /// Whether hosts take what their binary caches have.
     pub substitute: bool,
-    /// Whether the system becomes the default for booting.
-    pub make_default: bool,
+    /// How far the system is taken.
+    pub way: Way,
+    /// Where it comes from, beside the repository: `promoted from ...`.
+    pub origin: String,
     /// Whether one failure puts all hosts back.
     pub all_or_nothing: bool,
     /// How many hosts at a time.
@@ -44,6 +46,24 @@ pub struct Request<'a> {
     pub settings: &'a Settings,
     /// What is the same for all hosts.
     pub facts: &'a Facts,
+}
+
+impl<'a> Request<'a> {
+    /// The request of a plain `switch`.
+    #[must_use]
+    pub fn new(settings: &'a Settings, facts: &'a Facts, jobs: usize) -> Self {
+        Self {
+            action: "switch",
+            copy: true,
+            substitute: false,
+            way: Way::Switch,
+            origin: String::new(),
+            all_or_nothing: false,
+            jobs,
+            settings,
+            facts,
+        }
+    }
 }
 
 /// A system that a host has now, or would have.
@@ -61,6 +81,15 @@ pub struct System {
 
 impl output::Record for System {
     const COLUMNS: &'static [&'static str] = &["path"];
+}
+
+impl System {
+    /// A system that was handed over.
+    #[must_use]
+    pub fn of(host: &str, handed: &Handed) -> Self {
+        let Handed { path, commit, dirty, .. } = handed.clone();
+        Self { host: host.to_owned(), path, commit, dirty }
+    }
 }
 
 /// A host that has been looked at.
@@ -118,12 +147,19 @@ pub fn check(seen: &[Seen<'_>]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses a system that the host does not have.
+pub fn must_have(seen: &Seen<'_>, path: &str) -> Result<(), Error> {
+    let script = format!("{path}/bin/switch-to-configuration");
+    let there = seen.line.host().run(&Command::new("test").arg("-e").arg(script)).map_err(Error::Host)?;
+    if there.success() { Ok(()) } else { Err(Error::NotThere { host: seen.line.name(), path: path.to_owned() }) }
+}
+
 /// Whether there is nothing to do: the system runs, would boot, and nothing is wrong with the units that matter.
 #[must_use]
-pub fn is_there(state: &State, new: &str, make_default: bool, settings: &Settings) -> bool {
+pub fn is_there(state: &State, new: &str, way: Way, settings: &Settings) -> bool {
     let sick = state.units.values().any(|unit| unit.is_sick() && settings.units.contains(&unit.name));
-    let runs = state.current.as_deref() == Some(new);
-    let boots = state.profile.as_deref() == Some(new) || !make_default;
+    let runs = state.current.as_deref() == Some(new) || way == Way::Boot;
+    let boots = state.profile.as_deref() == Some(new) || way == Way::Test;
     runs && boots && !sick && state.pending.is_none()
 }
 
@@ -184,7 +220,7 @@ fn order<'a>(request: &Request<'a>, one: &'a Ready<'_>, config: Option<&'a std::
         start_limit: preview.map_or(Duration::ZERO, |preview| preview.start_limit),
         settings: request.settings,
         config,
-        make_default: request.make_default,
+        way: request.way,
     }
 }
 
@@ -197,7 +233,7 @@ fn host<'a>(
 ) -> Result<(Option<Record>, Status), Error> {
     let (line, state) = (&one.seen.line, &one.seen.state);
     let vote = |well| ballots.map(|(kept, copied)| (copied.vote(well, copy_deadline()), kept));
-    if is_there(state, &one.new, request.make_default, request.settings) {
+    if is_there(state, &one.new, request.way, request.settings) {
         line.report.warn(format_args!("'{}' already runs '{}' and is healthy: nothing to do", line.name(), one.new));
         if let Some((_, kept)) = vote(true) {
             kept.vote(true, Instant::now());
@@ -249,6 +285,7 @@ fn new_record(request: &Request<'_>, one: &Ready<'_>) -> Record {
         outcome: Outcome::Unfinished,
         flake: one.flake.clone(),
         revision: request.facts.revision.clone(),
+        origin: request.origin.clone(),
         new: one.new.clone(),
         packages: values(preview.map_or(Vec::new(), |p| p.packages.iter().map(serde_json::to_value).collect())),
         units: values(preview.map_or(Vec::new(), |p| p.units.iter().map(serde_json::to_value).collect())),

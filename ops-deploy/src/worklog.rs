@@ -100,6 +100,7 @@ fn facts(record: &Record) -> Vec<(&'static str, String)> {
         ("Action", record.action.clone()),
         ("Flake", record.flake.clone()),
         ("Commit", commit),
+        ("Origin", record.origin.clone()),
         ("Old system", path(&record.old, record.old_generation)),
         ("New system", path(&record.new, record.generation)),
         ("Activation", record.activation.map_or_else(String::new, |status| format!("status {status}"))),

@@ -37,7 +37,8 @@ start() {
   cursor=$(journalctl -q -n0 --show-cursor | sed -n 's/^-- cursor: //p')
   systemctl stop "$unit.service" 2>/dev/null; systemctl reset-failed "$unit.service" 2>/dev/null
   systemd-run --quiet --unit="$unit" --service-type=exec -p RemainAfterExit=yes -p RuntimeMaxSec="$limit_s" \
-    -p TimeoutStopSec=10s --setenv=PATH="$PATH" --setenv=NIXOS_INSTALL_BOOTLOADER=0 "$@"
+    -p TimeoutStopSec=10s --setenv=PATH="$PATH" --setenv=NIXOS_INSTALL_BOOTLOADER=0 "$@" ||
+    systemctl is-failed -q "$unit.service" || { say ended "LoadState=loaded Result=exit-code ExecMainCode=1 ExecMainStatus=203"; return; }
   follow "$unit" "$cursor"
 }
 
@@ -82,6 +83,19 @@ revert() {
   sync
   return $status
 }
+
+# default PROFILE GENERATION: makes this system and this generation the ones that boot, if they are not.
+default() {
+  [ -n "$1" ] && [ "$(readlink -e $profile)" != "$1" ] || return 0
+  if [ -n "$2" ]; then nix-env -p $profile --switch-generation "$2"; else nix-env -p $profile --set "$1"; fi &&
+    "$1/bin/switch-to-configuration" boot && sync
+}
+
+# reboot: goes down, after an answer.
+reboot() { sync; systemctl --no-block reboot; }
+
+# relock ID OWNER LOCK_S: takes the lock again after a reboot.
+relock() { systemd-run --quiet --collect --unit=ops-deploy-lock --description="ops-deploy $1 $2" sleep "$3"; }
 
 # expired OLD PROFILE GENERATION: what the timer does when nobody has said within the armed time that all is well.
 expired() {

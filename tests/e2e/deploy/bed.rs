@@ -1,38 +1,47 @@
 //! A host, a flake with systems for it, and an operator who deploys them.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use ops_tests::nixos;
 use ops_tests::{Kind, Lab, LabHost, Options, Ran, Tool, tool};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-const FLAKE: [(&str, &str); 3] = [
-    ("flake.nix", include_str!("flake/flake.nix")),
-    ("build.sh", include_str!("flake/build.sh")),
-    ("switch-to-configuration.sh", include_str!("flake/switch-to-configuration.sh")),
-];
-
-/// A system to build.
+/// A system to build: one of the lab's, with places where a test can make it fail.
 #[derive(Debug, Clone)]
 pub(crate) struct System {
     version: String,
     units: BTreeMap<String, String>,
     files: BTreeMap<String, String>,
-    packages: Vec<String>,
     hooks: BTreeMap<&'static str, String>,
+    extra: String,
 }
+
+/// Goes around the system's own `switch-to-configuration`.
+const WRAPPER: &str = r#"
+case $1 in
+test)
+    before || exit
+    @out@/bin/switch "$@"; status=$?
+    settled || status=$?
+    exit $status ;;
+boot) boot || exit ;;
+esac
+exec @out@/bin/switch "$@"
+"#;
 
 impl System {
     /// A healthy system with one service that runs.
     pub(crate) fn new(version: &str) -> Self {
-        let hooks = ["check", "activate", "settled", "boot"].map(|hook| (hook, "true".to_owned()));
+        let hooks = ["before", "activate", "settled", "boot"].map(|hook| (hook, "true".to_owned()));
         let system = Self {
             version: version.to_owned(),
             units: BTreeMap::new(),
             files: BTreeMap::new(),
-            packages: vec![format!("app-{version}"), "base-1".to_owned()],
             hooks: hooks.into(),
+            extra: String::new(),
         };
         system.service("app", &format!("exec sleep 100000 # {version}"))
     }
@@ -42,9 +51,10 @@ impl System {
         self.service_with(name, line, "")
     }
 
-    /// With a service that has more settings.
+    /// With a service that has more settings, those of `[Service]` first.
     pub(crate) fn service_with(self, name: &str, line: &str, settings: &str) -> Self {
-        let text = format!("[Service]\nExecStart=/bin/bash -c '{line}'\nX-Toy=yes\n{settings}");
+        let wanted = "[Install]\nWantedBy=multi-user.target\n";
+        let text = format!("[Service]\nExecStart=/bin/bash -c '{line}'\n{settings}{wanted}");
         self.unit(&format!("{name}.service"), &text)
     }
 
@@ -60,20 +70,48 @@ impl System {
         self
     }
 
-    /// With shell code in one of the places of `switch-to-configuration`.
+    /// With shell code in a place of `switch-to-configuration`: `before` or after (`settled`) a `test`, in its `activate`
+    /// script, or before `boot`.
     pub(crate) fn hook(mut self, place: &'static str, code: &str) -> Self {
         self.hooks.insert(place, code.to_owned());
         self
     }
 
-    fn json(&self) -> Value {
-        let hooks: String = self.hooks.iter().map(|(name, code)| format!("{name}() {{\n{code}\n}}\n")).collect();
-        json!({
-            "version": self.version, "units": self.units, "files": self.files, "packages": self.packages, "hooks": hooks,
-            "platform": format!("{}-linux", std::env::consts::ARCH),
-        })
+    /// For a host that has no system yet, and so nothing that its own could be compared with.
+    pub(crate) fn first(self) -> Self {
+        self.hook("before", "[ -e /run/current-system ] || ln -s @out@ /run/current-system")
+    }
+
+    /// With shell code at the end of its build.
+    pub(crate) fn extra(mut self, code: &str) -> Self {
+        self.extra.push_str(code);
+        self
+    }
+
+    fn described(&self, host: &str) -> nixos::System {
+        let function = |name: &str| format!("{name}() {{\n{}\n}}\n", self.hooks[name]);
+        let wrapper = ["before", "settled", "boot"].map(function).concat() + WRAPPER;
+        let extra = format!(
+            "/bin/mv $out/bin/switch-to-configuration $out/bin/switch\n\
+             printf %s {} | /bin/sed \"s|@out@|$out|g\" >$out/bin/switch-to-configuration\n\
+             /bin/chmod 755 $out/bin/switch-to-configuration\n\
+             printf %s {} >>$out/activate\n{}\n",
+            quote(&format!("#!/bin/bash\n{wrapper}")),
+            quote(&format!("{}\n", self.hooks["activate"])),
+            self.extra
+        );
+        let system = nixos::System::new(host).version(&self.version).extra(&extra);
+        let system = self.units.iter().fold(system, |system, (name, text)| system.unit(name, text));
+        self.files.iter().fold(system, |system, (path, text)| system.file(path, text))
     }
 }
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Settings that make a deployment that goes well short.
+pub(crate) const QUICK: &str = "health_window: 1s, rollback_after: 12s, health: []";
 
 /// The bed of a test.
 #[derive(Debug)]
@@ -81,24 +119,25 @@ pub(crate) struct Bed {
     /// The folder with the flake and ops.yaml.
     pub(crate) folder: tempfile::TempDir,
     /// The settings of the `deploy` section.
-    settings: String,
+    settings: RefCell<String>,
 }
 
 impl Bed {
     /// Makes the folder.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let bed = Self { folder, settings: "health_window: 1s, rollback_after: 12s, health: []".to_owned() };
-        for (name, text) in FLAKE {
-            bed.write(name, text);
-        }
-        bed
+        Self { folder, settings: RefCell::new(QUICK.to_owned()) }
     }
 
     /// With other settings of the `deploy` section.
-    pub(crate) fn settings(mut self, settings: &str) -> Self {
-        settings.clone_into(&mut self.settings);
+    pub(crate) fn settings(self, settings: &str) -> Self {
+        self.set(settings);
         self
+    }
+
+    /// Changes the settings of the `deploy` section, from the next description of systems on.
+    pub(crate) fn set(&self, settings: &str) {
+        *self.settings.borrow_mut() = settings.to_owned();
     }
 
     /// Writes a file of the folder.
@@ -111,12 +150,11 @@ impl Bed {
 
     /// Describes the systems of the hosts.
     pub(crate) fn systems(&self, systems: &[(&str, &System)]) {
-        let all: serde_json::Map<String, Value> =
-            systems.iter().map(|(host, system)| ((*host).to_owned(), system.json())).collect();
-        self.write("systems.json", &Value::Object(all).to_string());
+        let all: Vec<_> = systems.iter().map(|(host, system)| system.described(host)).collect();
+        nixos::flake(self.folder.path(), &all);
         let hosts: String =
             systems.iter().map(|(host, _)| format!("  {host}: {{flake: \".#{host}\", groups: [all]}}\n")).collect();
-        self.write("ops.yaml", &format!("hosts:\n{hosts}deploy: {{{}}}\n", self.settings));
+        self.write("ops.yaml", &format!("hosts:\n{hosts}deploy: {{{}}}\n", self.settings.borrow()));
     }
 
     /// The tool in the folder.
@@ -139,6 +177,14 @@ impl Bed {
     /// Deploys a system that must be kept, and returns its path.
     pub(crate) fn deployed(&self, host: &str, system: &System) -> String {
         self.switch(host, system).expect(0).out().trim().to_owned()
+    }
+
+    /// The same without a window worth the name, whatever the settings are.
+    pub(crate) fn deployed_quickly(&self, host: &str, system: &System) -> String {
+        let settings = self.settings.replace(QUICK.to_owned());
+        let path = self.deployed(host, system);
+        self.set(&settings);
+        path
     }
 
     /// The newest record of a host.

@@ -1,4 +1,7 @@
 //! Deployments on real hosts: systemd, sshd and Nix are what they are; only the systems are small.
+//!
+//! `matrix.rs` is the fault matrix: one row a fault. `OPS_TEST_LONG=1` runs all rows, otherwise those marked so are left out.
 
 mod bed;
+mod matrix;
 mod way;

@@ -8,11 +8,12 @@ use crate::bed::{After, Bed, System, host};
 fn first_deployment_and_next() {
     let Some(lab) = Lab::get() else { return skip("lab") };
     let (host, bed) = (host(lab, "way-1"), Bed::new());
-    let first = bed.switch("way-1", &System::new("1")).expect(0).complains("no system yet");
+    host.sh("rm /run/current-system /nix/var/nix/profiles/system*").expect(0);
+    let first = bed.switch("way-1", &System::new("1").first()).expect(0).complains("no system yet");
     let one = first.out().trim().to_owned();
     assert_eq!(After::of(&host), After::settled(&one));
     assert_eq!(bed.record("way-1")["outcome"], "deployed");
-    let again = bed.switch("way-1", &System::new("1")).expect(0).complains("nothing to do");
+    let again = bed.switch("way-1", &System::new("1").first()).expect(0).complains("nothing to do");
     assert_eq!(again.out().trim(), one);
     assert_eq!(bed.records("way-1").len(), 1, "nothing to do is no deployment");
     let two = bed.deployed("way-1", &System::new("2"));
