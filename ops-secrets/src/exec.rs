@@ -44,11 +44,26 @@ pub fn variables(data: &Data) -> Result<Vec<(String, Zeroizing<String>)>, Error>
     Ok(found)
 }
 
-fn collect(data: &Data, name: &str, found: &mut Vec<(String, Zeroizing<String>)>) -> Result<(), Error> {
-    let joined = |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name}_{part}") };
+fn collect(
+    data: &Data,
+    name: &str,
+    found: &mut Vec<(String, Zeroizing<String>)>,
+) -> Result<(), Error> {
+    let joined = |part: &str| {
+        if name.is_empty() {
+            part.to_owned()
+        } else {
+            format!("{name}_{part}")
+        }
+    };
     match data {
-        Data::Map(pairs) => pairs.iter().try_for_each(|(key, value)| collect(value, &joined(key), found)),
-        Data::List(items) => items.iter().enumerate().try_for_each(|(index, item)| collect(item, &joined(&index.to_string()), found)),
+        Data::Map(pairs) => pairs
+            .iter()
+            .try_for_each(|(key, value)| collect(value, &joined(key), found)),
+        Data::List(items) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, item)| collect(item, &joined(&index.to_string()), found)),
         Data::Scalar(value) => {
             let text = match value {
                 Value::Null => String::new(),
@@ -56,7 +71,10 @@ fn collect(data: &Data, name: &str, found: &mut Vec<(String, Zeroizing<String>)>
                 value => dotenv::scalar(value),
             };
             if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
-                return Err(Error::Usage(format!("'{}' cannot be a variable", name.escape_debug())));
+                return Err(Error::Usage(format!(
+                    "'{}' cannot be a variable",
+                    name.escape_debug()
+                )));
             }
             found.push((name.to_owned(), Zeroizing::new(text)));
             Ok(())
@@ -74,13 +92,22 @@ fn program(job: &Job, setting: &Setting) -> Result<Program, program::Error> {
         Some(user) => {
             // The user's own groups, and nothing of ours.
             let group = format!("--regid={user}");
-            Program::find("setpriv")?.arg(format!("--reuid={user}")).arg(group).arg("--init-groups").arg("--").args(&argv)
+            Program::find("setpriv")?
+                .arg(format!("--reuid={user}"))
+                .arg(group)
+                .arg("--init-groups")
+                .arg("--")
+                .args(&argv)
         }
     };
     if setting.pristine {
         program.command().env_clear();
     }
-    program.command().stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    program
+        .command()
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::inherit())
+        .stderr(Stdio::inherit());
     Ok(program)
 }
 
@@ -91,20 +118,43 @@ fn not_run(tell: &dyn Fn(&str), error: &dyn std::error::Error, status: u8) -> St
 }
 
 /// Becomes the program, with the variables added. Comes back only if that fails.
-pub fn env(job: &Job, setting: &Setting, variables: &[(String, Zeroizing<String>)], tell: &dyn Fn(&str)) -> Status {
+pub fn env(
+    job: &Job,
+    setting: &Setting,
+    variables: &[(String, Zeroizing<String>)],
+    tell: &dyn Fn(&str),
+) -> Status {
     let mut program = match program(job, setting) {
         Ok(program) => program,
         Err(error) => return not_run(tell, &error, 127),
     };
-    program.command().envs(variables.iter().map(|(name, value)| (name, value.as_str())));
+    program
+        .command()
+        .envs(variables.iter().map(|(name, value)| (name, value.as_str())));
     let error = program.command().exec();
-    let status = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
+    let status = if error.kind() == std::io::ErrorKind::NotFound {
+        127
+    } else {
+        126
+    };
     not_run(tell, &error, status)
 }
 
 /// Puts the text into a file or a fifo in memory and runs the program, `{}` replaced by its path.
-pub fn file(job: &Job, setting: &Setting, folder: &Folder, name: &str, text: &Zeroizing<Vec<u8>>, fifo: bool, tell: &dyn Fn(&str)) -> Result<Status, Error> {
-    let path = if fifo { serve(folder, name, text)? } else { folder.write(name, text, 0o600)? };
+pub fn file(
+    job: &Job,
+    setting: &Setting,
+    folder: &Folder,
+    name: &str,
+    text: &Zeroizing<Vec<u8>>,
+    fifo: bool,
+    tell: &dyn Fn(&str),
+) -> Result<Status, Error> {
+    let path = if fifo {
+        serve(folder, name, text)?
+    } else {
+        folder.write(name, text, 0o600)?
+    };
     let job = filled(job, &path);
     let mut program = match program(&job, setting) {
         Ok(program) => program,
@@ -120,17 +170,29 @@ pub fn file(job: &Job, setting: &Setting, folder: &Folder, name: &str, text: &Ze
             let _ = kill_process(id, Signal::TERM);
         }
     });
-    let ended = child.wait().map_err(|source| Error::File { attempt: "wait for the program of", path, source })?;
+    let ended = child.wait().map_err(|source| Error::File {
+        attempt: "wait for the program of",
+        path,
+        source,
+    })?;
     drop(guard);
     let code = ended.code().or(ended.signal().map(|signal| 128 + signal));
-    Ok(Status::Foreign(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)))
+    Ok(Status::Foreign(
+        code.and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(u8::MAX),
+    ))
 }
 
 /// A fifo that gives the text to the first reader.
 fn serve(folder: &Folder, name: &str, text: &Zeroizing<Vec<u8>>) -> Result<PathBuf, Error> {
     let path = folder.path().join(name);
-    let failed = |source: std::io::Error| Error::File { attempt: "make the fifo", path: path.clone(), source };
-    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(|error| failed(error.into()))?;
+    let failed = |source: std::io::Error| Error::File {
+        attempt: "make the fifo",
+        path: path.clone(),
+        source,
+    };
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+        .map_err(|error| failed(error.into()))?;
     let (fifo, text) = (path.clone(), text.clone());
     // Opening waits for a reader; a program that never reads leaves the thread to the end of the process.
     std::thread::spawn(move || {

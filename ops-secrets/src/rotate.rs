@@ -18,9 +18,20 @@ pub struct Changes {
 }
 
 /// Gives the file with a new data key.
-pub fn rotate(file: &Encrypted, old: &DataKey, changes: &Changes, sealed: bool) -> Result<Zeroizing<String>, Error> {
-    let failed = |source| Error::Encrypt { file: file.name.clone(), source };
-    let wrap = |source| Error::Wrap { file: file.name.clone(), source };
+pub fn rotate(
+    file: &Encrypted,
+    old: &DataKey,
+    changes: &Changes,
+    sealed: bool,
+) -> Result<Zeroizing<String>, Error> {
+    let failed = |source| Error::Encrypt {
+        file: file.name.clone(),
+        source,
+    };
+    let wrap = |source| Error::Wrap {
+        file: file.name.clone(),
+        source,
+    };
     let groups = file.groups()?;
     let threshold = file.metadata.threshold(groups.len());
     let mut recipients = keys::recipients(&groups).map_err(wrap)?;
@@ -37,12 +48,37 @@ pub fn rotate(file: &Encrypted, old: &DataKey, changes: &Changes, sealed: bool) 
     if recipients.iter().any(Vec::is_empty) {
         return Err(Error::NoRecipients(file.name.clone()));
     }
-    let new = DataKey::random().map_err(|source| failed(crypt::Fault::Close { path: "the data key".to_owned(), source }))?;
+    let new = DataKey::random().map_err(|source| {
+        failed(crypt::Fault::Close {
+            path: "the data key".to_owned(),
+            source,
+        })
+    })?;
     let mut metadata = file.metadata.clone();
-    metadata.set_groups(&keys::wrap(&recipients, threshold, &new).map_err(wrap)?, threshold);
+    metadata.set_groups(
+        &keys::wrap(&recipients, threshold, &new).map_err(wrap)?,
+        threshold,
+    );
     let body = crypt::rekey(file.format, &file.text, &file.metadata, old, &new).map_err(failed)?;
-    let text = crypt::finish(file.format, &body, &mut metadata, &new, &file::now(), sealed, &file.indent).map_err(failed)?;
+    let text = crypt::finish(
+        file.format,
+        &body,
+        &mut metadata,
+        &new,
+        &file::now(),
+        sealed,
+        &file.indent,
+    )
+    .map_err(failed)?;
     // What leaves must open again.
-    crypt::open(file.format, &text, &metadata, &new, Checks::ALL, &file.indent).map_err(failed)?;
+    crypt::open(
+        file.format,
+        &text,
+        &metadata,
+        &new,
+        Checks::ALL,
+        &file.indent,
+    )
+    .map_err(failed)?;
     Ok(text)
 }

@@ -36,49 +36,96 @@ impl Record for KeyChange {
 }
 
 /// What would change in a file.
-pub fn differences(file: &Encrypted, rule: &Rule, names: &BTreeMap<String, String>) -> Result<Vec<KeyChange>, Error> {
+pub fn differences(
+    file: &Encrypted,
+    rule: &Rule,
+    names: &BTreeMap<String, String>,
+) -> Result<Vec<KeyChange>, Error> {
     let present: Vec<Vec<String>> = file.groups()?.iter().map(|group| shown(group)).collect();
     let mut changes = Vec::new();
     let none = Vec::new();
     for index in 0..present.len().max(rule.groups.len()) {
-        let (old, new) = (present.get(index).unwrap_or(&none), rule.groups.get(index).unwrap_or(&none));
+        let (old, new) = (
+            present.get(index).unwrap_or(&none),
+            rule.groups.get(index).unwrap_or(&none),
+        );
         let mut push = |change, recipient: &String| {
             let name = names.get(recipient).cloned();
-            changes.push(KeyChange { file: file.name.display().to_string(), change, group: index + 1, recipient: recipient.clone(), name });
+            changes.push(KeyChange {
+                file: file.name.display().to_string(),
+                change,
+                group: index + 1,
+                recipient: recipient.clone(),
+                name,
+            });
         };
-        old.iter().filter(|recipient| !new.contains(recipient)).for_each(|recipient| push("remove", recipient));
-        new.iter().filter(|recipient| !old.contains(recipient)).for_each(|recipient| push("add", recipient));
+        old.iter()
+            .filter(|recipient| !new.contains(recipient))
+            .for_each(|recipient| push("remove", recipient));
+        new.iter()
+            .filter(|recipient| !old.contains(recipient))
+            .for_each(|recipient| push("add", recipient));
     }
     Ok(changes)
 }
 
 fn shown(group: &Group) -> Vec<String> {
-    group.iter().map(|key| match key {
-        MasterKey::Age { recipient, .. } => recipient.clone(),
-        MasterKey::Foreign { kind, .. } => (*kind).to_owned(),
-    }).collect()
+    group
+        .iter()
+        .map(|key| match key {
+            MasterKey::Age { recipient, .. } => recipient.clone(),
+            MasterKey::Foreign { kind, .. } => (*kind).to_owned(),
+        })
+        .collect()
 }
 
 /// Gives the file with the recipients of its rule.
 pub fn update(file: &Encrypted, key: &DataKey, rule: &Rule) -> Result<Zeroizing<String>, Error> {
     if let Some(kind) = rule.foreign.first() {
-        return Err(Error::ForeignRule { file: file.name.clone(), kind: kind.clone() });
+        return Err(Error::ForeignRule {
+            file: file.name.clone(),
+            kind: kind.clone(),
+        });
     }
     if rule.groups.iter().any(Vec::is_empty) {
         return Err(Error::NoRecipients(file.name.clone()));
     }
-    let wrap = |source| Error::Wrap { file: file.name.clone(), source };
+    let wrap = |source| Error::Wrap {
+        file: file.name.clone(),
+        source,
+    };
     let groups = file.groups()?;
     // Keys of other kinds are refused here: their wrapped parts would be lost.
     keys::recipients(&groups).map_err(wrap)?;
     let count = rule.groups.len();
-    let threshold = if groups.len() == 1 { rule.threshold } else { file.metadata.threshold(groups.len()) };
-    let threshold = if threshold == 0 { count } else { threshold.min(count) };
+    let threshold = if groups.len() == 1 {
+        rule.threshold
+    } else {
+        file.metadata.threshold(groups.len())
+    };
+    let threshold = if threshold == 0 {
+        count
+    } else {
+        threshold.min(count)
+    };
     let mut metadata = file.metadata.clone();
-    metadata.set_groups(&keys::wrap(&rule.groups, threshold, key).map_err(wrap)?, threshold);
+    metadata.set_groups(
+        &keys::wrap(&rule.groups, threshold, key).map_err(wrap)?,
+        threshold,
+    );
     let sealed = file.is_sealed();
-    crypt::embed(file.format, &file.text, &mut metadata, key, sealed, &file.indent)
-        .map_err(|source| Error::Encrypt { file: file.name.clone(), source })
+    crypt::embed(
+        file.format,
+        &file.text,
+        &mut metadata,
+        key,
+        sealed,
+        &file.indent,
+    )
+    .map_err(|source| Error::Encrypt {
+        file: file.name.clone(),
+        source,
+    })
 }
 
 /// The encrypted files among paths; folders are searched. Files named by themselves must be encrypted.
@@ -86,7 +133,11 @@ pub fn collect(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     for path in paths {
         if path.is_dir() {
-            found.extend(files_below(path)?.into_iter().filter(|path| looks_encrypted(path)));
+            found.extend(
+                files_below(path)?
+                    .into_iter()
+                    .filter(|path| looks_encrypted(path)),
+            );
         } else {
             found.push(path.clone());
         }
@@ -96,8 +147,15 @@ pub fn collect(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
 
 /// All files below a folder, in order; hidden folders and links are left out.
 pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::File { attempt: "list", path: folder.to_owned(), source };
-    let mut entries: Vec<_> = std::fs::read_dir(folder).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    let failed = |source| Error::File {
+        attempt: "list",
+        path: folder.to_owned(),
+        source,
+    };
+    let mut entries: Vec<_> = std::fs::read_dir(folder)
+        .map_err(failed)?
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
     let mut files = Vec::new();
     for entry in entries {
@@ -114,14 +172,19 @@ pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// Whether a file is a sops file: of a size that one reads, and with metadata.
 fn looks_encrypted(path: &Path) -> bool {
-    let small = path.metadata().is_ok_and(|metadata| metadata.len() < 64 * 1024 * 1024);
-    small && std::fs::read(path).is_ok_and(|bytes| file::is_encrypted(Format::of_path(path), &bytes))
+    let small = path
+        .metadata()
+        .is_ok_and(|metadata| metadata.len() < 64 * 1024 * 1024);
+    small
+        && std::fs::read(path).is_ok_and(|bytes| file::is_encrypted(Format::of_path(path), &bytes))
 }
 
 /// The rule for a file.
 pub fn rule(configuration: Option<&Configuration>, path: &Path) -> Result<Rule, Error> {
     match configuration {
         Some(configuration) => Ok(configuration.rule_for(path)?),
-        None => Err(Error::Usage("there is no .sops.yaml here, nor above".to_owned())),
+        None => Err(Error::Usage(
+            "there is no .sops.yaml here, nor above".to_owned(),
+        )),
     }
 }

@@ -36,7 +36,10 @@ struct Run {
 
 impl Run {
     fn split(self) -> (Job, Setting) {
-        let setting = Setting { pristine: self.pristine, user: self.user };
+        let setting = Setting {
+            pristine: self.pristine,
+            user: self.user,
+        };
         let job = match self.shell {
             Some(line) => Job::Shell(line),
             None => Job::Argv(self.argv),
@@ -75,11 +78,19 @@ impl ExecEnv {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let environment = Environment::read();
         let format = self.input.format(&self.file)?;
-        let unlocked = unlock(context, &environment, &self.file, format, self.trust.opening())?;
+        let unlocked = unlock(
+            context,
+            &environment,
+            &self.file,
+            format,
+            self.trust.opening(),
+        )?;
         let data = Data::from(&decrypt::without_metadata(format, &unlocked.opened));
         let variables = exec::variables(&data)?;
         let (job, setting) = self.run.split();
-        Ok(exec::env(&job, &setting, &variables, &|message| context.report.error(message)))
+        Ok(exec::env(&job, &setting, &variables, &|message| {
+            context.report.error(message)
+        }))
     }
 }
 
@@ -124,10 +135,28 @@ impl ExecFile {
         }
         let environment = Environment::read();
         let format = self.input.format(&self.file)?;
-        let unlocked = unlock(context, &environment, &self.file, format, self.trust.opening())?;
-        let text = decrypt::whole(&unlocked.file, &unlocked.opened, self.output_type.map_or(format, Into::into))?;
+        let unlocked = unlock(
+            context,
+            &environment,
+            &self.file,
+            format,
+            self.trust.opening(),
+        )?;
+        let text = decrypt::whole(
+            &unlocked.file,
+            &unlocked.opened,
+            self.output_type.map_or(format, Into::into),
+        )?;
         let folder = Folder::new(&environment)?;
         let (job, setting) = self.run.split();
-        exec::file(&job, &setting, &folder, &self.filename, &text, !self.no_fifo, &|message| context.report.error(message))
+        exec::file(
+            &job,
+            &setting,
+            &folder,
+            &self.filename,
+            &text,
+            !self.no_fifo,
+            &|message| context.report.error(message),
+        )
     }
 }

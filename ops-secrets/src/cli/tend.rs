@@ -58,9 +58,23 @@ impl Rotate {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let environment = Environment::read();
         let format = self.input.format(&self.file)?;
-        let unlocked = unlock(context, &environment, &self.file, format, self.trust.opening())?;
-        let split = |texts: &[String]| texts.iter().flat_map(|text| recipient::list(text)).collect();
-        let changes = Changes { add: split(&self.add_age), remove: split(&self.rm_age) };
+        let unlocked = unlock(
+            context,
+            &environment,
+            &self.file,
+            format,
+            self.trust.opening(),
+        )?;
+        let split = |texts: &[String]| {
+            texts
+                .iter()
+                .flat_map(|text| recipient::list(text))
+                .collect()
+        };
+        let changes = Changes {
+            add: split(&self.add_age),
+            remove: split(&self.rm_age),
+        };
         let text = rotate::rotate(&unlocked.file, &unlocked.key, &changes, !self.no_seal)?;
         self.target.put(context, &self.file, text.as_bytes(), 0o644)
     }
@@ -103,7 +117,10 @@ impl Updatekeys {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let environment = Environment::read();
         let mut identities = Identities::new(environment.clone());
-        let paths: Vec<PathBuf> = input::names(&self.paths)?.into_iter().map(PathBuf::from).collect();
+        let paths: Vec<PathBuf> = input::names(&self.paths)?
+            .into_iter()
+            .map(PathBuf::from)
+            .collect();
         let files = updatekeys::collect(&paths)?;
         let mut output = context.output()?;
         let host = ops_common::hosts::this_machine();
@@ -111,12 +128,16 @@ impl Updatekeys {
         for path in &files {
             match self.one(context, &environment, &mut identities, path) {
                 Ok((status, changes)) => {
-                    changes.iter().try_for_each(|change| output.record(&host, change))?;
+                    changes
+                        .iter()
+                        .try_for_each(|change| output.record(&host, change))?;
                     statuses.push(status);
                 }
                 Err(error) if files.len() == 1 => return Err(error),
                 Err(error) => {
-                    context.report.failure(&error, &ops_common::exit::describe(&error));
+                    context
+                        .report
+                        .failure(&error, &ops_common::exit::describe(&error));
                     statuses.push(error.status());
                 }
             }
@@ -134,15 +155,24 @@ impl Updatekeys {
     ) -> Result<(Status, Vec<updatekeys::KeyChange>), Error> {
         let configuration = self.rules.find(context, environment, path)?;
         let rule = updatekeys::rule(configuration.as_ref(), path)?;
-        let names = configuration.map(|configuration| configuration.names()).unwrap_or_default();
+        let names = configuration
+            .map(|configuration| configuration.names())
+            .unwrap_or_default();
         let file = Encrypted::read(path.as_os_str(), self.input.format(path.as_os_str())?)?;
         let changes = updatekeys::differences(&file, &rule, &names)?;
         if changes.is_empty() || self.dry_run || self.check {
-            let status = if self.check && !changes.is_empty() { Status::No } else { Status::Done };
+            let status = if self.check && !changes.is_empty() {
+                Status::No
+            } else {
+                Status::Done
+            };
             return Ok((status, changes));
         }
         if !self.yes && !confirmed(path, &changes) {
-            context.report.note(format_args!("'{}' is unchanged: nobody confirmed", path.display()));
+            context.report.note(format_args!(
+                "'{}' is unchanged: nobody confirmed",
+                path.display()
+            ));
             return Ok((Status::No, changes));
         }
         let key = file.unlock(identities)?;
@@ -153,8 +183,21 @@ impl Updatekeys {
 }
 
 fn confirmed(path: &std::path::Path, changes: &[updatekeys::KeyChange]) -> bool {
-    let list: Vec<String> = changes.iter().map(|change| format!("{} {}", change.change, change.name.as_ref().unwrap_or(&change.recipient))).collect();
-    let answer = prompt::line(&format!("'{}': {}. Change it? [y/N]", path.display(), list.join(", ")));
+    let list: Vec<String> = changes
+        .iter()
+        .map(|change| {
+            format!(
+                "{} {}",
+                change.change,
+                change.name.as_ref().unwrap_or(&change.recipient)
+            )
+        })
+        .collect();
+    let answer = prompt::line(&format!(
+        "'{}': {}. Change it? [y/N]",
+        path.display(),
+        list.join(", ")
+    ));
     answer.is_some_and(|answer| matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
@@ -185,7 +228,10 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let environment = Environment::read();
-        let paths: Vec<PathBuf> = input::names(&self.paths)?.into_iter().map(PathBuf::from).collect();
+        let paths: Vec<PathBuf> = input::names(&self.paths)?
+            .into_iter()
+            .map(PathBuf::from)
+            .collect();
         let files = updatekeys::collect(&paths)?;
         let mut identities = Identities::new(environment);
         let status = watch::judge_here(context, "secrets.values", &self.watch, || {
@@ -194,17 +240,28 @@ impl Verify {
                 match self.look(path, &mut identities) {
                     Ok(found) => checks.extend(found),
                     Err(error) if files.len() == 1 => return Err(error),
-                    Err(error) => checks.push(Check::unknown("secrets.values", path.display().to_string(), ops_common::exit::describe(&error))),
+                    Err(error) => checks.push(Check::unknown(
+                        "secrets.values",
+                        path.display().to_string(),
+                        ops_common::exit::describe(&error),
+                    )),
                 }
             }
             Ok::<_, Error>(checks)
         })?;
         // This verb judges its input: a failure is bad input.
-        Ok(if status == Status::No { Status::BadInput } else { status })
+        Ok(if status == Status::No {
+            Status::BadInput
+        } else {
+            status
+        })
     }
 
     fn look(&self, path: &PathBuf, identities: &mut Identities) -> Result<Vec<Check>, Error> {
-        let format = self.input.input_type.map_or_else(|| Format::of_path(path), Into::into);
+        let format = self
+            .input
+            .input_type
+            .map_or_else(|| Format::of_path(path), Into::into);
         let file = Encrypted::read(path.as_os_str(), format)?;
         let key = file.unlock(identities)?;
         Ok(verify::verify(&file, &key, self.require_seal))

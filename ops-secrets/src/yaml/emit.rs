@@ -207,8 +207,19 @@ pub fn single(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Text in double quotes.
+/// Whether a text can stand in single quotes, on one line.
+fn fits_quotes(text: &str) -> bool {
+    text.chars()
+        .all(|c| c == '\t' || (!c.is_control() && !is_break(c)))
+}
+
+/// Text in double quotes, as go-yaml escapes it.
 pub fn double(text: &str) -> String {
+    double_by(text, is_printable)
+}
+
+/// Text in double quotes; what is not `bare` is escaped.
+fn double_by(text: &str, bare: fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
@@ -227,7 +238,7 @@ pub fn double(text: &str) -> String {
             '\u{85}' => out.push_str("\\N"),
             '\u{2028}' => out.push_str("\\L"),
             '\u{2029}' => out.push_str("\\P"),
-            c if is_printable(c) => out.push(c),
+            c if bare(c) => out.push(c),
             c => escape(&mut out, c as u32),
         }
     }
@@ -242,6 +253,10 @@ fn escape(out: &mut String, code: u32) {
         _ => write!(out, "\\U{code:08X}"),
     };
     debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}
+
+fn is_break(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
 fn is_printable(c: char) -> bool {
@@ -308,7 +323,6 @@ impl Shape {
             };
         }
         let (block_sign, flow_sign) = indicators(text);
-        let is_break = |c: char| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
         let mut special = false;
         let mut tab = false;
         let mut breaks = false;
@@ -376,8 +390,8 @@ pub fn respell(value: &Value, place: &Place, source: &str, step: usize) -> Strin
     };
     let old = &source[place.span.clone()];
     match place.style {
-        Style::Single if Shape::of(text).single && !text.contains(['\n', '\r']) => single(text),
-        Style::Double if !place.flow => double(text),
+        Style::Single if fits_quotes(text) => single(text),
+        Style::Double if !place.flow => double_by(text, |c| !c.is_control() && !is_break(c)),
         Style::Literal | Style::Folded => {
             block(text, old, place).unwrap_or_else(|| scalar(value, place, step))
         }
