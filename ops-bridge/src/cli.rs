@@ -1,6 +1,7 @@
 //! The command line: the only file that knows clap. Its doc comments are the manual.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use ops_common::check::Check;
@@ -9,17 +10,19 @@ use ops_common::host::Host;
 use ops_common::hosts::{self, HostArgs};
 use ops_common::input;
 use ops_common::output::Record;
-use ops_common::span::Moment;
+use ops_common::span::{Moment, Span};
 use ops_common::tool::{Context, House, Tool};
 use ops_common::watch::{self, WatchArgs};
 use regex::Regex;
 
 use crate::error::Error;
+use crate::health::Limits;
 use crate::line::Level;
 use crate::log::{self, Printer, Wish};
 use crate::settings::Settings;
 use crate::source::Window;
-use crate::{database, errors, explain, socket, status};
+use crate::tokens::Tokens;
+use crate::{database, delays, errors, explain, health, login, socket, status, uptime};
 
 /// Know whether messages flow between Slack and Matrix, and for how long they have
 ///
@@ -41,8 +44,12 @@ enum Verb {
     Socket(SocketArgs),
     Log(LogArgs),
     Errors(ErrorsArgs),
+    Health(HealthArgs),
+    Latency(LatencyArgs),
+    Uptime(UptimeArgs),
     Portals(PortalsArgs),
     Logins(LoginsArgs),
+    Login(LoginArgs),
     Explain(ExplainArgs),
 }
 
@@ -153,6 +160,99 @@ struct ErrorsArgs {
     hosts: HostArgs,
 }
 
+/// Judge the bridge over time: losses, errors, delays, availability
+///
+/// All of `status`, and the journal of a window against limits.
+///
+/// Checks: those of status, and bridge.error_count, bridge.error_rate (an hour), bridge.messages_lost, bridge.latency (p50, p95,
+/// p99 each way), bridge.reactions, bridge.edits, bridge.attachments, bridge.uptime.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-bridge health
+  ops-bridge health --stale 1d --latency 2s --format nagios
+  ops-bridge health --json | ops-deploy gate --expect bridge.messages_lost,bridge.uptime
+  ops-bridge health journal.json")]
+struct HealthArgs {
+    /// Look at so much of the journal
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    window: Span,
+
+    /// Fail with more errors than this in the window
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    errors: u64,
+
+    /// Fail with more lost messages than this in the window, each way
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    lost: u64,
+
+    /// Fail if a quantile of the delay is longer [default: bridge.latency_limit of ops.yaml, else 5s]
+    #[arg(long, value_name = "TIME")]
+    latency: Option<Span>,
+
+    /// Fail if the last message of a direction is older
+    #[arg(long, value_name = "TIME")]
+    stale: Option<Span>,
+
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+/// Measure how long messages take, each way
+///
+/// Slack to Matrix: from Slack's time of a message to the line that it is in its room. Matrix to Slack: from the line of sending
+/// to the line of Slack's echo. Needs the level debug. The counts of the histogram are under data.
+///
+/// Check: bridge.latency, one for each direction and quantile; value and limit in seconds.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-bridge latency --since 1d
+  ops-bridge latency --json | jq -c '{subject, value}'
+  ops-bridge latency --limit 2s journal.json")]
+struct LatencyArgs {
+    /// Fail if a quantile is longer [default: bridge.latency_limit of ops.yaml, else 5s]
+    #[arg(long, value_name = "TIME")]
+    limit: Option<Span>,
+
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+/// Show for what share of the time the bridge was connected, and what took the rest
+///
+/// Down is: the unit stopped, until a login is connected again; or another state than CONNECTED for more than 30 s. A time
+/// without any line, after a power cut or where the journal begins later, is a gap: it counts for nothing. FILE may also be what
+/// `status --every 1m --json` recorded.
+///
+/// Check: bridge.uptime; value and limit in percent; data.outages, data.gaps, data.days, data.budget_s, data.left_s.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-bridge uptime
+  ops-bridge uptime --since 30d --target 99.5%
+  ops-bridge uptime --json | jq '.data.outages[] | [.from, .length_s, .cause]'")]
+struct UptimeArgs {
+    /// Fail below this share [default: bridge.uptime_target of ops.yaml, else 99%]
+    #[arg(long, value_name = "SHARE")]
+    target: Option<String>,
+
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
 /// List the Slack conversations that are bridged, and what is wrong with them
 ///
 /// From the bridge's database, of either generation. The column `trouble` names duplicates, portals without a room, without a
@@ -178,6 +278,28 @@ Examples:
   ops-bridge logins
   ops-bridge logins --json | jq -r 'select(.has_token | not) | .id'")]
 struct LoginsArgs {
+    #[command(flatten)]
+    hosts: HostArgs,
+}
+
+/// Log a Slack app in to the bridge, by the tokens of a sops file
+///
+/// The file has the keys bot_token (xoxb-) and app_token (xapp-, with connections:write); it is read by running ops-secrets.
+/// This changes the bridge, so --host must be given.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-bridge login --tokens secrets/slack.yaml --host ops-jrz1
+  ops-bridge login --tokens secrets/slack.yaml --user @op:chat.example --host localhost && ops-bridge status --wait 30s")]
+struct LoginArgs {
+    /// The sops file with the tokens [default: bridge.tokens of ops.yaml]
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+
+    /// The Matrix user whose login it is [default: the one that the bridge's permissions name]
+    #[arg(long, value_name = "MXID")]
+    user: Option<String>,
+
     #[command(flatten)]
     hosts: HostArgs,
 }
@@ -236,8 +358,12 @@ impl Tool for Cli {
             Verb::Socket(args) => args.run(context),
             Verb::Log(args) => args.run(context),
             Verb::Errors(args) => args.run(context),
+            Verb::Health(args) => args.run(context),
+            Verb::Latency(args) => args.run(context),
+            Verb::Uptime(args) => args.run(context),
             Verb::Portals(args) => args.run(context),
             Verb::Logins(args) => args.run(context),
+            Verb::Login(args) => args.run(context),
             Verb::Explain(args) => args.run(context),
         }
     }
@@ -334,6 +460,36 @@ impl ErrorsArgs {
     }
 }
 
+impl HealthArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let settings = settings(context)?;
+        let usual = Limits::of(&settings)?;
+        let latency = self.latency.unwrap_or(usual.latency);
+        let limits = Limits { window: self.window, errors: self.errors, lost: self.lost, latency, stale: self.stale, ..usual };
+        let window = Window { since: self.source.since, until: self.source.until };
+        let arguments = (&self.source, &self.hosts, &self.watch);
+        judge(context, health::CHECK, arguments, |file| health::look_file(file, window, &limits), |host| health::look_host(host, &settings, &limits))
+    }
+}
+
+impl LatencyArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let (settings, window) = (settings(context)?, self.source.window("1d"));
+        let limit = self.limit.unwrap_or(settings.latency_limit).duration();
+        let arguments = (&self.source, &self.hosts, &self.watch);
+        judge(context, delays::CHECK, arguments, |file| delays::look_file(file, window, limit), |host| delays::look_host(host, &settings.unit, window, limit))
+    }
+}
+
+impl UptimeArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let (settings, window) = (settings(context)?, self.source.window("7d"));
+        let target = uptime::target(self.target.as_deref().unwrap_or(&settings.uptime_target))?;
+        let arguments = (&self.source, &self.hosts, &self.watch);
+        judge(context, uptime::CHECK, arguments, |file| uptime::look_file(file, window, target), |host| uptime::look_host(host, &settings.unit, window, target))
+    }
+}
+
 impl PortalsArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
@@ -352,6 +508,29 @@ impl LoginsArgs {
         let settings = settings(context)?;
         hosts::ask(context, &self.hosts, |host| Ok::<_, Error>(database::ask(host, &settings)?.logins))
     }
+}
+
+impl LoginArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let settings = settings(context)?;
+        let host = hosts::named_one(context, &self.hosts)?;
+        let tokens = tokens(context, self.tokens, &settings)?;
+        let made = login::login(&host, &settings, &tokens, self.user.as_deref())?;
+        let mut output = context.output()?;
+        output.record(host.name(), &made)?;
+        output.finish()?;
+        Ok(Status::Done)
+    }
+}
+
+/// The tokens of the file that was named, else of the one in ops.yaml.
+fn tokens(context: &Context, named: Option<PathBuf>, settings: &Settings) -> Result<Tokens, Error> {
+    let path = match (named, &settings.tokens) {
+        (Some(path), _) => path,
+        (None, Some(path)) => context.config()?.resolve(path),
+        (None, None) => return Err(Error::NoTokens),
+    };
+    Tokens::read(&path)
 }
 
 impl ExplainArgs {

@@ -107,6 +107,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Nobody said where the tokens are.
+    #[error("no file of tokens was named")]
+    NoTokens,
     /// The bridge's own configuration does not allow what was asked for.
     #[error("the bridge on '{host}' has no provisioning API: {reason}")]
     NoProvisioning {
@@ -131,7 +134,7 @@ impl Failure for Error {
             Self::Program(error) => error.status(),
             Self::Journal { .. } | Self::Database { .. } | Self::Ask { .. } => Status::Unavailable,
             Self::Schema { .. } | Self::NoBridge(_) | Self::Answer { .. } => Status::BadInput,
-            Self::Pattern { .. } | Self::Target(_) | Self::Relative => Status::Usage,
+            Self::Pattern { .. } | Self::Target(_) | Self::Relative | Self::NoTokens => Status::Usage,
             Self::NotKnown(_) => Status::No,
             Self::Refused { .. } => Status::NotAllowed,
             Self::Tokens { .. } | Self::NoProvisioning { .. } => Status::BadConfig,
@@ -149,6 +152,7 @@ impl Failure for Error {
             Self::Journal { .. } => Some("the journal is for root and the group systemd-journal: --sudo".to_owned()),
             Self::Database { .. } => Some("is PostgreSQL running? ops-db status; bridge.database and bridge.db_user of ops.yaml name it".to_owned()),
             Self::Relative => Some("give --since and --until as instants, or put the lines into a file".to_owned()),
+            Self::NoTokens => Some("give --tokens FILE, or set bridge.tokens in ops.yaml".to_owned()),
             Self::NoProvisioning { .. } => Some("set provisioning.shared_secret to 16 characters or more".to_owned()),
             _ => None,
         }

@@ -113,7 +113,8 @@ pub(crate) fn read_file(name: &OsStr, window: Window, mut each: impl FnMut(&Line
     let mut reader = Reader::new(BufReader::with_capacity(1 << 18, input::open(name)?));
     let mut known = 0_u64;
     while let Some(line) = reader.next().map_err(failed)? {
-        known += u64::from(line.level.is_some());
+        // A record of `status --json` is no line of the bridge, but tells of it all the same.
+        known += u64::from(line.level.is_some() || line.message.starts_with(r#"{"check":"bridge."#));
         if bounds.hold(&line) {
             each(&line);
         }
