@@ -6,9 +6,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process;
 
-use crate::program::{During, Result, read};
+use crate::program::{Result, read};
 
 const PREFIX: &str = "ops-lab-";
 
@@ -39,46 +38,41 @@ fn parent(line: &str, mounts: &str) -> Option<PathBuf> {
     Some(Path::new(mount.get(1)?).join(path.trim_start_matches('/')))
 }
 
-/// Makes the control groups of a host and returns their folders.
-pub(crate) fn make(lab: u32, name: &str) -> Result<Vec<PathBuf>> {
-    let folders: Vec<_> = parents()?
-        .iter()
-        .map(|parent| parent.join(format!("{PREFIX}{lab}-{name}")))
-        .collect();
-    for folder in &folders {
-        fs::create_dir_all(folder)
-            .during(|| format!("make the control group '{}'", folder.display()))?;
-    }
-    Ok(folders)
+/// The folders of a host's control groups, which its start makes.
+pub(crate) fn folders(lab: u32, name: &str) -> Result<Vec<PathBuf>> {
+    let folder = |parent: &PathBuf| parent.join(format!("{PREFIX}{lab:08x}-{name}"));
+    Ok(parents()?.iter().map(folder).collect())
 }
 
 /// Removes a control group and those below it. One that still has a process stays.
 pub(crate) fn remove(folder: &Path) {
-    for child in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if child.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove(&child.path());
-        }
-    }
+    children(folder).for_each(|child| remove(&child));
     fs::remove_dir(folder).ok();
 }
 
-/// Removes what labs have left behind that exist no more, and what `ended` has left, which just did.
-pub(crate) fn sweep(ended: Option<u32>) {
+/// Removes what labs have left behind: groups of theirs in which nothing runs. A host that is between two boots makes
+/// its own again.
+pub(crate) fn sweep() {
     for parent in parents().unwrap_or_default() {
-        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(lab) = name
-                .strip_prefix(PREFIX)
-                .and_then(|rest| rest.split('-').next()?.parse::<u32>().ok())
-            else {
-                continue;
-            };
-            let alive = Path::new("/proc").join(lab.to_string()).exists();
-            if ended == Some(lab) || (!alive && lab != process::id()) {
-                remove(&entry.path());
+        for child in children(&parent) {
+            let name = child.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(PREFIX) && !populated(&child) {
+                remove(&child);
             }
         }
     }
+}
+
+fn populated(folder: &Path) -> bool {
+    fs::read(folder.join("cgroup.procs")).is_ok_and(|list| !list.is_empty())
+        || children(folder).any(|child| populated(&child))
+}
+
+fn children(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
 }
 
 #[cfg(test)]

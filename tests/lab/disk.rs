@@ -104,12 +104,12 @@ pub(crate) fn prepare(name: &str, folder: &Path, address: &Address, options: &Op
         .during(|| "draw a machine number".to_owned())?;
     let uuid = read(&folder.join("uuid"))?;
     write(&root.join("etc/machine-id"), uuid.replace('-', ""))?;
-    let ports: String = options
+    let ports: Vec<_> = options
         .ports
         .iter()
         .map(|port| format!("Port {port}\n"))
         .collect();
-    write(&root.join("etc/ssh/sshd_config.d/ports.conf"), ports)?;
+    write(&root.join("etc/ssh/sshd_config.d/ports.conf"), ports.concat())?;
     let key = ssh::public_key()?;
     for home in ["root", "home/op", "home/asker", "home/fisher", "home/guest"] {
         write(&root.join(home).join(".ssh/authorized_keys"), &key)?;

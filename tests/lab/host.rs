@@ -9,7 +9,7 @@ use crate::address::{self, Address};
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::outer::{self, RUN};
-use crate::program::{During, Result, write};
+use crate::program::{During, Result, lock_file, write};
 use crate::ran::Ran;
 use crate::tool::{Tool, bin_dir, command};
 use crate::{cgroup, disk, ssh};
@@ -25,14 +25,14 @@ const TOOLS: [&str; 5] = [
 /// The lab that this process runs in.
 #[derive(Debug, Clone, Copy)]
 pub struct Lab {
-    number: u32,
+    id: u32,
 }
 
 impl Lab {
     /// The lab, where there is one: a test that finds none calls [`crate::skip`].
     #[must_use]
     pub fn get() -> Option<Self> {
-        outer::number().map(|number| Self { number })
+        outer::id().map(|id| Self { id })
     }
 
     /// Boots a fresh host and returns when its boot is complete. While a host of that name exists, in any test of
@@ -48,7 +48,7 @@ impl Lab {
 
     fn try_host(self, name: &str, options: &Options) -> Result<LabHost> {
         let path = Path::new(RUN).join("names").join(name);
-        let claim = File::create(&path).during(|| format!("make '{}'", path.display()))?;
+        let claim = lock_file(&path)?;
         claim
             .lock()
             .during(|| format!("wait for the name '{name}'"))?;
@@ -59,7 +59,7 @@ impl Lab {
         disk::make(&folder, options)?;
         address::make_namespace(name, &address, options.second_network)?;
         let keys = disk::prepare(name, &folder, &address, options)?;
-        let cgroups = cgroup::make(self.number, name)?;
+        let cgroups = cgroup::folders(self.id, name)?;
         let machine = Machine::new(name, &folder, cgroups.clone());
         let host = LabHost {
             name: name.to_owned(),
@@ -167,7 +167,7 @@ impl LabHost {
                 text,
             ])
             .stdin(stdin)
-            .timeout(Duration::from_secs(300))
+            .timeout(Duration::from_mins(5))
             .run()
     }
 

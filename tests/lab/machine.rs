@@ -19,9 +19,20 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use crate::program::{During, Error, Result, program};
 
 /// How long a boot may take.
-const BOOT: Duration = Duration::from_secs(120);
+const BOOT: Duration = Duration::from_mins(2);
 /// What systemd-nspawn exits with when the system inside asks for a reboot.
 const REBOOT: i32 = 133;
+
+/// Enters the control groups before the `--`, then runs what is after it. Again, if a sweep has taken an empty one away
+/// between its making and its first process.
+const ENTER_GROUPS: &str = r#"
+enter() { mkdir -p "$1" && echo $$ > "$1/cgroup.procs"; }
+while [ "$1" != -- ]; do
+    enter "$1" 2> /dev/null || enter "$1"
+    shift
+done
+shift
+exec unshare --pid --fork --mount-proc --kill-child=KILL "$@""#;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Power {
@@ -37,7 +48,7 @@ struct State {
     up: bool,
     running: bool,
     boots: u32,
-    /// systemd-nspawn itself.
+    /// What systemd-nspawn runs in.
     container: Option<Pid>,
     /// The first process of the system inside.
     leader: Option<Pid>,
@@ -250,16 +261,32 @@ impl Shared {
         let errors = console
             .try_clone()
             .during(|| "share the console".to_owned())?;
+        // The process namespace ends the system inside together with systemd-nspawn, which alone would leave it running.
         program("setpriv")
             .args(["--pdeathsig", "KILL", "sh", "-ec"])
-            .arg("for group; do [ \"$group\" != -- ] || break; echo $$ > \"$group/cgroup.procs\"; shift; done; shift; exec \"$@\"")
+            .arg(ENTER_GROUPS)
             .arg("sh")
             .args(&self.cgroups)
-            .args(["--", "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--notify-ready=yes"])
-            .args(["--resolv-conf=off", "--link-journal=no", "--timezone=off", "--console=pipe"])
+            .args([
+                "--",
+                "systemd-nspawn",
+                "--quiet",
+                "--register=no",
+                "--keep-unit",
+                "--notify-ready=yes",
+            ])
+            .args([
+                "--resolv-conf=off",
+                "--link-journal=no",
+                "--timezone=off",
+                "--console=pipe",
+            ])
             .arg(format!("--network-namespace-path=/run/netns/{}", self.name))
             .arg(format!("--machine={}", self.name))
-            .arg(format!("--directory={}", self.folder.join("root").display()))
+            .arg(format!(
+                "--directory={}",
+                self.folder.join("root").display()
+            ))
             .arg("/usr/local/sbin/lab-init")
             .env("NOTIFY_SOCKET", notify)
             .stdin(Stdio::null())
@@ -306,8 +333,10 @@ impl Shared {
 
     fn hear(&self, message: &str) {
         for line in message.lines() {
-            if let Some(pid) = line.strip_prefix("X_NSPAWN_LEADER_PID=") {
-                let leader = pid.parse().ok().and_then(Pid::from_raw);
+            // It names the system's first process by a number that counts in its own namespace only.
+            if line.starts_with("X_NSPAWN_LEADER_PID=") {
+                let container = self.lock().container;
+                let leader = container.and_then(child_of).and_then(child_of);
                 self.change(|state| state.leader = leader);
             }
             if line == "READY=1" {
@@ -323,4 +352,10 @@ impl Shared {
         let lines: Vec<_> = text.lines().rev().take(15).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
+}
+
+fn child_of(pid: Pid) -> Option<Pid> {
+    let pid = pid.as_raw_nonzero();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
 }

@@ -14,6 +14,7 @@ ops-lab: real machines to test against, in a network without a way out
 
   ops-lab build             make what hosts are booted from (kept under target/lab)
   ops-lab run -- CMD ...    run CMD in a new lab; all of the lab ends with it
+                            (where there is one already, in that; --new: in one of its own)
   ops-lab up NAME:KIND ...  keep a lab with these hosts (plain, postgres, platform) until `down`
   ops-lab down              end that lab
   ops-lab missing           say what this machine lacks for a lab; status 1 if anything
@@ -21,8 +22,8 @@ ops-lab: real machines to test against, in a network without a way out
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if args.get(1).is_some_and(|arg| arg == "--") {
-        args.remove(1);
+    if let Some(dashes) = args.iter().take(3).position(|arg| arg == "--") {
+        args.remove(dashes);
     }
     let verb = args
         .first()
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
 fn dispatch(verb: &str, rest: &[OsString]) -> Result<ExitCode> {
     match (verb, rest) {
         ("build", []) => tree::make().map(|()| ExitCode::SUCCESS),
+        ("run", [new, command @ ..]) if new == "--new" => outer::anew(command).map(end),
         ("run", [_, ..]) => outer::run(rest).map(end),
         ("up", _) => person::up(rest).map(|()| ExitCode::SUCCESS),
         ("down", []) => person::down().map(|()| ExitCode::SUCCESS),

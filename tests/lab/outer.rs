@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, ExitStatus};
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::{env, fs, thread};
@@ -17,13 +17,15 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::program::{During, Error, Result, exists, program, run as run_program, variable, write};
+use crate::program::{
+    During, Error, Result, exists, program, read, run as run_program, variable, write,
+};
 use crate::{address, cgroup, ssh, tree};
 
 /// The folder inside the namespace that holds everything the lab keeps while it runs.
 pub const RUN: &str = "/run/ops-lab";
-/// The lab's number: the process on the outside that everything inside hangs from.
-const NUMBER: &str = "/run/ops-lab/number";
+/// The name of the lab, drawn by lot.
+const ID: &str = "/run/ops-lab/id";
 /// The folders that hosts are made of.
 pub(crate) const LAYERS: &str = "/run/ops-lab/layers";
 const NEEDED: [&str; 7] = [
@@ -36,12 +38,14 @@ const NEEDED: [&str; 7] = [
     "ssh",
 ];
 
-/// The number of the lab that this process is in.
-pub fn number() -> Option<u32> {
-    fs::read_to_string(NUMBER).ok()?.trim().parse().ok()
+/// The name of the lab that this process is in.
+#[must_use]
+pub fn id() -> Option<u32> {
+    u32::from_str_radix(&fs::read_to_string(ID).ok()?, 16).ok()
 }
 
 /// Why there can be no lab on this machine.
+#[must_use]
 pub fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("the lab needs root".to_owned());
@@ -57,22 +61,31 @@ pub fn missing() -> Option<String> {
 
 /// Runs `command` in a new lab and returns how it ended. Inside a lab, just runs it.
 pub fn run(command: &[OsString]) -> Result<ExitStatus> {
-    if number().is_some() {
-        let (name, args) = command
-            .split_first()
-            .ok_or_else(|| Error::new("no command given"))?;
-        return program(name)
-            .args(args)
-            .status()
-            .during(|| format!("run '{}'", name.display()));
+    if id().is_some() {
+        return here(command);
     }
+    anew(command)
+}
+
+fn here(command: &[OsString]) -> Result<ExitStatus> {
+    let (name, args) = command
+        .split_first()
+        .ok_or_else(|| Error::new("no command given"))?;
+    program(name)
+        .args(args)
+        .status()
+        .during(|| format!("run '{}'", name.display()))
+}
+
+/// Runs `command` in a new lab, also when this is one, which cannot be seen from there.
+pub fn anew(command: &[OsString]) -> Result<ExitStatus> {
     if let Some(reason) = missing() {
         return Err(Error::new(reason));
     }
     die_with_parent()?;
     let layers = tree::build()?;
     let _in_use = tree::hold()?;
-    cgroup::sweep(None);
+    cgroup::sweep();
     in_new_lab(command, &layers.to_string())
 }
 
@@ -95,7 +108,7 @@ pub(crate) fn in_new_lab(command: &[OsString], layers: &str) -> Result<ExitStatu
         .arg(myself)
         .arg("inside")
         .args(command)
-        .env("OPS_LAB_NUMBER", process::id().to_string())
+        .env("OPS_LAB_ID", draw()?)
         .env("OPS_LAB_LAYERS", layers)
         .spawn()
         .during(|| "run 'setpriv'".to_owned())?;
@@ -111,11 +124,16 @@ pub(crate) fn in_new_lab(command: &[OsString], layers: &str) -> Result<ExitStatu
     });
     let status = wait_for_all(target)?;
     handle.close();
-    cgroup::sweep(Some(process::id()));
+    cgroup::sweep();
     match caught.load(Ordering::SeqCst) {
         0 => Ok(status),
         signal => Ok(ExitStatus::from_raw(signal)),
     }
+}
+
+fn draw() -> Result<String> {
+    let uuid = read(Path::new("/proc/sys/kernel/random/uuid"))?;
+    Ok(uuid.chars().take(8).collect())
 }
 
 fn pid_of(child: &Child) -> Result<Pid> {
@@ -143,7 +161,7 @@ fn wait_for_all(child: Pid) -> Result<ExitStatus> {
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == child => {
-                ended = Some(ExitStatus::from_raw(status.as_raw()))
+                ended = Some(ExitStatus::from_raw(status.as_raw()));
             }
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::CHILD) => break,
@@ -155,8 +173,8 @@ fn wait_for_all(child: Pid) -> Result<ExitStatus> {
 
 /// The first process inside: sets the namespaces up, runs `command`, collects orphans, ends with it.
 pub fn inside(command: &[OsString]) -> Result<ExitStatus> {
-    let number =
-        variable("OPS_LAB_NUMBER").ok_or_else(|| Error::new("'inside' is for 'run' to call"))?;
+    let id =
+        variable("OPS_LAB_ID").ok_or_else(|| Error::new("'inside' is for 'run' to call"))?;
     make_mounts()?;
     address::make_bridges()?;
     ssh::make_keys()?;
@@ -165,14 +183,14 @@ pub fn inside(command: &[OsString]) -> Result<ExitStatus> {
         variable("OPS_LAB_LAYERS").unwrap_or_default(),
     )?;
     // Last, since its being there says that the lab is ready.
-    write(Path::new(NUMBER), number)?;
+    write(Path::new(ID), id)?;
     let (name, args) = command
         .split_first()
         .ok_or_else(|| Error::new("no command given"))?;
     let child = program(name)
         .args(args)
         .env("TMPDIR", format!("{RUN}/tmp"))
-        .env_remove("OPS_LAB_NUMBER")
+        .env_remove("OPS_LAB_ID")
         .env_remove("OPS_LAB_LAYERS")
         .spawn()
         .during(|| format!("run '{}'", name.display()))?;

@@ -6,6 +6,7 @@
 )]
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -101,6 +102,15 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
         fs::create_dir_all(parent).during(|| format!("make '{}'", parent.display()))?;
     }
     fs::write(path, content).during(|| format!("write '{}'", path.display()))
+}
+
+/// Opens a file that is there for its lock only.
+pub(crate) fn lock_file(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    options
+        .open(path)
+        .during(|| format!("open '{}'", path.display()))
 }
 
 /// Reads a file as text.

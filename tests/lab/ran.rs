@@ -21,6 +21,11 @@ pub struct Ran {
     pub took: Duration,
 }
 
+#[expect(
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "`expect` and `complains` are there for their assertion"
+)]
 impl Ran {
     pub(crate) fn new(command: String, output: Output, took: Duration) -> Self {
         let Output {

@@ -97,7 +97,7 @@ impl Running {
 
     #[track_caller]
     fn on_pipes(tool: Tool) -> Self {
-        let line = tool.line();
+        let line = tool.to_string();
         let mut command = tool.prepare();
         let stdin = if tool.stdin.is_some() {
             Stdio::piped()
@@ -135,7 +135,7 @@ impl Running {
 
     #[track_caller]
     fn on_terminal(tool: Tool, size: (u16, u16)) -> Self {
-        let line = tool.line();
+        let line = tool.to_string();
         let (ours, theirs) =
             terminal::open(size).unwrap_or_else(|cause| panic!("cannot open a terminal: {cause}"));
         let stream =

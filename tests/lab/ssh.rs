@@ -6,7 +6,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::outer::RUN;
-use crate::program::{During, Error, Result, read, run, write};
+use crate::program::{During, Error, Result, lock_file, read, run, write};
 
 /// The part of /etc/hosts that is always there.
 pub(crate) const HOSTS_HEAD: &str = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n";
@@ -114,17 +114,19 @@ impl Entry<'_> {
                 }
             })
             .collect();
-        self.keys
+        let patterns = patterns.join(",");
+        let lines: Vec<_> = self
+            .keys
             .iter()
-            .map(|key| format!("{} {key}\n", patterns.join(",")))
-            .collect()
+            .map(|key| format!("{patterns} {key}\n"))
+            .collect();
+        lines.concat()
     }
 }
 
 /// Puts the parts of all hosts together.
 pub(crate) fn render() -> Result<()> {
-    let lock = File::create(Path::new(RUN).join("render.lock"))
-        .during(|| "make the lock of the ssh files".into())?;
+    let lock = lock_file(&Path::new(RUN).join("render.lock"))?;
     lock.lock().during(|| "lock the ssh files".to_owned())?;
     let settings = folder()?;
     // ssh takes the first value that it finds, so what a test adds wins.

@@ -19,7 +19,7 @@ use crate::ran::Ran;
 pub use crate::running::Running;
 use crate::terminal;
 
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// One of the five tools, as it was built.
 #[must_use]
@@ -157,16 +157,6 @@ impl Tool {
         Running::start(self)
     }
 
-    /// The command line for messages.
-    pub(crate) fn line(&self) -> String {
-        let words: Vec<_> = self
-            .words
-            .iter()
-            .map(|word| word.to_string_lossy())
-            .collect();
-        words.join(" ")
-    }
-
     /// The process to be, without its standard streams.
     pub(crate) fn prepare(&self) -> Command {
         let mut words = Vec::new();
@@ -193,10 +183,22 @@ impl Tool {
     }
 }
 
+impl std::fmt::Display for Tool {
+    /// The command line, for messages and for shells that take it as it is.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words: Vec<_> = self
+            .words
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect();
+        f.write_str(&words.join(" "))
+    }
+}
+
 /// The least that programs need: where programs are (the tools first, since they call each other), a home, a place
 /// for temporary files, and settings that do not depend on who runs the tests.
 fn environment() -> Vec<(&'static str, OsString)> {
-    let home = if outer::number().is_some() {
+    let home = if outer::id().is_some() {
         PathBuf::from(RUN).join("home")
     } else {
         crate::tree::cache().join("home")

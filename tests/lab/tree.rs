@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use crate::options::Kind;
 use crate::outer;
-use crate::program::{During, Error, Result, read, run};
+use crate::program::{During, Error, Result, lock_file, read, run};
 
 /// A file of the lab's sources.
 pub(crate) fn source(path: &str) -> PathBuf {
@@ -22,12 +22,14 @@ pub(crate) fn source(path: &str) -> PathBuf {
 }
 
 /// The folder where the lab keeps what it has built.
+#[must_use]
 pub fn cache() -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/lab")).to_owned()
 }
 
 /// The folder of the lab's authority: `ca.pem`, `ca.key`, and `NAME.pem` with `NAME.key` for `chat.example` and
 /// `slack.com`.
+#[must_use]
 pub fn authority() -> PathBuf {
     cache().join("authority")
 }
@@ -85,22 +87,15 @@ impl Layers {
 
 /// Keeps what is built from being removed while a lab runs on it.
 pub(crate) fn hold() -> Result<File> {
-    let lock = lock_file("in-use")?;
+    let lock = cache_lock("in-use")?;
     lock.lock_shared()
         .during(|| "lock the lab's tree".to_owned())?;
     Ok(lock)
 }
 
-fn lock_file(name: &str) -> Result<File> {
+fn cache_lock(name: &str) -> Result<File> {
     fs::create_dir_all(cache()).during(|| format!("make '{}'", cache().display()))?;
-    let path = cache().join(name);
-    let mut options = File::options();
-    options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .during(|| format!("open '{}'", path.display()))
+    lock_file(&cache().join(name))
 }
 
 /// Builds what is not built yet.
@@ -110,7 +105,7 @@ pub fn make() -> Result<()> {
 
 /// Builds what is not built yet, and says where it is.
 pub(crate) fn build() -> Result<Layers> {
-    let lock = lock_file("build.lock")?;
+    let lock = cache_lock("build.lock")?;
     lock.lock().during(|| "lock the lab's cache".to_owned())?;
     let authority = authority();
     if !authority.exists() {
@@ -233,7 +228,7 @@ fn remove(path: &Path) -> Result<()> {
 
 /// Removes what earlier recipes have built, unless a lab may be running on it.
 fn forget_others(current: &[&PathBuf]) {
-    let free = lock_file("in-use").is_ok_and(|lock| lock.try_lock().is_ok());
+    let free = cache_lock("in-use").is_ok_and(|lock| lock.try_lock().is_ok());
     let names = [
         "mautrix-slack-",
         "sops-",

@@ -1,5 +1,7 @@
 //! The lab itself: what every other test relies on.
 
+mod ends;
+
 use ops_tests::nixos::{self, System};
 use ops_tests::{Kind, Lab, command, skip};
 
