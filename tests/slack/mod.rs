@@ -1,0 +1,301 @@
+//! A stand-in for Slack: its Web API over TLS as `slack.com`, and Socket Mode, as far as a bridge uses them. What it was
+//! asked is written down with times; every fault can be switched on and off while it runs.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `http.rs` | requests in, answers out |
+//! | `api.rs` | the methods of the Web API, and files |
+//! | `socket.rs` | one WebSocket: hello, events, acknowledgements, pings |
+//! | `events.rs` | the events as Slack words them |
+//! | `faults.rs` | what can go wrong |
+
+mod api;
+mod events;
+mod faults;
+mod http;
+mod socket;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ops_tests::{Address, Lab, LabHost, tree};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::Value;
+
+pub use faults::{Fault, Link};
+
+/// The workspace, its bot and its one human.
+pub const TEAM: &str = "T1";
+pub const BOT: &str = "U1";
+pub const HUMAN: &str = "U2";
+/// A public and a private channel.
+pub const GENERAL: &str = "C1";
+pub const INCIDENTS: &str = "C2";
+pub const BOT_TOKEN: &str = "xoxb-made-up-CANARY-1";
+pub const APP_TOKEN: &str = "xapp-made-up-CANARY-2";
+
+/// How long anything that a test waits for may take.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A running stand-in.
+pub struct Slack {
+    shared: Arc<Shared>,
+    address: Address,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Where WebSockets, uploads and downloads are: `ADDRESS:PORT`.
+    plain: String,
+}
+
+#[derive(Default)]
+struct State {
+    calls: Vec<Call>,
+    acknowledged: Vec<String>,
+    faults: HashMap<String, VecDeque<Fault>>,
+    link: Link,
+    sockets: Vec<Sender<Order>>,
+    messages: Vec<Message>,
+    files: HashMap<String, (String, Vec<u8>)>,
+    number: u64,
+    echo_delay: Duration,
+}
+
+/// A call of the Web API.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub method: String,
+    pub form: HashMap<String, String>,
+    pub at: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct Message {
+    channel: String,
+    user: String,
+    ts: String,
+    text: String,
+}
+
+/// What a socket is told to do.
+enum Order {
+    Send(Value),
+    Raw(String),
+    Close,
+}
+
+impl Slack {
+    /// Starts it on an address of the lab.
+    pub fn start(lab: Lab) -> Self {
+        let address = lab.address();
+        let secure = TcpListener::bind((address.v4(), 443)).expect("port 443 of an own address");
+        let plain = TcpListener::bind((address.v4(), 0)).expect("a free port");
+        let at = plain.local_addr().expect("a bound socket").to_string();
+        let state = State { echo_delay: Duration::from_millis(50), ..State::default() };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), plain: at });
+        let config = Arc::new(tls());
+        serve(secure, &shared, move |shared, stream| {
+            let Ok(session) = ServerConnection::new(Arc::clone(&config)) else { return };
+            api::serve(shared, StreamOwned::new(session, stream));
+        });
+        serve(plain, &shared, |shared, stream| {
+            if socket::is_wanted(&stream) { socket::serve(shared, stream) } else { api::serve(shared, stream) }
+        });
+        Self { shared, address }
+    }
+
+    /// Makes it slack.com for a host.
+    pub fn become_slack_of(&self, host: &LabHost) {
+        host.sh(&format!("echo '{} slack.com' >> /etc/hosts", self.address.v4())).expect(0);
+    }
+
+    /// Posts as the human and returns the message's time stamp.
+    pub fn say(&self, channel: &str, text: &str) -> String {
+        let message = self.shared.post(channel, HUMAN, text);
+        let ts = message.ts.clone();
+        self.shared.send(events::message(&message, None, None));
+        ts
+    }
+
+    /// Edits a message of the human.
+    pub fn edit(&self, ts: &str, text: &str) {
+        let edited = self.shared.edit(ts, text).expect("a message");
+        self.shared.send(events::changed(&edited.0, &edited.1, &self.shared.stamp()));
+    }
+
+    /// Deletes a message.
+    pub fn delete(&self, ts: &str) {
+        let deleted = self.shared.delete(ts).expect("a message");
+        self.shared.send(events::deleted(&deleted, &self.shared.stamp()));
+    }
+
+    /// Reacts as the human.
+    pub fn react(&self, channel: &str, ts: &str, name: &str) {
+        self.shared.send(events::reaction("reaction_added", HUMAN, channel, ts, name, &self.shared.stamp()));
+    }
+
+    /// Shares a file as the human.
+    pub fn share(&self, channel: &str, name: &str, content: &[u8]) -> String {
+        let id = self.shared.keep_file(name, content.to_vec());
+        let file = events::file(&id, name, content.len(), HUMAN, &self.shared.plain);
+        let message = self.shared.post(channel, HUMAN, "");
+        self.shared.send(events::message(&message, Some("file_share"), Some(&file)));
+        id
+    }
+
+    /// Sends any event.
+    pub fn event(&self, event: Value) {
+        self.shared.send(event);
+    }
+
+    /// Lets the next calls of a method fail in these ways, one each.
+    pub fn fail(&self, method: &str, faults: impl IntoIterator<Item = Fault>) {
+        self.shared.state().faults.entry(method.to_owned()).or_default().extend(faults);
+    }
+
+    /// Ends all faults of a method.
+    pub fn heal(&self, method: &str) {
+        self.shared.state().faults.remove(method);
+    }
+
+    /// Changes how sockets behave, those that are open included.
+    pub fn link(&self, link: Link) {
+        self.shared.state().link = link;
+    }
+
+    /// Lets echoes of the bot's own messages come this late.
+    pub fn echo_after(&self, delay: Duration) {
+        self.shared.state().echo_delay = delay;
+    }
+
+    /// Asks the client for a new socket, as Slack does every few hours.
+    pub fn refresh(&self) {
+        self.shared.order(|| Order::Raw(r#"{"type":"disconnect","reason":"refresh_requested","debug_info":{"host":"x"}}"#.to_owned()));
+    }
+
+    /// Cuts every socket.
+    pub fn cut(&self) {
+        self.shared.order(|| Order::Close);
+        self.shared.state().sockets.clear();
+    }
+
+    /// Waits until a method was called since `after` calls of it, and returns the call.
+    pub fn wait_for_call(&self, method: &str, after: usize) -> Call {
+        self.shared.wait(&format!("{method} is called"), |state| state.calls.iter().filter(|call| call.method == method).nth(after).cloned())
+    }
+
+    /// How often a method was called.
+    pub fn count(&self, method: &str) -> usize {
+        self.shared.state().calls.iter().filter(|call| call.method == method).count()
+    }
+
+    /// Waits until as many events were acknowledged.
+    pub fn wait_for_acknowledgements(&self, count: usize) {
+        self.shared.wait("events are acknowledged", |state| (state.acknowledged.len() >= count).then_some(()));
+    }
+
+    /// How many events were acknowledged.
+    pub fn acknowledgements(&self) -> usize {
+        self.shared.state().acknowledged.len()
+    }
+
+    /// Waits until a socket is open.
+    pub fn wait_for_socket(&self) {
+        self.shared.wait("a socket is open", |state| (!state.sockets.is_empty()).then_some(()));
+    }
+
+    /// The texts that the channel holds.
+    pub fn texts(&self, channel: &str) -> Vec<String> {
+        self.shared.state().messages.iter().filter(|message| message.channel == channel).map(|message| message.text.clone()).collect()
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<T>(&self, what: &str, ready: impl Fn(&State) -> Option<T>) -> T {
+        let (mut state, until) = (self.state(), Instant::now() + PATIENCE);
+        loop {
+            if let Some(found) = ready(&state) {
+                return found;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "in vain waited until {what}; calls: {:?}", state.calls.iter().map(|call| &call.method).collect::<Vec<_>>());
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// A time stamp of now that no other message has.
+    fn stamp(&self) -> String {
+        let mut state = self.state();
+        state.number += 1;
+        let micros = jiff::Timestamp::now().as_microsecond();
+        format!("{}.{:06}", micros / 1_000_000, (micros % 1_000_000) / 10 * 10 + i64::try_from(state.number % 10).unwrap_or(0))
+    }
+
+    fn post(&self, channel: &str, user: &str, text: &str) -> Message {
+        let message = Message { channel: channel.to_owned(), user: user.to_owned(), ts: self.stamp(), text: text.to_owned() };
+        self.state().messages.push(message.clone());
+        message
+    }
+
+    fn edit(&self, ts: &str, text: &str) -> Option<(Message, Message)> {
+        let mut state = self.state();
+        let message = state.messages.iter_mut().find(|message| message.ts == ts)?;
+        let before = message.clone();
+        text.clone_into(&mut message.text);
+        Some((before, message.clone()))
+    }
+
+    fn delete(&self, ts: &str) -> Option<Message> {
+        let mut state = self.state();
+        let place = state.messages.iter().position(|message| message.ts == ts)?;
+        Some(state.messages.remove(place))
+    }
+
+    fn keep_file(&self, name: &str, content: Vec<u8>) -> String {
+        let mut state = self.state();
+        state.number += 1;
+        let id = format!("F{:04}", state.number);
+        state.files.insert(id.clone(), (name.to_owned(), content));
+        id
+    }
+
+    fn send(&self, event: Value) {
+        self.order(|| Order::Send(event.clone()));
+    }
+
+    fn order(&self, order: impl Fn() -> Order) {
+        self.state().sockets.retain(|socket| socket.send(order()).is_ok());
+    }
+}
+
+fn serve(listener: TcpListener, shared: &Arc<Shared>, each: impl Fn(&Arc<Shared>, TcpStream) + Send + Sync + 'static) {
+    let (shared, each) = (Arc::clone(shared), Arc::new(each));
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let (shared, each) = (Arc::clone(&shared), Arc::clone(&each));
+            thread::spawn(move || each(&shared, stream));
+        }
+    });
+}
+
+fn tls() -> ServerConfig {
+    let folder = tree::authority();
+    let chain = CertificateDer::pem_file_iter(folder.join("slack.com.pem")).expect("a certificate");
+    let chain = chain.collect::<Result<Vec<_>, _>>().expect("a certificate");
+    let key = PrivateKeyDer::from_pem_file(folder.join("slack.com.key")).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS versions");
+    builder.with_no_client_auth().with_single_cert(chain, key).expect("a certificate with its key")
+}
