@@ -9,20 +9,22 @@ trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 
 summary=() wrong=0
-# run STATUS COMMAND-LINE
+# run STATUS TEXT COMMAND-LINE: the command must end with this status and say this text.
 run() {
     local begin=${EPOCHREALTIME/./} status mark=ok
-    printf '\n$ %s\n' "$2"
-    bash -c "$2"
+    printf '\n$ %s\n' "$3"
+    bash -o pipefail -c "$3" > "$folder/.said" 2>&1
     status=$?
+    cat "$folder/.said"
     [ $status = "$1" ] || { mark=WRONG; wrong=1; echo "demo: status $status, expected $1"; }
-    summary+=("$(printf '%-5s %5d ms  status %-3d %s' $mark $(((${EPOCHREALTIME/./} - begin) / 1000)) $status "$2")")
+    grep -qF -- "$2" "$folder/.said" || { mark=WRONG; wrong=1; echo "demo: expected to read '$2'"; }
+    summary+=("$(printf '%-5s %5d ms  status %d  %.90s' $mark $(((${EPOCHREALTIME/./} - begin) / 1000)) $status "$3")")
 }
 part() { printf '\n==== %s\n' "$1"; summary+=("$1"); }
 
 # The repository of the platform: its machine, its secrets, its systems.
 git init -q .
-printf '/result\n/key.txt\n/backups\n' > .gitignore
+printf '/result\n/key.txt\n/backups\n/.said\n' > .gitignore
 cat > ops.yaml <<'END'
 default_host: ops-jrz1
 hosts:
@@ -60,11 +62,10 @@ END
 
 part "Secrets"
 export SOPS_AGE_KEY_FILE=$folder/key.txt
-run 0 'ops-secrets keygen -o key.txt'
+run 0 'age1' 'ops-secrets keygen -o key.txt'
 printf 'creation_rules:\n  - age: %s\n' "$(sed -n 's/^# public key: //p' key.txt)" > .sops.yaml
-run 0 'ops-secrets encrypt secrets.yaml -o secrets/secrets.yaml && rm secrets.yaml'
-run 0 'head -n 5 secrets/secrets.yaml'
-run 0 'ops-secrets decrypt --extract "[\"slack\"][\"app_token\"]" secrets/secrets.yaml'
+run 0 'ENC[AES256_GCM' 'ops-secrets encrypt secrets.yaml -o secrets/secrets.yaml && rm secrets.yaml && head -n 4 secrets/secrets.yaml'
+run 0 'xapp-made-up' 'ops-secrets decrypt --extract "[\"slack\"][\"app_token\"]" secrets/secrets.yaml'
 git add -A && git -c user.name=op -c user.email=op@chat.example commit -qm 'the platform'
 
 if [ "${1:-}" != here ]; then
@@ -75,27 +76,27 @@ if [ "${1:-}" != here ]; then
     done
 
     part "Deployment"
-    run 0 'ops-deploy switch ops-jrz1'
-    run 0 'ops-deploy verify ops-jrz1'
-    run 0 'ops-deploy switch ops-jrz1-staging'
-    run 0 'ls docs/worklogs && tail -n 20 docs/worklogs/*'
+    run 0 '-nixos-system-ops-jrz1-25.05.2' 'ops-deploy switch ops-jrz1'
+    run 1 'nobody is logged in' 'ops-deploy verify ops-jrz1'
+    run 0 '-nixos-system-ops-jrz1-staging-25.05.3' 'ops-deploy switch ops-jrz1-staging'
+    run 0 'nixos-system-initial' 'head -n 25 docs/worklogs/*-ops-jrz1-[0-9a-f]*.md'
 
     part "Homeserver"
-    run 0 'ops-matrix status'
-    run 0 'ops-matrix versions'
+    run 0 'active (running)' 'ops-matrix status'
+    run 0 'Synapse' 'ops-matrix versions'
 
     part "Slack bridge: nobody has logged in yet, so the answer is no"
-    run 1 'ops-bridge status'
-    run 0 'ops-bridge log -n 5'
-    run 1 'ops-bridge socket'
-    run 0 'ops-bridge portals'
+    run 1 'nobody is logged in' 'ops-bridge status'
+    run 0 'Bridge started' 'ops-bridge log -n 5'
+    run 1 'nobody is logged in' 'ops-bridge socket'
+    run 0 '0' 'ops-bridge portals | wc -l'
 
     part "Databases"
-    run 0 'ops-db list'
-    run 0 'ops-db tables mautrix_slack'
-    run 0 'ops-db query mautrix_slack "SELECT count(*) FROM portal"'
-    run 0 'ops-db backup mautrix_slack -o backups/ && ls -l backups'
-    run 0 'ops-db verify backups/*.dump'
+    run 0 'mautrix_slack' 'ops-db list'
+    run 0 'portal' 'ops-db tables mautrix_slack'
+    run 0 '0' 'ops-db query mautrix_slack "SELECT count(*) FROM portal"'
+    run 0 'mautrix_slack' 'ops-db backup mautrix_slack -o backups/ && ls -l backups'
+    run 0 'ok' 'ops-db verify backups/mautrix_slack*'
 fi
 
 printf '\n==== Summary\n'
