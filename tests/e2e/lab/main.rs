@@ -1,6 +1,8 @@
 //! The lab itself: what every other test relies on.
 
 mod ends;
+mod harness;
+mod network;
 
 use ops_tests::nixos::{self, System};
 use ops_tests::{Kind, Lab, command, skip};
