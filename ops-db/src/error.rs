@@ -1,1 +1,228 @@
-//! Errors.
+//! What can go wrong: each variant is an attempt that failed, with its object.
+
+use std::io;
+use std::path::PathBuf;
+
+use ops_common::exit::{Failure, Status};
+use ops_common::{atomic, config, host, hosts, input, output};
+
+use crate::server::Refusal;
+use crate::{parameters, seal};
+
+/// An attempt that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No host could be asked, or its answer not be printed.
+    #[error(transparent)]
+    Hosts(#[from] hosts::Error),
+    /// A command on the host did not run to its end.
+    #[error(transparent)]
+    Host(#[from] host::Error),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// stdout cannot be written.
+    #[error(transparent)]
+    Output(#[from] output::Error),
+    /// A file cannot be read.
+    #[error(transparent)]
+    Input(#[from] input::Error),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Atomic(#[from] atomic::Error),
+    /// A query cannot be filled.
+    #[error(transparent)]
+    Parameters(#[from] parameters::Error),
+    /// The server's socket does not answer.
+    #[error("cannot connect to '{path}'")]
+    Dial {
+        /// The socket.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server does not let us in.
+    #[error("cannot open database '{database}' as '{role}'")]
+    Open {
+        /// The database.
+        database: String,
+        /// The role.
+        role: String,
+        /// What it said.
+        source: Refusal,
+    },
+    /// A role without a system user cannot be shown to the server.
+    #[error("'{host}' has no system user '{role}', whom the server would let in as that role")]
+    NoUser {
+        /// The host.
+        host: String,
+        /// The role.
+        role: String,
+    },
+    /// There is no way to the socket as that user.
+    #[error("cannot reach the server on '{host}': {reason}")]
+    NoWay {
+        /// The host.
+        host: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// The server refused a query.
+    #[error("the query failed")]
+    Query(#[source] Refusal),
+    /// A program on the host failed.
+    #[error("{program} failed on '{host}' with status {status}: {reason}")]
+    Program {
+        /// The host.
+        host: String,
+        /// The program.
+        program: &'static str,
+        /// Its status.
+        status: u8,
+        /// Its last words.
+        reason: String,
+    },
+    /// A stream between us and the host failed.
+    #[error("the connection to the server failed")]
+    Stream(#[source] io::Error),
+    /// The output of a verb cannot be written.
+    #[error("cannot write the output")]
+    Write(#[source] io::Error),
+    /// A backup cannot be written.
+    #[error("cannot write '{}'", path.display())]
+    Save {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be read.
+    #[error("cannot read '{}'", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A dump or backup is not whole.
+    #[error("'{name}' is damaged: {damage}")]
+    Damaged {
+        /// The file or database.
+        name: String,
+        /// What is wrong, and where.
+        damage: String,
+    },
+    /// A file that is no backup.
+    #[error("'{0}' is no backup that is known here: neither a custom archive nor plain SQL, compressed by this program or not")]
+    Foreign(String),
+    /// An encrypted backup and no key for it.
+    #[error("cannot decrypt '{name}': {reason}")]
+    Decrypt {
+        /// The file.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A key that is none.
+    #[error("cannot use the key '{key}': {reason}")]
+    Key {
+        /// The key or its file.
+        key: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody else is at it.
+    #[error("another backup of '{database}' is running")]
+    Locked {
+        /// The database.
+        database: String,
+    },
+    /// Flags that make no sense together.
+    #[error("{0}")]
+    Usage(String),
+    /// What was restored is not what was backed up.
+    #[error("'{database}' is not what was backed up: {difference}")]
+    Different {
+        /// The database.
+        database: String,
+        /// The first difference.
+        difference: String,
+    },
+    /// Nobody confirmed.
+    #[error("'{0}' exists and was not replaced")]
+    Unconfirmed(String),
+}
+
+impl Failure for Error {
+    fn status(&self) -> Status {
+        match self {
+            Self::Hosts(error) => error.status(),
+            Self::Host(error) => error.status(),
+            Self::Config(error) => error.status(),
+            Self::Output(error) => error.status(),
+            Self::Input(error) => error.status(),
+            Self::Atomic(error) => error.status(),
+            Self::Parameters(_) | Self::Usage(_) => Status::Usage,
+            Self::Dial { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Status::NotAllowed,
+            Self::Dial { .. } | Self::NoWay { .. } => Status::Unavailable,
+            Self::NoUser { .. } => Status::NotAllowed,
+            Self::Open { source, .. } | Self::Query(source) => of_refusal(source),
+            Self::Program { status, reason, .. } => of_program(*status, reason),
+            Self::Stream(_) => Status::Io,
+            Self::Write(source) => Status::of_io(source),
+            Self::Save { source, .. } | Self::Read { source, .. } => match Status::of_io(source) {
+                Status::ReaderLeft => Status::Io,
+                status => status,
+            },
+            Self::Damaged { .. } | Self::Foreign(_) | Self::Decrypt { .. } => Status::BadInput,
+            Self::Key { .. } => Status::BadConfig,
+            Self::Locked { .. } => Status::TryAgain,
+            Self::Different { .. } | Self::Unconfirmed(_) => Status::No,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Hosts(error) => error.hint(),
+            Self::Host(error) => error.hint(),
+            Self::Config(error) => error.hint(),
+            Self::Decrypt { .. } => Some("name the file with your key: --identity FILE".to_owned()),
+            Self::Unconfirmed(name) => Some(format!("--replace {name} says that you mean it; the old one is kept under another name")),
+            Self::Open { source, .. } if source.is_absence() => Some("ops-db list shows the databases".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> Status {
+    match refusal {
+        _ if refusal.is_denial() => Status::NotAllowed,
+        _ if refusal.is_passing() => Status::TryAgain,
+        _ if refusal.is_absence() => Status::Unavailable,
+        _ if refusal.is_loss() || refusal.is_io() => Status::Io,
+        _ => Status::BadInput,
+    }
+}
+
+/// The programs of `PostgreSQL` end with 1 whatever happened: their words have to tell.
+fn of_program(status: u8, reason: &str) -> Status {
+    let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    match status {
+        127 => Status::Unavailable,
+        _ if says(&["lock timeout", "starting up", "too many clients", "could not obtain lock"]) => Status::TryAgain,
+        _ if says(&["permission denied", "authentication failed", "must be superuser"]) => Status::NotAllowed,
+        _ if says(&["role \"", "no pg_hba.conf entry"]) && says(&["does not exist", "no pg_hba"]) => Status::NotAllowed,
+        _ if says(&["database \""]) && says(&["does not exist"]) => Status::Unavailable,
+        _ if says(&["Connection refused", "No such file or directory"]) => Status::Unavailable,
+        _ => Status::Io,
+    }
+}
+
+/// Why reading failed: the medium, or what is on it.
+#[must_use]
+pub fn of_reading(name: &str, error: io::Error) -> Error {
+    match seal::damage_of(&error) {
+        Some(damage) => Error::Damaged { name: name.to_owned(), damage: damage.to_string() },
+        None => Error::Read { path: name.into(), source: error },
+    }
+}

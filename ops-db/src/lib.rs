@@ -1,4 +1,31 @@
 //! PostgreSQL on a host: look, back up, prove the backup, restore.
+//!
+//! It reads: the catalogues and tables of the server, backups and their manifests. It writes: backups, manifests, and with
+//! `restore` and `query --write` databases. On a host it leaves nothing behind.
 
+pub mod archive;
+pub mod backup;
+pub mod catalogue;
 pub mod cli;
+pub mod copied;
+pub mod dump;
 pub mod error;
+pub mod grid;
+pub mod hex;
+pub mod keys;
+pub mod list;
+pub mod manifest;
+pub mod parameters;
+pub mod plain;
+pub mod query;
+pub mod reach;
+pub mod retention;
+pub mod seal;
+pub mod server;
+pub mod settings;
+pub mod source;
+pub mod sql;
+pub mod table;
+pub mod tables;
+pub mod tee;
+pub mod verify;

@@ -1,3 +1,5 @@
 //! The `ops-db` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    ops_common::tool::main::<ops_db::cli::Cli>()
+}

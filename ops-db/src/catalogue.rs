@@ -1,0 +1,117 @@
+//! The catalogue of backups: the files themselves, and the manifests beside them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use ops_common::output::Record;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::manifest::{self, Manifest};
+use crate::seal;
+
+/// One file of a folder of backups.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Backup {
+    /// The file.
+    pub file: PathBuf,
+    /// Of which database.
+    pub database: Option<String>,
+    /// When its snapshot was taken.
+    pub at: Option<Timestamp>,
+    /// Its size on disk.
+    pub size_bytes: u64,
+    /// What it is worth.
+    pub state: State,
+    /// When it was last seen to be whole.
+    pub verified_at: Option<Timestamp>,
+    /// When it was last restored.
+    #[serde(skip)]
+    pub drilled_at: Option<Timestamp>,
+}
+
+impl Record for Backup {
+    const COLUMNS: &'static [&'static str] = &["file", "database", "at", "size_bytes", "state", "verified_at"];
+}
+
+/// What a file is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Whole, by its manifest.
+    Ok,
+    /// Without an end mark, or left by a run that died.
+    Partial,
+    /// The last look at it found damage.
+    Damaged,
+    /// Without a manifest beside it.
+    Unverified,
+}
+
+/// Files of these endings are backups; `.tmp` is what a dead run leaves.
+const ENDINGS: [&str; 6] = [".zst", ".age", ".dump", ".sql", ".pgdump", ".tmp"];
+
+/// The backups in a folder, oldest first.
+pub fn read(folder: &Path) -> Result<Vec<Backup>, Error> {
+    let failed = |source| Error::Read { path: folder.to_owned(), source };
+    let mut backups = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if ENDINGS.iter().any(|ending| name.ends_with(ending)) && path.is_file() {
+            backups.push(backup(path, &name)?);
+        }
+    }
+    backups.sort_by(|one, other| (one.at, &one.file).cmp(&(other.at, &other.file)));
+    Ok(backups)
+}
+
+fn backup(path: PathBuf, name: &str) -> Result<Backup, Error> {
+    let failed = |source| Error::Read { path: path.clone(), source };
+    let size_bytes = std::fs::metadata(&path).map_err(failed)?.len();
+    let beside = manifest::load(&path)?;
+    let mut backup = Backup { file: path.clone(), database: None, at: None, size_bytes, state: State::Unverified, verified_at: None, drilled_at: None };
+    if name.ends_with(".tmp") {
+        return Ok(Backup { state: State::Partial, ..backup });
+    }
+    let known = match beside {
+        Some(manifest) => {
+            backup.state = state(&manifest, size_bytes);
+            (backup.verified_at, backup.drilled_at) = (manifest.verified_at(), manifest.drilled_at());
+            Some(manifest)
+        }
+        None if name.ends_with(".zst") => {
+            let inside = File::open(&path).and_then(|mut file| seal::peek(&mut file)).map_err(failed)?;
+            if inside.is_none() {
+                backup.state = State::Partial;
+            }
+            inside
+        }
+        None => None,
+    };
+    if let Some(manifest) = known {
+        (backup.database, backup.at) = (Some(manifest.database), Some(manifest.at));
+    }
+    Ok(backup)
+}
+
+/// What the manifest beside a file of this size says it is worth.
+fn state(manifest: &Manifest, size_bytes: u64) -> State {
+    match &manifest.file {
+        _ if manifest.damage().is_some() => State::Damaged,
+        Some(file) if size_bytes < file.bytes => State::Partial,
+        Some(file) if size_bytes == file.bytes && manifest.verified_at().is_some() => State::Ok,
+        Some(_) => State::Damaged,
+        None => State::Unverified,
+    }
+}
+
+/// When the newest good backup of each database was taken; nothing where there is no folder.
+#[must_use]
+pub fn newest(folder: &Path) -> BTreeMap<String, Timestamp> {
+    let backups = read(folder).unwrap_or_default();
+    let good = backups.into_iter().filter(|backup| backup.state == State::Ok);
+    good.filter_map(|backup| Some((backup.database?, backup.at?))).collect()
+}

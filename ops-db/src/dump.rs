@@ -1,0 +1,74 @@
+//! `pg_dump` on a host, and the truth about how it ended.
+
+use std::io::{BufReader, Write};
+
+use ops_common::host::{Command, Process};
+
+use crate::error::Error;
+use crate::reach::Server;
+use crate::source::Format;
+use crate::tee::{Broken, tee};
+use crate::{archive, plain};
+
+/// A dump that goes on for ever behind somebody's lock helps nobody.
+const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
+
+/// What a whole dump held.
+pub enum Scan {
+    /// Of a custom archive.
+    Archive(archive::Scan),
+    /// Of plain SQL.
+    Plain(plain::Scan),
+}
+
+/// A dump to be made.
+pub struct Dump<'a> {
+    /// Where.
+    pub server: &'a Server<'a>,
+    /// Of which database.
+    pub database: &'a str,
+    /// In which form.
+    pub format: Format,
+    /// More flags for `pg_dump`.
+    pub flags: Vec<String>,
+}
+
+impl Dump<'_> {
+    /// The command line, for the record.
+    #[must_use]
+    pub fn command(&self) -> Vec<String> {
+        let form: &[&str] = match self.format {
+            Format::Archive => &["--format=custom", "--compress=0"],
+            Format::Plain => &["--format=plain"],
+        };
+        let own = ["pg_dump", LOCK_WAIT].iter().chain(form).map(|word| (*word).to_owned());
+        own.chain(self.flags.iter().cloned()).chain(self.server.address(self.database)).collect()
+    }
+
+    /// Writes the dump to `sink`. It has succeeded only if `pg_dump` ended with 0 and the parse of what came found its end.
+    pub fn write(&self, sink: &mut dyn Write, failed: impl Fn(std::io::Error) -> Error) -> Result<Scan, Error> {
+        let command = self.command();
+        let command = Command::new(&command[0]).args(&command[1..]).as_user(self.server.user());
+        let Process { stdin, mut stdout, running } = self.server.host().spawn(&command)?;
+        drop(stdin);
+        let (copied, scan) = tee(&mut stdout, sink, |copy| match self.format {
+            Format::Archive => archive::scan(copy).map(Scan::Archive).map_err(|damage| damage.to_string()),
+            Format::Plain => plain::scan(BufReader::with_capacity(256 << 10, copy)).map(Scan::Plain).map_err(|damage| damage.to_string()),
+        });
+        if let Err(Broken::Sink(error)) = copied {
+            return Err(failed(error));
+        }
+        drop(stdout);
+        let ended = running.wait()?;
+        if !ended.success() {
+            let reason = String::from_utf8_lossy(&ended.stderr);
+            let reason = reason.lines().find(|line| line.contains("error:")).map_or_else(|| ended.complaint(), str::to_owned);
+            let host = self.server.host().name().to_owned();
+            return Err(Error::Program { host, program: "pg_dump", status: ended.status, reason });
+        }
+        if let Err(Broken::Source(error)) = copied {
+            return Err(Error::Stream(error));
+        }
+        scan.map_err(|damage| Error::Damaged { name: self.database.to_owned(), damage })
+    }
+}

@@ -1,0 +1,98 @@
+//! A backup to be read: whatever it is wrapped in, the dump inside.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::Error;
+use crate::keys;
+use crate::manifest::Manifest;
+use crate::seal::Unsealer;
+
+/// A backup that has been opened, and not yet been read.
+pub struct Source {
+    /// What the dump inside is.
+    pub format: Format,
+    /// The dump.
+    pub dump: Box<dyn BufRead + Send>,
+    /// Whether every byte is under a checksum.
+    pub is_sealed: bool,
+    seal: Seal,
+}
+
+/// Kinds of dumps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `pg_dump -Fc`.
+    Archive,
+    /// `pg_dump`.
+    Plain,
+}
+
+type Seal = Arc<Mutex<Option<Manifest>>>;
+
+impl Source {
+    /// Looks at the first bytes of `input` and takes off what is around the dump.
+    pub fn open(name: &str, input: Box<dyn Read + Send>, identities: &[PathBuf]) -> Result<Self, Error> {
+        let mut input: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(256 << 10, input));
+        if starts(name, &mut *input, b"age-encryption.org/v1")? || starts(name, &mut *input, b"-----BEGIN AGE ENCRYPTED FILE-----")? {
+            input = decrypted(name, input, identities)?;
+        }
+        let seal = Seal::default();
+        let is_sealed = starts(name, &mut *input, &[0x28, 0xb5, 0x2f, 0xfd])?;
+        if is_sealed {
+            let unsealer = Unsealer::new(input).map_err(|error| crate::error::of_reading(name, error))?;
+            input = Box::new(BufReader::with_capacity(256 << 10, Sealed { unsealer, seal: seal.clone() }));
+        }
+        let format = if starts(name, &mut *input, b"PGDMP")? {
+            Format::Archive
+        } else if starts(name, &mut *input, b"--")? {
+            Format::Plain
+        } else {
+            return Err(Error::Foreign(name.to_owned()));
+        };
+        Ok(Self { format, dump: input, is_sealed, seal })
+    }
+
+    /// Where the manifest inside will be once all has been read: none before, and none for a dump without a seal.
+    #[must_use]
+    pub fn manifest(&self) -> impl Fn() -> Option<Manifest> + Send + use<> {
+        let seal = self.seal.clone();
+        move || seal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Whether the input starts so; an input too short for it does not.
+fn starts(name: &str, input: &mut dyn BufRead, with: &[u8]) -> Result<bool, Error> {
+    let there = input.fill_buf().map_err(|error| crate::error::of_reading(name, error))?;
+    Ok(there.starts_with(with))
+}
+
+fn decrypted(name: &str, input: Box<dyn BufRead + Send>, identities: &[PathBuf]) -> Result<Box<dyn BufRead + Send>, Error> {
+    let refused = |reason: String| Error::Decrypt { name: name.to_owned(), reason };
+    let identities = keys::identities(identities)?;
+    if identities.is_empty() {
+        return Err(refused("no key was named".to_owned()));
+    }
+    let decryptor = age::Decryptor::new_buffered(age::armor::ArmoredReader::new(input)).map_err(|error| refused(error.to_string()))?;
+    let plain = decryptor.decrypt(identities.iter().map(|identity| &**identity as &dyn age::Identity)).map_err(|error| refused(error.to_string()))?;
+    Ok(Box::new(BufReader::with_capacity(256 << 10, plain)))
+}
+
+/// Hands the manifest on when its reader has seen the end.
+struct Sealed<R: Read> {
+    unsealer: Unsealer<R>,
+    seal: Seal,
+}
+
+impl<R: Read> Read for Sealed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.unsealer.read(buffer)?;
+        if read == 0
+            && let Some(manifest) = self.unsealer.manifest()
+        {
+            *self.seal.lock().unwrap_or_else(PoisonError::into_inner) = Some(manifest.clone());
+        }
+        Ok(read)
+    }
+}

@@ -1,0 +1,24 @@
+//! What is known of one table of a backup.
+
+use serde::{Deserialize, Serialize};
+
+/// One table: what the stream held, and what the database said under the same snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Rows that came in the stream; none where they cannot be counted (`INSERT` statements, LZ4).
+    pub rows: Option<u64>,
+    /// Size of its data, decompressed.
+    pub bytes: u64,
+    /// Checksum of its data, decompressed.
+    pub sha256: String,
+    /// Rows that `count(*)` found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<u64>,
+    /// Sum over `hashtext` of each row, comparable within one major version of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
+}
