@@ -22,7 +22,7 @@ use crate::log::{self, Printer, Wish};
 use crate::settings::Settings;
 use crate::source::Window;
 use crate::tokens::Tokens;
-use crate::{database, delays, errors, explain, health, login, socket, status, uptime};
+use crate::{database, delays, errors, explain, health, login, ping, socket, status, uptime};
 
 /// Know whether messages flow between Slack and Matrix, and for how long they have
 ///
@@ -49,6 +49,7 @@ enum Verb {
     Uptime(UptimeArgs),
     Portals(PortalsArgs),
     Logins(LoginsArgs),
+    Ping(PingArgs),
     Login(LoginArgs),
     Explain(ExplainArgs),
 }
@@ -282,6 +283,38 @@ struct LoginsArgs {
     hosts: HostArgs,
 }
 
+/// Send a message, an edit, a reaction, a deletion and a file each way, and time them
+///
+/// The only proof that messages flow. The sops file has the keys slack_token and slack_channel (a person's token, xoxp-, and the
+/// channel's id), matrix_token and matrix_room (a person's, and the room of that channel). What was sent is removed again. This
+/// writes into the rooms, so --host must be given.
+///
+/// Check: bridge.ping, one for each direction and operation; value and limit in seconds.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-bridge ping --tokens secrets/ping.yaml --host ops-jrz1
+  ops-bridge ping --limit 2s --host ops-jrz1 --format nagios
+  ops-bridge ping --host ops-jrz1 --every 10m --on-change 'mail -s bridge op@chat.example'")]
+struct PingArgs {
+    /// The sops file with the tokens [default: bridge.tokens of ops.yaml]
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+
+    /// Fail if something takes longer [default: bridge.latency_limit of ops.yaml, else 5s]
+    #[arg(long, value_name = "TIME")]
+    limit: Option<Span>,
+
+    /// Give something up after this time
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    patience: Span,
+
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
 /// Log a Slack app in to the bridge, by the tokens of a sops file
 ///
 /// The file has the keys bot_token (xoxb-) and app_token (xapp-, with connections:write); it is read by running ops-secrets.
@@ -363,6 +396,7 @@ impl Tool for Cli {
             Verb::Uptime(args) => args.run(context),
             Verb::Portals(args) => args.run(context),
             Verb::Logins(args) => args.run(context),
+            Verb::Ping(args) => args.run(context),
             Verb::Login(args) => args.run(context),
             Verb::Explain(args) => args.run(context),
         }
@@ -507,6 +541,19 @@ impl LoginsArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
         hosts::ask(context, &self.hosts, |host| Ok::<_, Error>(database::ask(host, &settings)?.logins))
+    }
+}
+
+impl PingArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let settings = settings(context)?;
+        if self.hosts.names.is_empty() {
+            return Err(Error::Hosts(hosts::Error::Unnamed));
+        }
+        let tokens = tokens(context, self.tokens, &settings)?;
+        let limit = self.limit.unwrap_or(settings.latency_limit).duration();
+        let limits = ping::Limits { limit, patience: self.patience.duration() };
+        watch::judge(context, ping::CHECK, &self.hosts, &self.watch, |host| ping::look(host, &settings, &tokens, limits))
     }
 }
 

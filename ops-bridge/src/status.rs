@@ -26,8 +26,8 @@ use crate::verdict::{self, Verdict, words};
 /// The check that stands for all of them where the host cannot be asked.
 pub(crate) const CHECK: &str = "bridge.connection_status";
 
-/// Slack pings every few seconds; the bridge itself gives up after 30.
-const SILENT: Duration = Duration::from_secs(35);
+/// Slack pings every five seconds; the bridge itself gives up after 30 to 60.
+const SILENT: Duration = Duration::from_secs(20);
 
 /// Looks at a host.
 pub(crate) fn look(host: &Host, settings: &Settings) -> Result<Vec<Check>, Error> {
