@@ -84,10 +84,12 @@ pub(crate) fn client_base(
             let body = answer::body(reply).ok()?;
             document::client_well_known(body).ok()
         });
-    Ok(match document {
-        Some(document) => Some(Base::of(&versions::parse_url(&document.base_url)?)),
-        None => None,
-    })
+    // Without a well-known, clients take the name itself.
+    let base = document.map_or_else(
+        || format!("https://{}", server.host_text()),
+        |found| found.base_url,
+    );
+    Ok(Some(Base::of(&versions::parse_url(&base)?)))
 }
 
 /// The encoded-slash probe and CORS on the client API of one address.

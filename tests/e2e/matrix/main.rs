@@ -3,6 +3,7 @@
 mod certificates;
 mod fake;
 mod faults;
+mod federating;
 mod federation;
 mod homeserver;
 mod names;

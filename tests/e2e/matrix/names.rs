@@ -30,13 +30,19 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// Starts one at a free port of loopback.
     pub(crate) fn start(known: &[(&str, Known)]) -> Self {
+        Self::at((Ipv4Addr::LOCALHOST, 0).into(), known)
+    }
+
+    /// Starts one at this address.
+    pub(crate) fn at(address: SocketAddr, known: &[(&str, Known)]) -> Self {
         let known: HashMap<String, Known> = known
             .iter()
             .map(|(name, known)| (format!("{name}."), known.clone()))
             .collect();
         let known = Arc::new(known);
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let tcp = TcpListener::bind(address).unwrap();
         let address = tcp.local_addr().unwrap();
         let udp = UdpSocket::bind(address).unwrap();
         let questions: Arc<AtomicUsize> = Arc::default();

@@ -1,0 +1,297 @@
+//! Two real homeservers that federate behind nginx and a private authority: one is found by its well-known, the other by an
+//! SRV record of a real name server.
+
+use std::net::SocketAddr;
+
+use ops_tests::{Address, Kind, Lab, LabHost, Options, Ran, command, skip, tool};
+use serde_json::{Value, json};
+
+use crate::names::{Known, Names, srv, v4, v6};
+
+const OTHER: &str = "other.example";
+
+/// Everything that both servers need to find each other.
+struct Two {
+    here: LabHost,
+    other: LabHost,
+    folder: tempfile::TempDir,
+    _names: Names,
+    _address: Address,
+}
+
+impl Two {
+    fn start(lab: Lab) -> Self {
+        let options = || Options::from(Kind::Platform).without("mautrix-slack");
+        let (here, other) = (
+            lab.host("federation-a", options()),
+            lab.host("federation-b", options()),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        rename(&other, folder.path());
+        let addresses = |host: &LabHost| Known::Records(vec![v4(&host.v4()), v6(&host.v6())]);
+        let address = lab.address();
+        let ours = SocketAddr::new(address.v4().parse().unwrap(), 53);
+        let known = [
+            ("chat.example", addresses(&here)),
+            (OTHER, addresses(&other)),
+            ("srv.example", addresses(&other)),
+            (
+                "_matrix-fed._tcp.other.example",
+                Known::Records(vec![srv(10, 443, "srv.example")]),
+            ),
+        ];
+        let names = Names::at(ours, &known);
+        let authority = std::fs::read(ops_tests::tree::authority().join("ca.pem")).unwrap();
+        for host in [&here, &other] {
+            // Synapse takes one certificate from a file, so it gets the authority by itself.
+            host.write("/etc/matrix/ca.pem", &authority);
+            host.sh("sed -i 's|^federation_custom_ca_list:.*|federation_custom_ca_list: [/etc/matrix/ca.pem]|' /etc/matrix/homeserver.yaml").expect(0);
+            host.write(
+                "/etc/resolv.conf",
+                format!("nameserver {}\noptions timeout:1 attempts:1\n", ours.ip()),
+            );
+        }
+        // Twisted reads resolv.conf when it starts.
+        here.sh("systemctl restart matrix-continuwuity").expect(0);
+        Self {
+            here,
+            other,
+            folder,
+            _names: names,
+            _address: address,
+        }
+    }
+
+    /// A run of ops-matrix that looks from one of them.
+    fn matrix(&self, host: &LabHost, line: &str) -> Ran {
+        let ca = ops_tests::tree::authority().join("ca.pem");
+        let run = tool("ops-matrix")
+            .args(line.split_ascii_whitespace())
+            .args(["--json", "--host", host.name()]);
+        run.arg("--cafile").arg(ca).run()
+    }
+}
+
+/// Makes a host's homeserver one of another name, without a well-known.
+fn rename(host: &LabHost, folder: &std::path::Path) {
+    let authority = ops_tests::tree::authority();
+    let openssl = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout other.key -out other.csr -subj /CN=other.example &&
+        openssl x509 -req -in other.csr -CA \"$0/ca.pem\" -CAkey \"$0/ca.key\" -CAserial ca.srl -CAcreateserial -days 90 -out other.pem \
+            -extfile /dev/stdin";
+    command("sh")
+        .args(["-c", openssl])
+        .arg(&authority)
+        .stdin("subjectAltName=DNS:other.example\n")
+        .dir(folder)
+        .run()
+        .expect(0);
+    for (name, kind) in [("other.pem", "pem"), ("other.key", "key")] {
+        host.write(
+            &format!("/etc/ops-lab/chat.example.{kind}"),
+            std::fs::read(folder.join(name)).unwrap(),
+        );
+    }
+    host.sh(
+        "set -e
+        systemctl stop matrix-continuwuity
+        sed -i 's/chat\\.example/other.example/g' /etc/matrix/homeserver.yaml
+        sed -i '/app_service_config_files/d' /etc/matrix/homeserver.yaml
+        rm -f /var/lib/continuwuity/homeserver.db* /var/lib/continuwuity/signing.key
+        sed -i 's/ chat\\.example//' /etc/hosts
+        site=/etc/nginx/sites-enabled/chat.example
+        sed -i 's/server_name chat.example/server_name other.example/; s/well-known.matrix/no-well-known/' $site
+        cd /var/lib/continuwuity
+        setpriv --reuid=continuwuity --regid=continuwuity --clear-groups \
+            /opt/synapse/bin/python -m synapse.app.homeserver -c /etc/matrix/homeserver.yaml --generate-keys",
+    )
+    .expect(0);
+}
+
+/// Starts the renamed server and gives the token of an account of it.
+fn register(host: &LabHost) -> String {
+    let ran = host.sh(
+        "set -e
+        nginx -s reload
+        systemctl start matrix-continuwuity
+        /opt/synapse/bin/register_new_matrix_user -u op -p made-up -a -c /etc/matrix/homeserver.yaml http://127.0.0.1:8008 >&2
+        curl -fsS http://127.0.0.1:8008/_matrix/client/v3/login -d '{\"type\": \"m.login.password\",
+            \"identifier\": {\"type\": \"m.id.user\", \"user\": \"op\"}, \"password\": \"made-up\"}' | jq -r .access_token",
+    );
+    ran.expect(0).out().trim().to_owned()
+}
+
+/// Makes a room and gives its id.
+fn room(host: &LabHost, token: &str, body: &Value) -> String {
+    let ask = format!(
+        "curl -fsS http://127.0.0.1:8008/_matrix/client/v3/createRoom -H 'Authorization: Bearer {token}' -d @- | jq -r .room_id"
+    );
+    host.sh_with(&ask, body.to_string().as_bytes())
+        .expect(0)
+        .out()
+        .trim()
+        .to_owned()
+}
+
+fn states(ran: &Ran) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    ran.json()
+        .iter()
+        .map(|record| format!("{} {}", text(&record["check"]), text(&record["status"])))
+        .collect()
+}
+
+#[test]
+fn two_homeservers_find_and_believe_each_other() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let two = Two::start(lab);
+    let token = register(&two.other);
+    // One by its well-known, the other by its SRV record, each seen from its peer.
+    let ran = two.matrix(&two.other, "resolve chat.example").expect(0);
+    let targets: Vec<Value> = ran
+        .json()
+        .into_iter()
+        .filter(|row| row["kind"] == "target")
+        .collect();
+    assert_eq!(targets.len(), 2, "{}", ran.out());
+    assert!(
+        targets
+            .iter()
+            .all(|row| row["step"] == "3.2" && row["host_header"] == "chat.example:443"),
+        "{}",
+        ran.out()
+    );
+    let ran = two.matrix(&two.here, "resolve other.example").expect(0);
+    let targets: Vec<Value> = ran
+        .json()
+        .into_iter()
+        .filter(|row| row["kind"] == "target")
+        .collect();
+    assert!(
+        targets.len() == 2
+            && targets
+                .iter()
+                .all(|row| row["step"] == "4" && row["sni"] == OTHER),
+        "{}",
+        ran.out()
+    );
+    for (from, name, checks) in [(&two.other, "chat.example", 14), (&two.here, OTHER, 14)] {
+        let ran = two.matrix(from, &format!("federation {name}")).expect(0);
+        let found = states(&ran);
+        assert!(
+            found.len() == checks && found.iter().all(|one| one.ends_with(" ok")),
+            "{found:?}"
+        );
+    }
+    // Each reaches the other with its signature; the alias of a room proves it for every homeserver.
+    two.matrix(&two.here, "outbound other.example").expect(0);
+    two.matrix(&two.other, "outbound chat.example").expect(0);
+    room(
+        &two.other,
+        &token,
+        &json!({"room_alias_name": "lobby", "preset": "public_chat"}),
+    );
+    let ran = two
+        .matrix(&two.here, "outbound other.example --alias lobby")
+        .expect(0);
+    assert!(
+        ran.json()[0]["data"]["room_id"]
+            .as_str()
+            .is_some_and(|room| room.starts_with('!')),
+        "{}",
+        ran.out()
+    );
+    two.matrix(&two.here, "outbound other.example --alias nowhere")
+        .expect(3);
+    // What the other one sees of us, which it has to fetch anew.
+    let ran = two
+        .matrix(&two.here, "federation chat.example --notary other.example")
+        .expect(0);
+    assert!(
+        states(&ran).contains(&"matrix.notary ok".to_owned()),
+        "{}",
+        ran.out()
+    );
+    ping(&two);
+    // A dead peer is told as such by the one that cannot reach it.
+    two.here.sh("systemctl stop nginx").expect(0);
+    let ran = two.matrix(&two.other, "federation chat.example").expect(1);
+    assert!(
+        states(&ran).contains(&"matrix.connect fail".to_owned()),
+        "{}",
+        ran.out()
+    );
+}
+
+/// An event through a room, with a token that only ops-secrets sees in the clear.
+fn ping(two: &Two) {
+    let token = two
+        .here
+        .sh("jq -r .access_token /etc/ops-lab/op.json")
+        .expect(0)
+        .out()
+        .trim()
+        .to_owned();
+    let room = room(&two.here, &token, &json!({"preset": "private_chat"}));
+    let folder = two.folder.path();
+    let secrets = |args: &[&str]| {
+        tool("ops-secrets")
+            .args(args)
+            .dir(folder)
+            .env("SOPS_AGE_KEY_FILE", "key.txt")
+    };
+    secrets(&["keygen", "-o", "key.txt"]).run().expect(0);
+    let key = std::fs::read_to_string(folder.join("key.txt")).unwrap();
+    let recipient = key
+        .lines()
+        .find_map(|line| line.strip_prefix("# public key: "))
+        .expect("a recipient")
+        .to_owned();
+    let clear = json!({"token_a": token, "room": room}).to_string();
+    let sealed = secrets(&[
+        "encrypt",
+        "--age",
+        &recipient,
+        "--input-type",
+        "json",
+        "--output-type",
+        "json",
+        "-",
+    ]);
+    std::fs::write(
+        folder.join("ping.json"),
+        sealed.stdin(clear).run().expect(0).stdout,
+    )
+    .unwrap();
+    std::fs::write(folder.join("ops.yaml"), "matrix: {tokens: ping.json}\n").unwrap();
+    let run = |args: &[&str]| {
+        tool("ops-matrix")
+            .args(["ping", "--json"])
+            .args(args)
+            .dir(folder)
+            .env("SOPS_AGE_KEY_FILE", "key.txt")
+            .run()
+    };
+    let ran = run(&["--host", two.here.name()]).expect(0);
+    let found = &ran.json()[0];
+    assert_eq!(
+        (&found["status"], &found["limit"], &found["data"]["cleaned"]),
+        (&json!("ok"), &json!(5.0), &json!(true)),
+        "{}",
+        ran.out()
+    );
+    assert!(!ran.out().contains(&token) && !ran.err().contains(&token));
+    // Nothing is left in the room but that something was taken back.
+    let messages = format!(
+        "curl -fsS 'http://127.0.0.1:8008/_matrix/client/v3/rooms/{room}/messages?dir=b' -H 'Authorization: Bearer {token}'"
+    );
+    let kept = two
+        .here
+        .sh(&format!(
+            "{messages} | jq -c '.chunk[] | select(.type == \"dev.ops.ping\").content'"
+        ))
+        .expect(0);
+    assert_eq!(kept.out(), "{}\n");
+    run(&[]).expect(2).complains("--host localhost");
+}
