@@ -96,7 +96,7 @@ if [ "${1:-}" != here ]; then
     run 0 'portal' 'ops-db tables mautrix_slack'
     run 0 '0' 'ops-db query mautrix_slack "SELECT count(*) FROM portal"'
     run 0 'mautrix_slack' 'ops-db backup mautrix_slack -o backups/ && ls -l backups'
-    run 0 'ok' 'ops-db verify backups/mautrix_slack*'
+    run 0 'ok' 'ops-db verify backups/mautrix_slack.*.dump.zst'
 fi
 
 printf '\n==== Summary\n'

@@ -173,8 +173,7 @@ fn wait_for_all(child: Pid) -> Result<ExitStatus> {
 
 /// The first process inside: sets the namespaces up, runs `command`, collects orphans, ends with it.
 pub fn inside(command: &[OsString]) -> Result<ExitStatus> {
-    let id =
-        variable("OPS_LAB_ID").ok_or_else(|| Error::new("'inside' is for 'run' to call"))?;
+    let id = variable("OPS_LAB_ID").ok_or_else(|| Error::new("'inside' is for 'run' to call"))?;
     make_mounts()?;
     address::make_bridges()?;
     ssh::make_keys()?;
@@ -250,13 +249,12 @@ fn tmpfs(path: &Path, options: &str) -> Result<()> {
 fn replace(path: &str, content: &str) -> Result<()> {
     let own = PathBuf::from(format!("{RUN}{path}"));
     write(&own, content)?;
-    // A link into /run leads nowhere any more: give it an end to mount upon.
-    if let (Ok(end), false) = (
-        fs::canonicalize(Path::new(path).parent().unwrap_or(Path::new("/"))),
-        Path::new(path).exists(),
-    ) {
-        let link = fs::read_link(path).during(|| format!("read the link '{path}'"))?;
-        write(&end.join(link), "")?;
+    // Where there is none, or a link into a /run that is covered now, a file to mount upon must be made.
+    let path = Path::new(path);
+    if !path.exists() {
+        let end = fs::read_link(path).unwrap_or_else(|_| path.to_owned());
+        write(&path.parent().unwrap_or(path).join(end), "")?;
     }
-    run_program("mount", ["--bind", &own.display().to_string(), path])
+    let mount = [Path::new("--bind"), &own, path];
+    run_program("mount", mount)
 }
