@@ -11,7 +11,11 @@ use std::path::{Path, PathBuf};
 use ops_tests::{Kind, Lab, Ran, bin_dir, command, skip};
 
 /// Files with blocks that are not run: how many, and why.
-const EXEMPT: &[(&str, usize, &str)] = &[("README.md", 2, "make targets; pipelines over two hosts, run by make demo")];
+const EXEMPT: &[(&str, usize, &str)] = &[(
+    "README.md",
+    2,
+    "make targets; pipelines over two hosts, run by make demo",
+)];
 
 /// A block of a page.
 struct Block {
@@ -27,7 +31,9 @@ fn root() -> PathBuf {
 
 fn pages() -> Vec<PathBuf> {
     let docs = std::fs::read_dir(root().join("docs")).expect("there is a folder docs");
-    let mut pages: Vec<_> = docs.map(|entry| entry.expect("docs can be read").path()).collect();
+    let mut pages: Vec<_> = docs
+        .map(|entry| entry.expect("docs can be read").path())
+        .collect();
     pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     pages.sort();
     pages.insert(0, root().join("README.md"));
@@ -38,13 +44,22 @@ fn blocks() -> Vec<Block> {
     let mut blocks = Vec::new();
     for path in pages() {
         let text = std::fs::read_to_string(&path).expect("a page can be read");
-        let page = path.file_name().expect("a page has a name").to_string_lossy().into_owned();
+        let page = path
+            .file_name()
+            .expect("a page has a name")
+            .to_string_lossy()
+            .into_owned();
         let mut open: Option<Block> = None;
         for (number, line) in text.lines().enumerate() {
             match (&mut open, line.strip_prefix("```")) {
                 (None, Some(kind)) => {
                     let kind = kind.trim().to_owned();
-                    open = Some(Block { page: page.clone(), line: number + 2, kind, text: String::new() });
+                    open = Some(Block {
+                        page: page.clone(),
+                        line: number + 2,
+                        kind,
+                        text: String::new(),
+                    });
                 }
                 (Some(_), Some(_)) => blocks.extend(open.take()),
                 (Some(block), None) => writeln!(block.text, "{line}").expect("text can grow"),
@@ -58,14 +73,23 @@ fn blocks() -> Vec<Block> {
 fn run(text: &str) -> Ran {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let scene = Path::new(env!("CARGO_MANIFEST_DIR")).join("pages/scene.sh");
-    let path = format!("{}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", bin_dir().display());
+    let path = format!(
+        "{}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        bin_dir().display()
+    );
     let script = format!(". {}\nset -eu\n{text}", scene.display());
-    command("sh").args(["-euc", &script]).env("PATH", path).dir(folder.path()).run()
+    command("sh")
+        .args(["-euc", &script])
+        .env("PATH", path)
+        .dir(folder.path())
+        .run()
 }
 
 #[test]
 fn shell_blocks_do_what_they_show() {
-    let Some(lab) = Lab::get() else { return skip("lab") };
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
     let _host = lab.host("ops-jrz1", Kind::Platform);
     let mut failed = String::new();
     for block in blocks() {
@@ -78,7 +102,11 @@ fn shell_blocks_do_what_they_show() {
                 }
             }
             "console" => {
-                for line in block.text.lines().filter_map(|line| line.strip_prefix("$ ")) {
+                for line in block
+                    .text
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("$ "))
+                {
                     let ran = run(line);
                     if ![0, 1, 3].contains(&ran.status) {
                         writeln!(failed, "{place}: {line}\n{ran}").expect("text can grow");
@@ -94,13 +122,41 @@ fn shell_blocks_do_what_they_show() {
 #[test]
 fn exempt_blocks_are_counted() {
     let blocks = blocks();
-    let of = |page: &str| blocks.iter().filter(|block| block.page == page && block.kind == "sh exempt").count();
+    let of = |page: &str| {
+        blocks
+            .iter()
+            .filter(|block| block.page == page && block.kind == "sh exempt")
+            .count()
+    };
     for page in blocks.iter().map(|block| &block.page) {
-        let allowed = EXEMPT.iter().find(|(name, _, _)| name == page).map_or(0, |(_, count, _)| *count);
+        let allowed = EXEMPT
+            .iter()
+            .find(|(name, _, _)| name == page)
+            .map_or(0, |(_, count, _)| *count);
         assert_eq!(of(page), allowed, "exempt blocks of {page}");
     }
-    let kinds = ["sh", "sh exempt", "console", "yaml", "json", "toml", "rust", "nix", "ini", "text", "sql", "make", ""];
+    let kinds = [
+        "sh",
+        "sh exempt",
+        "console",
+        "yaml",
+        "json",
+        "toml",
+        "rust",
+        "nix",
+        "ini",
+        "text",
+        "sql",
+        "make",
+        "",
+    ];
     for block in &blocks {
-        assert!(kinds.contains(&block.kind.as_str()), "{}:{} is of the kind '{}'", block.page, block.line, block.kind);
+        assert!(
+            kinds.contains(&block.kind.as_str()),
+            "{}:{} is of the kind '{}'",
+            block.page,
+            block.line,
+            block.kind
+        );
     }
 }

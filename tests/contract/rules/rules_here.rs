@@ -2,17 +2,24 @@
 
 use ops_tests::tool;
 
-use crate::table::VERBS;
+use crate::table::{ELSEWHERE, VERBS};
 use crate::verbs::{known, tools};
 
 /// A verb without an entry would escape every other rule, and an entry without a verb would test nothing.
 #[test]
 fn every_verb_has_an_entry() {
     let mut known = known();
-    let mut listed: Vec<_> = VERBS.iter().map(|verb| verb.name.to_owned()).collect();
+    let listed = VERBS
+        .iter()
+        .map(|verb| verb.name)
+        .chain(ELSEWHERE.iter().map(|(name, _)| *name));
+    let mut listed: Vec<_> = listed.map(str::to_owned).collect();
     known.sort();
     listed.sort();
-    assert_eq!(known, listed, "the left side is what the command lines know, the right side the table of the contract");
+    assert_eq!(
+        known, listed,
+        "the left side is what the command lines know, the right side the table of the contract"
+    );
 }
 
 #[test]
@@ -22,18 +29,43 @@ fn help_is_on_stdout_with_status_0_and_an_example_that_parses() {
         let ran = tool(words[0]).args(&words[1..]).arg("--help").run();
         assert_eq!((ran.status, ran.err()), (0, String::new()), "{ran}");
         let examples = examples(&ran.out());
-        assert!(!examples.is_empty(), "'{name} --help' has no example\n{ran}");
+        assert!(
+            !examples.is_empty(),
+            "'{name} --help' has no example\n{ran}"
+        );
         for example in examples {
-            assert!(parses(&example), "'{name} --help' has an example that does not parse: {example}");
+            assert!(
+                parses(&example),
+                "'{name} --help' has an example that does not parse: {example}"
+            );
         }
     }
 }
 
-/// The lines below `Examples:` that are commands, split at pipes.
+/// The commands below `Examples:`. A long one goes on in the next line, where the help was wrapped.
 fn examples(help: &str) -> Vec<String> {
-    let below = help.lines().skip_while(|line| !line.starts_with("Example")).skip(1);
-    let commands = below.filter(|line| line.starts_with(' ')).map(str::trim).filter(|line| !line.starts_with('#'));
-    commands.map(str::to_owned).filter(|line| line.contains("ops-")).collect()
+    let below = help
+        .lines()
+        .skip_while(|line| !line.starts_with("Example"))
+        .skip(1);
+    let lines = below
+        .take_while(|line| line.starts_with(' '))
+        .map(str::trim)
+        .filter(|line| !line.starts_with('#'));
+    let mut examples: Vec<String> = Vec::new();
+    for line in lines {
+        let goes_on = examples.last().is_some_and(|last| {
+            shell_words::split(last).is_err()
+                || last.ends_with(['|', '&', '\\'])
+                || line.starts_with(['|', '&'])
+        });
+        match examples.last_mut().filter(|_| goes_on) {
+            Some(last) => *last = format!("{} {line}", last.trim_end_matches('\\')),
+            None => examples.push(line.to_owned()),
+        }
+    }
+    examples.retain(|line| line.contains("ops-"));
+    examples
 }
 
 /// Whether every part of a pipeline that is one of our tools has a command line that it takes.
@@ -42,15 +74,25 @@ fn parses(line: &str) -> bool {
         Ok(words) => words,
         Err(_) => return false,
     };
-    let is_end = |word: &String| ["|", "&&", "||", ";", ">", "<", "{", "}", "&"].contains(&word.trim_end_matches(';'));
-    words.split(is_end).all(|part| {
+    let words = words.iter().flat_map(|word| match word.strip_suffix(';') {
+        Some(before) => vec![before.to_owned(), ";".to_owned()],
+        None => vec![word.clone()],
+    });
+    let is_end =
+        |word: &String| ["|", "&&", "||", ";", ">", "<", "{", "}", "&"].contains(&word.as_str());
+    words.collect::<Vec<_>>().split(is_end).all(|part| {
         let start = part.iter().position(|word| word.starts_with("ops-"));
-        let Some(start) = start.filter(|start| part[..*start].iter().all(|word| word.contains('='))) else { return true };
-        let ends_statement = |word: &String| word.trim_end_matches(';').to_owned();
-        let part: Vec<_> = part[start..].iter().map(ends_statement).collect();
-        let Some(tool) = tools().into_iter().find(|tool| tool.get_name() == part[0]) else { return false };
+        let Some(start) =
+            start.filter(|start| part[..*start].iter().all(|word| word.contains('=')))
+        else {
+            return true;
+        };
+        let part = &part[start..];
+        let Some(tool) = tools().into_iter().find(|tool| tool.get_name() == part[0]) else {
+            return false;
+        };
         use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
-        match tool.try_get_matches_from(&part) {
+        match tool.try_get_matches_from(part) {
             Ok(_) => true,
             Err(error) => matches!(error.kind(), DisplayHelp | DisplayVersion),
         }
@@ -63,7 +105,10 @@ fn an_unknown_flag_is_2_with_nothing_on_stdout() {
         let words: Vec<_> = name.split(' ').collect();
         let ran = tool(words[0]).args(&words[1..]).arg("--no-such-flag").run();
         assert_eq!((ran.status, ran.out()), (2, String::new()), "{ran}");
-        assert!(ran.err().starts_with(&format!("{}: error: ", words[0])), "{ran}");
+        assert!(
+            ran.err().starts_with(&format!("{}: error: ", words[0])),
+            "{ran}"
+        );
         assert!(ran.err().contains("--no-such-flag"), "{ran}");
     }
 }
@@ -81,10 +126,16 @@ fn a_tool_without_a_verb_is_2_and_shows_how_to_use_it() {
 fn help_and_version_tell_when_they_cannot_be_written() {
     for tool_command in tools() {
         for flag in ["--help", "--version"] {
-            let full = tool(tool_command.get_name()).arg(flag).through("exec \"$@\" > /dev/full").run();
+            let full = tool(tool_command.get_name())
+                .arg(flag)
+                .through("exec \"$@\" > /dev/full")
+                .run();
             assert_eq!(full.status, 74, "{full}");
             assert!(full.err().contains("cannot write to stdout"), "{full}");
-            let gone = tool(tool_command.get_name()).arg(flag).through(READER_GONE).run();
+            let gone = tool(tool_command.get_name())
+                .arg(flag)
+                .through(READER_GONE)
+                .run();
             assert_eq!((gone.status, gone.err()), (141, String::new()), "{gone}");
         }
     }
@@ -111,9 +162,19 @@ fn nothing_but_libc_is_linked() {
     for tool_command in tools() {
         let program = ops_tests::bin_dir().join(tool_command.get_name());
         let ran = ops_tests::command("ldd").arg(program).run().expect(0);
-        let allowed = ["linux-vdso", "libc.so", "libm.so", "libgcc_s.so", "/ld-linux"];
+        let allowed = [
+            "linux-vdso",
+            "libc.so",
+            "libm.so",
+            "libgcc_s.so",
+            "/ld-linux",
+        ];
         for line in ran.out().lines() {
-            assert!(allowed.iter().any(|name| line.contains(name)), "'{}' is linked with {line}", tool_command.get_name());
+            assert!(
+                allowed.iter().any(|name| line.contains(name)),
+                "'{}' is linked with {line}",
+                tool_command.get_name()
+            );
         }
     }
 }
@@ -134,10 +195,26 @@ fn help_and_version_open_nothing() {
                 .expect(0);
             let log = std::fs::read_to_string(trace.path()).expect("strace has written its log");
             assert!(log.contains("execve("), "strace saw nothing\n{ran}");
-            let system = ["/etc/ld.so", "/lib/", "/lib64/", "/usr/lib", "/proc/self/maps", "/sys/fs/cgroup", "/proc/self/cgroup"];
-            let ours = log.lines().filter(|line| !line.contains("execve(") && !line.contains("+++"));
-            let ours: Vec<_> = ours.filter(|line| !system.iter().any(|path| line.contains(path))).collect();
-            assert!(ours.is_empty(), "'{} {flag}' opens {ours:#?}", tool_command.get_name());
+            let system = [
+                "/etc/ld.so",
+                "/lib/",
+                "/lib64/",
+                "/usr/lib",
+                "/proc/self/maps",
+                "/sys/fs/cgroup",
+                "/proc/self/cgroup",
+            ];
+            let ours = log
+                .lines()
+                .filter(|line| !line.contains("execve(") && !line.contains("+++"));
+            let ours: Vec<_> = ours
+                .filter(|line| !system.iter().any(|path| line.contains(path)))
+                .collect();
+            assert!(
+                ours.is_empty(),
+                "'{} {flag}' opens {ours:#?}",
+                tool_command.get_name()
+            );
         }
     }
 }

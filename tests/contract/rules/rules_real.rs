@@ -7,11 +7,14 @@ use serde_json::Value;
 
 use crate::rules_here::READER_GONE;
 use crate::scene::{Scene, host};
-use crate::table::{BARE_ENVIRONMENT, VERBS};
+use crate::table::{BARE_ENVIRONMENT, CHILDREN, VERBS};
 use crate::verbs::{Prints, Verb};
 
 /// Runs `rule` for every verb, and tells all that break it.
-fn for_all(verbs: impl Iterator<Item = &'static Verb>, rule: impl Fn(&Verb, &Scene) -> Result<(), String>) {
+fn for_all(
+    verbs: impl Iterator<Item = &'static Verb>,
+    rule: impl Fn(&Verb, &Scene) -> Result<(), String>,
+) {
     if host().is_none() {
         return skip("lab");
     }
@@ -21,25 +24,46 @@ fn for_all(verbs: impl Iterator<Item = &'static Verb>, rule: impl Fn(&Verb, &Sce
             Some(format!("{}: {told}", verb.name))
         })
         .collect();
-    assert!(broken.is_empty(), "{} verbs break the rule:\n\n{}", broken.len(), broken.join("\n\n"));
+    assert!(
+        broken.is_empty(),
+        "{} verbs break the rule:\n\n{}",
+        broken.len(),
+        broken.join("\n\n")
+    );
 }
 
 fn require(holds: bool, what: &str, ran: &Ran) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(format!("{what}\n{ran}")) }
+    if holds {
+        Ok(())
+    } else {
+        Err(format!("{what}\n{ran}"))
+    }
 }
 
 fn prints_data(verb: &&Verb) -> bool {
-    !matches!(verb.prints, Prints::Nothing)
+    !matches!(verb.prints, Prints::Nothing) && !CHILDREN.iter().any(|(name, _)| *name == verb.name)
 }
 
 #[test]
 fn a_real_run_ends_with_its_status_and_plain_text() {
     for_all(VERBS.iter(), |verb, scene| {
         let ran = scene.run(&[]);
-        require(ran.status == verb.status, &format!("status {} expected", verb.status), &ran)?;
-        require(!ran.stdout.contains(&0x1b) && !ran.stderr.contains(&0x1b), "escape codes in a pipe", &ran)?;
+        require(
+            ran.status == verb.status,
+            &format!("status {} expected", verb.status),
+            &ran,
+        )?;
+        require(
+            !ran.stdout.contains(&0x1b) && !ran.stderr.contains(&0x1b),
+            "escape codes in a pipe",
+            &ran,
+        )?;
         let quiet = matches!(verb.prints, Prints::Nothing);
-        require(ran.stdout.is_empty() == quiet, "stdout is data, and success is quiet", &ran)
+        require(
+            ran.stdout.is_empty() == quiet,
+            "stdout is data, and success is quiet",
+            &ran,
+        )
     });
 }
 
@@ -48,16 +72,28 @@ fn json_lines_have_the_documented_fields() {
     for_all(VERBS.iter(), |verb, scene| {
         let fields: &[&str] = match verb.prints {
             Prints::Records(fields) => fields,
-            Prints::Checks => &["check", "host", "subject", "status", "value", "unit", "limit", "message", "fix", "at"],
+            Prints::Checks => &[
+                "check", "host", "subject", "status", "value", "unit", "limit", "message", "fix",
+                "at",
+            ],
             Prints::Data | Prints::Nothing => return Ok(()),
         };
         let ran = scene.run(&["--json"]);
-        require(ran.status == verb.status, &format!("status {} expected", verb.status), &ran)?;
+        require(
+            ran.status == verb.status,
+            &format!("status {} expected", verb.status),
+            &ran,
+        )?;
         require(!ran.stdout.is_empty(), "no record", &ran)?;
         for line in ran.out().lines() {
-            let record: Value = serde_json::from_str(line).map_err(|error| format!("no JSON: {error}\n{ran}"))?;
+            let record: Value =
+                serde_json::from_str(line).map_err(|error| format!("no JSON: {error}\n{ran}"))?;
             for field in fields.iter().chain(&["host"]) {
-                require(record.get(field).is_some(), &format!("no field '{field}' in {line}"), &ran)?;
+                require(
+                    record.get(field).is_some(),
+                    &format!("no field '{field}' in {line}"),
+                    &ran,
+                )?;
             }
         }
         Ok(())
@@ -70,10 +106,26 @@ fn a_terminal_shows_the_same_records() {
     let records = |verb: &&Verb| matches!(verb.prints, Prints::Records(_) | Prints::Checks);
     for_all(VERBS.iter().filter(records), |verb, scene| {
         let piped = scene.run(&[]);
-        let shown = scene.command(&["-q"]).env("NO_COLOR", "1").terminal(400, 50).run();
-        require(shown.status == verb.status, &format!("status {} expected", verb.status), &shown)?;
-        let lines = shown.out().lines().filter(|line| !line.contains(": error: ")).count();
-        require(lines == piped.out().lines().count() + 1, "a header and one line for each record of the pipe expected", &shown)?;
+        let shown = scene
+            .command(&["-q"])
+            .env("NO_COLOR", "1")
+            .terminal(400, 50)
+            .run();
+        require(
+            shown.status == verb.status,
+            &format!("status {} expected", verb.status),
+            &shown,
+        )?;
+        let lines = shown
+            .out()
+            .lines()
+            .filter(|line| !line.contains(": error: "))
+            .count();
+        require(
+            lines == piped.out().lines().count() + 1,
+            "a header and one line for each record of the pipe expected",
+            &shown,
+        )?;
         require(!shown.stdout.contains(&0x1b), "NO_COLOR is set", &shown)
     });
 }
@@ -92,7 +144,12 @@ fn a_full_disk_is_74_with_a_message() {
     for_all(VERBS.iter().filter(prints_data), |_, scene| {
         let ran = scene.command(&[]).through("exec \"$@\" > /dev/full").run();
         require(ran.status == 74, "status 74 expected", &ran)?;
-        require(ran.err().contains("error: cannot write to stdout: No space left"), "a message expected", &ran)
+        require(
+            ran.err()
+                .contains("error: cannot write to stdout: No space left"),
+            "a message expected",
+            &ran,
+        )
     });
 }
 
@@ -101,7 +158,11 @@ fn an_empty_environment_changes_nothing() {
     let bare = |verb: &&Verb| !BARE_ENVIRONMENT.iter().any(|(name, _)| *name == verb.name);
     for_all(VERBS.iter().filter(bare), |verb, scene| {
         let ran = scene.command(&[]).through("exec env -i \"$@\"").run();
-        require(ran.status == verb.status, &format!("status {} expected", verb.status), &ran)
+        require(
+            ran.status == verb.status,
+            &format!("status {} expected", verb.status),
+            &ran,
+        )
     });
 }
 
@@ -110,7 +171,11 @@ fn closed_stdin_changes_nothing() {
     let without_input = |verb: &&Verb| verb.stdin.is_empty();
     for_all(VERBS.iter().filter(without_input), |verb, scene| {
         let ran = scene.command(&[]).through("exec \"$@\" <&-").run();
-        require(ran.status == verb.status, &format!("status {} expected", verb.status), &ran)
+        require(
+            ran.status == verb.status,
+            &format!("status {} expected", verb.status),
+            &ran,
+        )
     });
 }
 
@@ -118,12 +183,23 @@ fn closed_stdin_changes_nothing() {
 fn an_unreachable_host_is_69_quickly_and_with_a_hint() {
     for_all(VERBS.iter().filter(|verb| verb.reaches_host), |_, scene| {
         // An address of the documentation's range that no lab host has, and to which there is no route.
-        let ran = scene.command_at("root@198.51.100.1", &["--connect-timeout", "5s"]).timeout(Duration::from_secs(30)).run();
+        let ran = scene
+            .command_at("root@198.51.100.1", &["--connect-timeout", "5s"])
+            .timeout(Duration::from_secs(30))
+            .run();
         require(ran.status == 69, "status 69 expected", &ran)?;
         require(ran.stdout.is_empty(), "nothing on stdout expected", &ran)?;
-        require(ran.err().contains("198.51.100.1"), "the host's name expected", &ran)?;
+        require(
+            ran.err().contains("198.51.100.1"),
+            "the host's name expected",
+            &ran,
+        )?;
         require(ran.err().contains(": hint: "), "a hint expected", &ran)?;
-        require(ran.took < Duration::from_secs(10), "an answer within 10 s expected", &ran)
+        require(
+            ran.took < Duration::from_secs(10),
+            "an answer within 10 s expected",
+            &ran,
+        )
     });
 }
 
@@ -131,11 +207,23 @@ fn an_unreachable_host_is_69_quickly_and_with_a_hint() {
 fn a_judging_verb_that_cannot_look_has_a_record_if_asked_for() {
     let judges = |verb: &&Verb| verb.reaches_host && matches!(verb.prints, Prints::Checks);
     for_all(VERBS.iter().filter(judges), |_, scene| {
-        let ran = scene.command_at("root@198.51.100.1", &["--json", "--connect-timeout", "5s"]).run();
+        let ran = scene
+            .command_at("root@198.51.100.1", &["--json", "--connect-timeout", "5s"])
+            .run();
         require(ran.status == 69, "status 69 expected", &ran)?;
-        let record: Value = serde_json::from_str(&ran.out()).map_err(|error| format!("one record expected: {error}\n{ran}"))?;
-        require(record["status"] == "unknown", "a record of unknown expected", &ran)?;
-        let plugin = scene.command_at("root@198.51.100.1", &["--format", "nagios", "--connect-timeout", "5s"]).run();
+        let record: Value = serde_json::from_str(&ran.out())
+            .map_err(|error| format!("one record expected: {error}\n{ran}"))?;
+        require(
+            record["status"] == "unknown",
+            "a record of unknown expected",
+            &ran,
+        )?;
+        let plugin = scene
+            .command_at(
+                "root@198.51.100.1",
+                &["--format", "nagios", "--connect-timeout", "5s"],
+            )
+            .run();
         require(plugin.status == 3, "a plugin's unknown is 3", &plugin)
     });
 }
@@ -148,11 +236,24 @@ fn failures_leave_nothing_behind() {
         let before = list();
         for shell in ["exec \"$@\" > /dev/full", READER_GONE] {
             // What a verb is there to write is no left-over; files that are still in the making are.
-            let ran = scene.command(&[]).env("TMPDIR", temporary.path()).through(shell).run();
-            let hidden = list().lines().filter(|path| !before.contains(*path)).any(|path| path.ends_with(".tmp"));
+            let ran = scene
+                .command(&[])
+                .env("TMPDIR", temporary.path())
+                .through(shell)
+                .run();
+            let hidden = list()
+                .lines()
+                .filter(|path| !before.contains(*path))
+                .any(|path| path.ends_with(".tmp"));
             require(!hidden, "a file in the making was left", &ran)?;
         }
-        let left = std::fs::read_dir(temporary.path()).map_err(|error| error.to_string())?.count();
-        if left == 0 { Ok(()) } else { Err(format!("{left} files left in TMPDIR")) }
+        let left = std::fs::read_dir(temporary.path())
+            .map_err(|error| error.to_string())?
+            .count();
+        if left == 0 {
+            Ok(())
+        } else {
+            Err(format!("{left} files left in TMPDIR"))
+        }
     });
 }

@@ -1,9 +1,226 @@
 //! One entry for each verb.
 
+use crate::verbs::Prints::{Checks, Data, Nothing, Records};
 use crate::verbs::Verb;
 
 /// Verbs that need something of the environment, with the reason.
-pub(crate) const BARE_ENVIRONMENT: &[(&str, &str)] = &[];
+pub(crate) const BARE_ENVIRONMENT: &[(&str, &str)] = &[
+    ("ops-secrets decrypt", KEYS),
+    ("ops-secrets edit", KEYS),
+    ("ops-secrets set", KEYS),
+    ("ops-secrets unset", KEYS),
+    ("ops-secrets rotate", KEYS),
+    ("ops-secrets updatekeys", KEYS),
+    ("ops-secrets verify", KEYS),
+    ("ops-secrets exec-env", KEYS),
+    ("ops-secrets exec-file", KEYS),
+];
+
+/// Verbs whose stdout is a child's, which ends as it likes, with the reason.
+pub(crate) const CHILDREN: &[(&str, &str)] = &[
+    (
+        "ops-secrets exec-env",
+        "stdout is that of the program that it starts",
+    ),
+    (
+        "ops-secrets exec-file",
+        "stdout is that of the program that it starts",
+    ),
+];
+
+/// Verbs whose real run needs more than this host, and the tests that put them through theirs.
+pub(crate) const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "ops-bridge login",
+        "needs the stand-in for Slack: tests/e2e/bridge",
+    ),
+    (
+        "ops-bridge ping",
+        "needs the stand-in for Slack: tests/e2e/bridge",
+    ),
+];
+
+const KEYS: &str = "the keys that open a file are named by sops's own variables";
+
+/// A key, a rule and an encrypted file.
+const SECRETS: &str = r#"
+    ops-secrets keygen -o key.txt > /dev/null 2>&1
+    printf 'creation_rules:\n  - age: %s\n' "$(sed -n 's/^# public key: //p' key.txt)" > .sops.yaml
+    printf 'token: made-up\n' > plain.yaml
+    SOPS_AGE_KEY_FILE=$PWD/key.txt ops-secrets encrypt plain.yaml -o x.yaml
+"#;
+
+/// The tokens of an account of the homeserver, in the clear: the file of a test may be.
+const MATRIX_TOKENS: &str = r#"
+    token=$(ssh contract cat /etc/ops-lab/op.json | jq -r .access_token)
+    room=$(ssh contract cat /etc/ops-lab/room)
+    printf '{"token_a": "%s", "room": "%s"}' "$token" "$room" > ping.json
+    ops-secrets keygen -o key.txt > /dev/null 2>&1
+    printf 'creation_rules:\n  - age: %s\n' "$(sed -n 's/^# public key: //p' key.txt)" > .sops.yaml
+    SOPS_AGE_KEY_FILE=$PWD/key.txt ops-secrets encrypt -i ping.json
+    echo 'matrix: {tokens: ping.json}' > ops.yaml
+"#;
+
+/// A repository with the flake of the host's system, one service ahead of what runs there.
+const FLAKE: &str = r#"
+    cp -r "$LAB_NIXOS/system.nix" "$LAB_NIXOS/scripts" .
+    cat > flake.nix <<'END'
+    { outputs = { self }: { nixosConfigurations.contract.config.system.build.toplevel = import ./system.nix {
+      name = "contract"; units."notice.service" = "[Service]\nExecStart=/bin/sleep infinity\n"; }; }; }
+END
+    cat > ops.yaml <<'END'
+hosts: {contract: {flake: ".#contract"}, other: {ssh: root@contract, flake: ".#contract"}}
+deploy: {health_window: 0s, rollback_after: 10s, health: []}
+END
+    git init -q . && git add -A && git -c user.name=op -c user.email=op@chat.example commit -qm 'the platform'
+"#;
+
+/// The same, without a flake.
+const NO_HEALTH: &str = "echo 'deploy: {health: []}' > ops.yaml";
 
 /// The real invocations.
-pub(crate) const VERBS: &[Verb] = &[];
+pub(crate) const VERBS: &[Verb] = &[
+    Verb::new("ops-secrets encrypt", &["plain.yaml"], Data).prepare(SECRETS),
+    Verb::new("ops-secrets decrypt", &["x.yaml"], Data).prepare(SECRETS),
+    Verb::new("ops-secrets edit", &["x.yaml"], Nothing).prepare(SECRETS),
+    Verb::new("ops-secrets set", &["x.yaml", "[\"b\"]", "1"], Nothing).prepare(SECRETS),
+    Verb::new("ops-secrets unset", &["x.yaml", "[\"token\"]"], Nothing).prepare(SECRETS),
+    Verb::new("ops-secrets rotate", &["-i", "x.yaml"], Nothing).prepare(SECRETS),
+    Verb::new("ops-secrets updatekeys", &["--yes", "x.yaml"], Nothing).prepare(SECRETS),
+    Verb::new("ops-secrets verify", &["x.yaml"], Checks).prepare(SECRETS),
+    Verb::new(
+        "ops-secrets exec-env",
+        &["x.yaml", "--", "printenv", "token"],
+        Data,
+    )
+    .prepare(SECRETS),
+    Verb::new(
+        "ops-secrets exec-file",
+        &["x.yaml", "--", "cat", "{}"],
+        Data,
+    )
+    .prepare(SECRETS),
+    Verb::new("ops-secrets filestatus", &["x.yaml"], Data).prepare(SECRETS),
+    Verb::new("ops-secrets keygen", &[], Data),
+    Verb::new("ops-secrets recipient", &["--host", "{HOST}"], Data).on_host(),
+    Verb::new("ops-matrix versions", &["--host", "{HOST}"], Checks).on_host(),
+    Verb::new("ops-matrix status", &["--host", "{HOST}"], Checks).on_host(),
+    Verb::new("ops-matrix paths", &["--host", "{HOST}"], Checks).on_host(),
+    Verb::new(
+        "ops-matrix resolve",
+        &["chat.example", "--cafile", "{CA}", "--host", "{HOST}"],
+        Records(&["name", "kind"]),
+    )
+    .on_host(),
+    Verb::new(
+        "ops-matrix wellknown",
+        &[
+            "server",
+            "chat.example",
+            "--cafile",
+            "{CA}",
+            "--host",
+            "{HOST}",
+        ],
+        Checks,
+    )
+    .on_host(),
+    Verb::new(
+        "ops-matrix federation",
+        &["chat.example", "--cafile", "{CA}", "--host", "{HOST}"],
+        Checks,
+    )
+    .on_host(),
+    Verb::new(
+        "ops-matrix outbound",
+        &["chat.example", "--host", "{HOST}"],
+        Checks,
+    )
+    .on_host(),
+    Verb::new("ops-matrix ping", &["--host", "{HOST}"], Checks)
+        .on_host()
+        .prepare(MATRIX_TOKENS),
+    Verb::new("ops-bridge status", &["--host", "{HOST}"], Checks)
+        .on_host()
+        .status(1),
+    Verb::new("ops-bridge socket", &["--host", "{HOST}"], Checks)
+        .on_host()
+        .status(1),
+    Verb::new(
+        "ops-bridge log",
+        &["-n", "5", "--host", "{HOST}"],
+        Records(&["at", "level", "message"]),
+    )
+    .on_host(),
+    Verb::new("ops-bridge errors", &["-"], Records(&["count", "message"])).stdin(ERROR_LINE),
+    Verb::new(
+        "ops-bridge portals",
+        &["--host", "{HOST}"],
+        Records(&["id", "name", "type", "mxid", "in_space"]),
+    )
+    .on_host(),
+    Verb::new("ops-bridge logins", &["--host", "{HOST}"], Records(&["id"])).on_host(),
+    Verb::new("ops-bridge explain", &["11"], Data),
+    Verb::new("ops-bridge health", &["--host", "{HOST}"], Checks)
+        .on_host()
+        .status(1),
+    Verb::new("ops-bridge latency", &["--host", "{HOST}"], Checks).on_host(),
+    Verb::new("ops-bridge uptime", &["--host", "{HOST}"], Checks)
+        .on_host()
+        .status(3),
+    Verb::new("ops-bridge doctor", &["--host", "{HOST}"], Checks)
+        .on_host()
+        .status(1),
+    Verb::new("ops-deploy build", &["contract"], Data).prepare(FLAKE),
+    Verb::new("ops-deploy switch", &["contract"], Data).prepare(FLAKE),
+    Verb::new("ops-deploy plan", &["contract"], Data).prepare(FLAKE),
+    Verb::new("ops-deploy copy", &["contract"], Data).prepare(FLAKE),
+    Verb::new("ops-deploy verify", &["{HOST}"], Checks)
+        .on_host()
+        .prepare(NO_HEALTH),
+    Verb::new("ops-deploy status", &["{HOST}"], Records(&["host"])).on_host(),
+    Verb::new("ops-deploy gate", &[], Checks).stdin(RECORD),
+    Verb::new("ops-deploy log", &["{HOST}"], Records(&["at"])).on_host(),
+    Verb::new(
+        "ops-db list",
+        &["--host", "{HOST}"],
+        Records(&["name", "owner", "size_bytes", "connections", "backup_age_s"]),
+    )
+    .on_host(),
+    Verb::new(
+        "ops-db tables",
+        &["mautrix_slack", "--host", "{HOST}"],
+        Records(TABLES),
+    )
+    .on_host(),
+    Verb::new(
+        "ops-db query",
+        &["mautrix_slack", "SELECT 1 AS one", "--host", "{HOST}"],
+        Data,
+    )
+    .on_host(),
+    Verb::new(
+        "ops-db backup",
+        &["mautrix_slack", "--host", "{HOST}"],
+        Data,
+    )
+    .on_host(),
+    Verb::new("ops-db health", &["--host", "{HOST}"], Checks).on_host(),
+    Verb::new("ops-db verify", &["b.dump"], Checks).prepare(BACKUP),
+];
+
+const TABLES: &[&str] = &[
+    "schema",
+    "name",
+    "rows_estimate",
+    "size_bytes",
+    "dead_rows",
+    "last_vacuum",
+];
+
+/// One backup, proven while it was made.
+const BACKUP: &str = "ops-db backup mautrix_slack --host contract -o ./ && mv *.dump* b.dump";
+
+const ERROR_LINE: &str = "{\"level\":\"error\",\"time\":\"2026-01-31T12:00:00Z\",\"message\":\"Failed to connect\",\"error\":\"refused\"}\n";
+
+const RECORD: &str = "{\"check\":\"a.b\",\"host\":\"h\",\"subject\":\"s\",\"status\":\"ok\",\"message\":\"\",\"at\":\"2026-01-31T12:00:00Z\"}\n";

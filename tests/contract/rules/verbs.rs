@@ -36,23 +36,38 @@ pub(crate) struct Verb {
 }
 
 impl Verb {
-    const fn new(name: &'static str, args: &'static [&'static str], prints: Prints) -> Self {
-        Self { name, args, stdin: "", prepare: "", status: 0, prints, reaches_host: false }
+    pub(crate) const fn new(
+        name: &'static str,
+        args: &'static [&'static str],
+        prints: Prints,
+    ) -> Self {
+        Self {
+            name,
+            args,
+            stdin: "",
+            prepare: "",
+            status: 0,
+            prints,
+            reaches_host: false,
+        }
     }
 
-    const fn on_host(self) -> Self {
-        Self { reaches_host: true, ..self }
+    pub(crate) const fn on_host(self) -> Self {
+        Self {
+            reaches_host: true,
+            ..self
+        }
     }
 
-    const fn status(self, status: i32) -> Self {
+    pub(crate) const fn status(self, status: i32) -> Self {
         Self { status, ..self }
     }
 
-    const fn prepare(self, prepare: &'static str) -> Self {
+    pub(crate) const fn prepare(self, prepare: &'static str) -> Self {
         Self { prepare, ..self }
     }
 
-    const fn stdin(self, stdin: &'static str) -> Self {
+    pub(crate) const fn stdin(self, stdin: &'static str) -> Self {
         Self { stdin, ..self }
     }
 
@@ -81,7 +96,10 @@ pub(crate) fn tools() -> [clap::Command; 5] {
 /// The names of all verbs that the command lines know, `TOOL VERB [VERB]`.
 pub(crate) fn known() -> Vec<String> {
     fn walk(path: &str, command: &clap::Command, names: &mut Vec<String>) {
-        let verbs: Vec<_> = command.get_subcommands().filter(|verb| verb.get_name() != "help").collect();
+        let verbs: Vec<_> = command
+            .get_subcommands()
+            .filter(|verb| verb.get_name() != "help")
+            .collect();
         if verbs.is_empty() {
             names.push(path.to_owned());
         }
