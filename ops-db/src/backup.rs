@@ -20,7 +20,7 @@ use crate::server::Session;
 use crate::source::Format;
 use crate::sql::quote_name;
 use crate::table::Table;
-use crate::{hex, keys};
+use crate::{catalogue, hex, keys};
 
 /// Writes a bare dump to `output`.
 pub fn to_stream(server: &Server<'_>, database: &str, format: Format, output: &mut dyn Write) -> Result<(), Error> {
@@ -50,8 +50,23 @@ pub struct Options {
     pub checksum: bool,
 }
 
-/// Takes a backup of one database into `folder`; its file.
+/// Takes a backup of one database into `folder`; its file. That it failed is noted there too, for `prune`.
 pub fn to_folder(server: &Server<'_>, database: &str, folder: &Path, options: &Options) -> Result<PathBuf, Error> {
+    let mark = catalogue::failure_mark(folder, database);
+    match take(server, database, folder, options) {
+        Ok(path) => {
+            drop(std::fs::remove_file(mark));
+            Ok(path)
+        }
+        Err(error) => {
+            let told = ops_common::exit::describe(&error);
+            drop(ops_common::atomic::write(&mark, told.as_bytes(), 0o600));
+            Err(error)
+        }
+    }
+}
+
+fn take(server: &Server<'_>, database: &str, folder: &Path, options: &Options) -> Result<PathBuf, Error> {
     let session = server.session(database)?;
     lock(&session, database)?;
     let mut manifest = begin(server, &session, database)?;

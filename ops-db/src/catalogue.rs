@@ -115,3 +115,9 @@ pub fn newest(folder: &Path) -> BTreeMap<String, Timestamp> {
     let good = backups.into_iter().filter(|backup| backup.state == State::Ok);
     good.filter_map(|backup| Some((backup.database?, backup.at?))).collect()
 }
+
+/// The file that says that the last backup of a database into this folder failed; it goes with the next that succeeds.
+#[must_use]
+pub fn failure_mark(folder: &Path, database: &str) -> PathBuf {
+    folder.join(format!(".{}.failed", manifest::safe(database)))
+}

@@ -1,6 +1,9 @@
 //! The command line: the only file that knows clap. Its doc comments are the manual.
 
 mod backup;
+mod prune;
+mod restore;
+mod health;
 mod verify;
 
 use std::ffi::OsString;
@@ -40,8 +43,13 @@ enum Verb {
     List(ListArgs),
     Tables(TablesArgs),
     Query(QueryArgs),
+    Health(health::HealthArgs),
     Backup(backup::BackupArgs),
     Verify(verify::VerifyArgs),
+    Backups(prune::BackupsArgs),
+    Prune(prune::PruneArgs),
+    Restore(restore::RestoreArgs),
+    Drill(restore::DrillArgs),
 }
 
 /// List the databases of a server
@@ -135,8 +143,13 @@ impl Tool for Cli {
             Verb::List(args) => args.run(context),
             Verb::Tables(args) => args.run(context),
             Verb::Query(args) => args.run(context),
+            Verb::Health(args) => args.run(context),
             Verb::Backup(args) => args.run(context),
             Verb::Verify(args) => args.run(context),
+            Verb::Backups(args) => args.run(context),
+            Verb::Prune(args) => args.run(context),
+            Verb::Restore(args) => args.run(context),
+            Verb::Drill(args) => args.run(context),
         }
     }
 }

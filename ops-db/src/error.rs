@@ -96,6 +96,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A backup cannot be removed.
+    #[error("cannot remove '{}'", path.display())]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A file cannot be read.
     #[error("cannot read '{}'", path.display())]
     Read {
@@ -170,7 +178,7 @@ impl Failure for Error {
             Self::Program { status, reason, .. } => of_program(*status, reason),
             Self::Stream(_) => Status::Io,
             Self::Write(source) => Status::of_io(source),
-            Self::Save { source, .. } | Self::Read { source, .. } => match Status::of_io(source) {
+            Self::Save { source, .. } | Self::Remove { source, .. } | Self::Read { source, .. } => match Status::of_io(source) {
                 Status::ReaderLeft => Status::Io,
                 status => status,
             },
@@ -188,6 +196,7 @@ impl Failure for Error {
             Self::Config(error) => error.hint(),
             Self::Decrypt { .. } => Some("name the file with your key: --identity FILE".to_owned()),
             Self::Unconfirmed(name) => Some(format!("--replace {name} says that you mean it; the old one is kept under another name")),
+            Self::Query(source) if source.is_read_only() => Some("--write lets a query change things".to_owned()),
             Self::Open { source, .. } if source.is_absence() => Some("ops-db list shows the databases".to_owned()),
             _ => None,
         }

@@ -179,6 +179,12 @@ impl Manifest {
 /// The file name of a backup without its endings: safe, sortable by time within a database, and telling both.
 #[must_use]
 pub fn stem(database: &str, at: Timestamp) -> String {
+    format!("{}.{}", safe(database), at.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+/// A name of a database as a part of a file name.
+#[must_use]
+pub fn safe(database: &str) -> String {
     let mut safe = String::new();
     for byte in database.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
@@ -187,7 +193,7 @@ pub fn stem(database: &str, at: Timestamp) -> String {
             safe.push_str(&format!("%{byte:02X}"));
         }
     }
-    format!("{safe}.{}", at.strftime("%Y%m%dT%H%M%SZ"))
+    safe
 }
 
 #[cfg(test)]

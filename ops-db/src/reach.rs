@@ -100,6 +100,12 @@ impl<'a> Server<'a> {
         Session::open(&self.door()?.dial, &self.role, database)
     }
 
+    /// A way to open a session later, from anywhere in the process.
+    pub fn opener(&self, database: &str) -> Result<impl Fn() -> Result<Session, Error> + Send + Sync + use<>, Error> {
+        let (dial, role, database) = (self.door()?.dial.clone(), self.role.clone(), database.to_owned());
+        Ok(move || Session::open(&dial, &role, &database))
+    }
+
     fn door(&self) -> Result<Arc<Door>, Error> {
         let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(door) = &*door {

@@ -186,7 +186,13 @@ impl Refusal {
     /// Whether the role may not do it, or not connect at all.
     #[must_use]
     pub fn is_denial(&self) -> bool {
-        self.state.starts_with("28") || self.state == SqlState::INSUFFICIENT_PRIVILEGE.code()
+        self.state.starts_with("28") || self.is_read_only() || self.state == SqlState::INSUFFICIENT_PRIVILEGE.code()
+    }
+
+    /// Whether something was to be changed by a session that only looks.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.state == SqlState::READ_ONLY_SQL_TRANSACTION.code()
     }
 
     /// Whether the same may work later: too many connections, a lock, a server that starts.
