@@ -3,14 +3,16 @@
 mod args;
 mod exec;
 mod files;
+mod install;
 mod keys;
 mod tend;
 
 use clap::{Parser, Subcommand};
-use ops_common::exit::Status;
+use ops_common::exit::{Failure, Status};
 use ops_common::tool::{Context, House, Tool};
 
 use crate::error::Error;
+use crate::sops_link;
 
 /// sops files with age and SSH keys: encrypt, decrypt, edit, rotate, hand to a program, install at boot
 ///
@@ -44,6 +46,7 @@ enum Verb {
     Verify(tend::Verify),
     ExecEnv(exec::ExecEnv),
     ExecFile(exec::ExecFile),
+    Install(install::Install),
     Filestatus(files::Filestatus),
     Recipient(keys::Recipient),
     Keygen(keys::Keygen),
@@ -70,9 +73,47 @@ impl Tool for Cli {
             Verb::Verify(verb) => verb.run(context),
             Verb::ExecEnv(verb) => verb.run(context),
             Verb::ExecFile(verb) => verb.run(context),
+            Verb::Install(verb) => verb.run(context),
             Verb::Filestatus(verb) => verb.run(context),
             Verb::Recipient(verb) => verb.run(context),
             Verb::Keygen(verb) => verb.run(context),
         }
+    }
+}
+
+/// The same program under the name of sops: it differs in what its statuses mean.
+#[derive(Debug, Parser)]
+#[command(name = "ops-secrets", version)]
+pub struct AsSops {
+    #[command(flatten)]
+    cli: Cli,
+}
+
+/// A failure, with the status that sops has for it.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SopsFailure(#[from] Error);
+
+impl Failure for SopsFailure {
+    fn status(&self) -> Status {
+        sops_link::status(&self.0)
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.0.hint()
+    }
+}
+
+impl Tool for AsSops {
+    type Error = SopsFailure;
+
+    const NAME: &'static str = "sops";
+
+    fn house(&self) -> &House {
+        &self.cli.house
+    }
+
+    fn run(self, context: &Context) -> Result<Status, SopsFailure> {
+        Ok(self.cli.run(context)?)
     }
 }

@@ -117,6 +117,16 @@ fn not_run(tell: &dyn Fn(&str), error: &dyn std::error::Error, status: u8) -> St
     Status::Foreign(status)
 }
 
+/// 126 where a file of that name is there all the same, else 127.
+fn missing(job: &Job) -> u8 {
+    match job {
+        Job::Argv(argv) if argv[0].as_bytes().contains(&b'/') && Path::new(&argv[0]).exists() => {
+            126
+        }
+        _ => 127,
+    }
+}
+
 /// Becomes the program, with the variables added. Comes back only if that fails.
 pub fn env(
     job: &Job,
@@ -126,7 +136,7 @@ pub fn env(
 ) -> Status {
     let mut program = match program(job, setting) {
         Ok(program) => program,
-        Err(error) => return not_run(tell, &error, 127),
+        Err(error) => return not_run(tell, &error, missing(job)),
     };
     program
         .command()
@@ -158,7 +168,7 @@ pub fn file(
     let job = filled(job, &path);
     let mut program = match program(&job, setting) {
         Ok(program) => program,
-        Err(error) => return Ok(not_run(tell, &error, 127)),
+        Err(error) => return Ok(not_run(tell, &error, missing(&job))),
     };
     let mut child = match program.spawn() {
         Ok(child) => child,

@@ -20,10 +20,13 @@ pub mod exec;
 pub mod file;
 pub mod filestatus;
 pub mod format;
+pub mod generation;
 pub mod ini;
+pub mod install;
 pub mod json;
 pub mod keygen;
 pub mod keys;
+pub mod manifest;
 pub mod metadata;
 pub mod path;
 pub mod private;
@@ -32,6 +35,7 @@ pub mod rotate;
 pub mod rules;
 pub mod seal;
 pub mod set;
+pub mod sops_link;
 pub mod tree;
 pub mod updatekeys;
 pub mod verify;
@@ -44,5 +48,9 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     private::no_core_dumps();
+    let mut words = std::env::args_os();
+    if sops_link::is_called(words.next().as_ref()) {
+        return sops_link::main(&words.collect::<Vec<_>>());
+    }
     ops_common::tool::main::<cli::Cli>()
 }

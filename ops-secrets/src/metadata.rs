@@ -107,7 +107,12 @@ impl Metadata {
         };
         match data {
             Data::Map(fields) if fields.is_empty() => Err(Fault::Missing),
-            Data::Map(fields) => Ok(Self { fields }),
+            Data::Map(fields) => {
+                let found = Self { fields };
+                // The last field: without it, the file was cut off.
+                found.text("version").ok_or(Fault::Field("version"))?;
+                Ok(found)
+            }
             _ => Err(Fault::Shape),
         }
     }

@@ -11,7 +11,7 @@ use crate::tree::{Data, Place, Style, Value};
 /// A mapping written in block style, each line indented by `column`, with `step` more for each level.
 pub fn map(pairs: &[(String, Data)], column: usize, step: usize) -> String {
     let mut out = String::new();
-    block_map(&mut out, pairs, column, step);
+    block_map(&mut out, pairs, column, step, false);
     out
 }
 
@@ -22,9 +22,9 @@ pub fn after_sign(data: &Data, column: usize, element: bool, step: usize) -> Str
     out
 }
 
-fn block_map(out: &mut String, pairs: &[(String, Data)], column: usize, step: usize) {
+fn block_map(out: &mut String, pairs: &[(String, Data)], column: usize, step: usize, begun: bool) {
     for (index, (name, data)) in pairs.iter().enumerate() {
-        if index > 0 || !out.ends_with("- ") {
+        if index > 0 || !begun {
             indent(out, column);
         }
         pair(out, name, data, column, step);
@@ -76,7 +76,7 @@ fn value(out: &mut String, data: &Data, column: usize, element: bool, step: usiz
         Data::List(items) if items.is_empty() => out.push_str(" []\n"),
         Data::Map(pairs) => {
             out.push_str(if element { " " } else { "\n" });
-            block_map(out, pairs, inner, step);
+            block_map(out, pairs, inner, step, element);
         }
         Data::List(items) => {
             out.push_str(if element { " " } else { "\n" });

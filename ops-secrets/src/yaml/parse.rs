@@ -693,9 +693,11 @@ impl<'s> Parser<'s> {
                     if inner == column && self.byte() == Some(b'-') && self.blank_after(1) =>
                 {
                     self.deeper()?;
-                    let list = self.block_list(inner);
+                    let head: Vec<Comment> = self.take_pending().collect();
+                    let mut list = self.block_list(inner)?;
                     self.depth -= 1;
-                    Node::List(list?)
+                    drop(list.items.splice(0..0, head.into_iter().map(Item::Comment)));
+                    Node::List(list)
                 }
                 _ => self.scalar(
                     colon_end..colon_end,

@@ -1,0 +1,210 @@
+//! Random documents in both directions: what sops makes of ours, and what we make of sops's.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::bed::{Bed, rounds, sops};
+use crate::documents::{self, Coverage, Document};
+
+/// A line as it is when nothing random is left in it: ciphertexts by their type only.
+fn masked(line: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(at) = rest.find("ENC[AES256_GCM,") {
+        let end = rest[at..]
+            .find(",type:")
+            .map_or(rest.len(), |length| at + length);
+        out.push_str(&rest[..at]);
+        out.push_str("ENC[");
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// What of a file must be the same whoever wrote it: all but ciphertext, wrapped keys, time, MAC and our seal.
+fn skeleton(text: &str) -> String {
+    let random = |line: &str| {
+        let line = line
+            .trim_start()
+            .trim_start_matches("sops_")
+            .trim_start_matches('"');
+        ["ops_seal", "lastmodified", "mac"]
+            .iter()
+            .any(|name| line.starts_with(name))
+    };
+    let mut armor = false;
+    let mut kept = String::new();
+    for line in text.lines() {
+        if line.contains("-----BEGIN AGE") {
+            armor = !line.contains("END AGE");
+            continue;
+        }
+        if line.contains("-----END AGE") {
+            armor = false;
+            continue;
+        }
+        if !armor && !random(line) {
+            kept.push_str(&masked(line));
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+/// A document without its comments: those on lines of their own, and those that the generator puts behind values.
+fn without_comments(text: &str) -> String {
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with(['#', ';']) && !line.trim().is_empty());
+    let cut = |line: &str| {
+        let at = [" # inline", " #inline"]
+            .iter()
+            .filter_map(|mark| line.find(mark))
+            .min();
+        at.map_or(line, |at| line[..at].trim_end()).to_owned()
+    };
+    lines.map(cut).collect::<Vec<_>>().join("\n")
+}
+
+struct Case<'b> {
+    bed: &'b Bed,
+    extension: &'static str,
+    seed: u64,
+}
+
+impl Case<'_> {
+    fn name(&self, stem: &str) -> String {
+        format!("{stem}-{}.{}", self.seed, self.extension)
+    }
+
+    fn sops_out(&self, args: &[&str]) -> String {
+        self.bed.sops(args).run().expect(0).out()
+    }
+
+    fn ops_out(&self, args: &[&str]) -> String {
+        self.bed.ops(args).run().expect(0).out()
+    }
+
+    fn check(&self, document: &Document) {
+        let plain = self.name("plain");
+        self.bed.write(&plain, &document.text);
+        let recipient = &self.bed.recipient;
+        let ours = self.ops_out(&["encrypt", "--allow-plaintext", "--age", recipient, &plain]);
+        let theirs = self.sops_out(&["encrypt", "--age", recipient, &plain]);
+        let (ours_name, theirs_name) = (self.name("ours"), self.name("theirs"));
+        self.bed.write(&ours_name, &ours);
+        self.bed.write(&theirs_name, &theirs);
+
+        // Ours comes back byte by byte.
+        let back = self.ops_out(&["decrypt", "--require-seal", &ours_name]);
+        assert_eq!(
+            back, document.text,
+            "seed {}: not what went in\n{ours}",
+            self.seed
+        );
+
+        // sops reads ours, comments included, and finds what it finds in its own.
+        let their_text = self.sops_out(&["decrypt", &theirs_name]);
+        let read_by_sops = self.sops_out(&["decrypt", &ours_name]);
+        assert!(
+            !read_by_sops.contains("ENC["),
+            "seed {}: sops leaves ciphertext\n{}\n{ours}",
+            self.seed,
+            document.text
+        );
+        assert_eq!(
+            without_comments(&read_by_sops),
+            without_comments(&their_text),
+            "seed {}\n{}",
+            self.seed,
+            document.text
+        );
+
+        // We read sops's, comments included.
+        let read_by_us = self.ops_out(&["decrypt", &theirs_name]);
+        assert!(
+            !read_by_us.contains("ENC["),
+            "seed {}: we leave ciphertext\n{}\n{theirs}",
+            self.seed,
+            document.text
+        );
+        assert_eq!(
+            without_comments(&read_by_us),
+            without_comments(&their_text),
+            "seed {}\n{theirs}",
+            self.seed
+        );
+
+        // A document in sops's own style gives sops's bytes but for what is random.
+        let own = self.name("own");
+        self.bed.write(&own, &their_text);
+        let (a, b) = (
+            self.ops_out(&["encrypt", "--allow-plaintext", "--age", recipient, &own]),
+            self.sops_out(&["encrypt", "--age", recipient, &own]),
+        );
+        assert_eq!(
+            skeleton(&a),
+            skeleton(&b),
+            "seed {}\n{their_text}",
+            self.seed
+        );
+    }
+}
+
+/// Runs a format's cases on two threads.
+fn both_ways(extension: &'static str, make: fn(u64) -> Document, features: &[&'static str]) {
+    if sops().is_none() {
+        return ops_tests::skip("sops");
+    }
+    let bed = Bed::new();
+    let (next, coverage, rounds) = (AtomicU64::new(0), Mutex::new(Coverage::default()), rounds());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= rounds {
+                        return;
+                    }
+                    let document = make(seed);
+                    Case {
+                        bed: &bed,
+                        extension,
+                        seed,
+                    }
+                    .check(&document);
+                    coverage
+                        .lock()
+                        .expect("no test panicked")
+                        .add(&document.used);
+                }
+            });
+        }
+    });
+    let documents = usize::try_from(rounds).expect("a small number");
+    coverage
+        .into_inner()
+        .expect("no test panicked")
+        .require(extension, documents, features);
+}
+
+#[test]
+fn yaml_both_ways() {
+    both_ways("yaml", documents::yaml, &documents::YAML);
+}
+
+#[test]
+fn json_both_ways() {
+    both_ways("json", documents::json, &documents::JSON);
+}
+
+#[test]
+fn dotenv_both_ways() {
+    both_ways("env", documents::dotenv, &documents::DOTENV);
+}
+
+#[test]
+fn ini_both_ways() {
+    both_ways("ini", documents::ini, &documents::INI);
+}

@@ -1,0 +1,15 @@
+//! ops-secrets beside the real sops: what one writes, the other reads; and what neither must do.
+//!
+//! The tests need no machine of the lab. Those that compare with sops take it from `OPS_SOPS`, else from `target/tools`.
+
+mod bed;
+mod documents;
+mod exec;
+mod golden;
+mod hostile;
+mod interop;
+mod keys;
+mod link;
+mod shapes;
+mod tamper;
+mod verbs;
