@@ -165,10 +165,11 @@ fn a_lab_ends_when_make_is_killed() {
     if Lab::get().is_none() {
         return skip("lab");
     }
-    // As in the Makefile: the recipe becomes the runner, which is bound to make, and what it runs to the runner.
+    // As in the Makefile: the recipe becomes the runner, which is bound to make, as its stages are to it.
     let folder = tempfile::tempdir().expect("a temporary folder");
+    let stages = concat!(env!("CARGO_MANIFEST_DIR"), "/stages.sh");
     let makefile = format!(
-        "test:\n\t@exec setpriv --pdeathsig KILL bash -c 'setpriv --pdeathsig KILL {} | cat; true'\n",
+        "test:\n\t@exec setpriv --pdeathsig KILL bash -c '. {stages}; stage lab {}; report'\n",
         lab()
     );
     command("tee")
