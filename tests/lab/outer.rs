@@ -51,12 +51,16 @@ pub fn missing() -> Option<String> {
         return Some("the lab needs root".to_owned());
     }
     let absent: Vec<_> = NEEDED.into_iter().filter(|name| !exists(name)).collect();
-    (!absent.is_empty()).then(|| {
-        format!(
-            "the lab needs {} (tests/setup.sh installs it)",
-            absent.join(", ")
-        )
-    })
+    if !absent.is_empty() {
+        let absent = absent.join(", ");
+        return Some(format!(
+            "the lab needs {absent} (tests/setup.sh installs it)"
+        ));
+    }
+    let probe = ["--pid", "--fork", "--mount", "--net", "true"];
+    run_program("unshare", probe)
+        .err()
+        .map(|error| format!("the lab needs namespaces: {error}"))
 }
 
 /// Runs `command` in a new lab and returns how it ended. Inside a lab, just runs it.
