@@ -15,7 +15,11 @@ impl Ballot {
     /// A ballot of so many hosts.
     #[must_use]
     pub fn new(hosts: usize) -> Self {
-        Self { votes: Mutex::new((0, true)), changed: Condvar::new(), hosts }
+        Self {
+            votes: Mutex::new((0, true)),
+            changed: Condvar::new(),
+            hosts,
+        }
     }
 
     /// Casts a vote and waits for the others', but not beyond `until`. Says whether all are well.
@@ -26,8 +30,10 @@ impl Ballot {
         self.changed.notify_all();
         let left = until.saturating_duration_since(Instant::now());
         let waiting = |votes: &mut (usize, bool)| votes.0 < self.hosts && votes.1;
-        let (mut votes, late) =
-            self.changed.wait_timeout_while(votes, left, waiting).unwrap_or_else(PoisonError::into_inner);
+        let (mut votes, late) = self
+            .changed
+            .wait_timeout_while(votes, left, waiting)
+            .unwrap_or_else(PoisonError::into_inner);
         if late.timed_out() {
             votes.1 = false;
             self.changed.notify_all();
@@ -44,10 +50,17 @@ mod tests {
 
     fn votes(given: &[bool], hosts: usize) -> Vec<bool> {
         let ballot = Ballot::new(hosts);
-        let until = Instant::now() + Duration::from_millis(if given.len() == hosts { 10_000 } else { 50 });
+        let until =
+            Instant::now() + Duration::from_millis(if given.len() == hosts { 10_000 } else { 50 });
         std::thread::scope(|scope| {
-            let voters: Vec<_> = given.iter().map(|well| scope.spawn(|| ballot.vote(*well, until))).collect();
-            voters.into_iter().map(|voter| voter.join().unwrap()).collect()
+            let voters: Vec<_> = given
+                .iter()
+                .map(|well| scope.spawn(|| ballot.vote(*well, until)))
+                .collect();
+            voters
+                .into_iter()
+                .map(|voter| voter.join().unwrap())
+                .collect()
         })
     }
 

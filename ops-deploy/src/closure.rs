@@ -55,7 +55,10 @@ pub struct Package {
 /// Says whether a text is a path of the store and nothing else: `/nix/store/HASH-NAME`.
 #[must_use]
 pub fn is_store_path(text: &str) -> bool {
-    let Some((hash, name)) = text.strip_prefix("/nix/store/").and_then(|rest| rest.split_once('-')) else {
+    let Some((hash, name)) = text
+        .strip_prefix("/nix/store/")
+        .and_then(|rest| rest.split_once('-'))
+    else {
         return false;
     };
     let in_hash = |c: char| c.is_ascii_digit() || (c.is_ascii_lowercase() && !"eotu".contains(c));
@@ -84,8 +87,13 @@ pub fn name_and_version(path: &str) -> (&str, &str) {
 }
 
 fn strip_output(version: &str) -> &str {
-    const OUTPUTS: [&str; 9] = ["-bin", "-dev", "-lib", "-man", "-doc", "-info", "-out", "-data", "-static"];
-    OUTPUTS.iter().find_map(|output| version.strip_suffix(output)).unwrap_or(version)
+    const OUTPUTS: [&str; 9] = [
+        "-bin", "-dev", "-lib", "-man", "-doc", "-info", "-out", "-data", "-static",
+    ];
+    OUTPUTS
+        .iter()
+        .find_map(|output| version.strip_suffix(output))
+        .unwrap_or(version)
 }
 
 /// Compares two closures by package; what both share, path for path, does not appear.
@@ -93,18 +101,30 @@ fn strip_output(version: &str) -> &str {
 pub fn difference(old: &[StorePath], new: &[StorePath]) -> Vec<Package> {
     let shared: BTreeSet<&str> = {
         let ours: BTreeSet<&str> = old.iter().map(|path| path.path.as_str()).collect();
-        new.iter().map(|path| path.path.as_str()).filter(|path| ours.contains(path)).collect()
+        new.iter()
+            .map(|path| path.path.as_str())
+            .filter(|path| ours.contains(path))
+            .collect()
     };
     let mut packages: BTreeMap<&str, (Side<'_>, Side<'_>)> = BTreeMap::new();
-    for path in old.iter().filter(|path| !shared.contains(path.path.as_str())) {
+    for path in old
+        .iter()
+        .filter(|path| !shared.contains(path.path.as_str()))
+    {
         let (name, version) = name_and_version(&path.path);
         packages.entry(name).or_default().0.add(version, path.bytes);
     }
-    for path in new.iter().filter(|path| !shared.contains(path.path.as_str())) {
+    for path in new
+        .iter()
+        .filter(|path| !shared.contains(path.path.as_str()))
+    {
         let (name, version) = name_and_version(&path.path);
         packages.entry(name).or_default().1.add(version, path.bytes);
     }
-    packages.into_iter().map(|(name, (old, new))| package(name, &old, &new)).collect()
+    packages
+        .into_iter()
+        .map(|(name, (old, new))| package(name, &old, &new))
+        .collect()
 }
 
 #[derive(Default)]
@@ -151,7 +171,10 @@ mod tests {
     const HASH: &str = "0123456789abcdfghijklmnpqrsvwxyz";
 
     fn path(name: &str, bytes: u64) -> StorePath {
-        StorePath { path: format!("/nix/store/{HASH}-{name}"), bytes }
+        StorePath {
+            path: format!("/nix/store/{HASH}-{name}"),
+            bytes,
+        }
     }
 
     #[test]
@@ -159,10 +182,16 @@ mod tests {
         let cases = [
             ("nginx-1.26.2", ("nginx", "1.26.2")),
             ("openssl-3.0.14-bin", ("openssl", "3.0.14")),
-            ("python3.12-requests-2.31.0", ("python3.12-requests", "2.31.0")),
+            (
+                "python3.12-requests-2.31.0",
+                ("python3.12-requests", "2.31.0"),
+            ),
             ("etc", ("etc", "")),
             ("unit-nginx.service", ("unit-nginx.service", "")),
-            ("postgresql-and-plugins-16.3", ("postgresql-and-plugins", "16.3")),
+            (
+                "postgresql-and-plugins-16.3",
+                ("postgresql-and-plugins", "16.3"),
+            ),
         ];
         for (name, expected) in cases {
             assert_eq!(name_and_version(&path(name, 0).path), expected, "{name}");
@@ -190,14 +219,30 @@ mod tests {
 
     #[test]
     fn a_difference_is_by_package_with_all_its_outputs() {
-        let other = |name: &str, bytes| StorePath { path: format!("/nix/store/{}-{name}", "z".repeat(32)), bytes };
-        let old = [path("shared-1", 7), path("nginx-1.26", 10), path("gone-2", 5), path("etc", 1)];
-        let new = [path("shared-1", 7), path("nginx-1.27", 12), path("nginx-1.27-doc", 3), path("new", 9), other("etc", 2)];
+        let other = |name: &str, bytes| StorePath {
+            path: format!("/nix/store/{}-{name}", "z".repeat(32)),
+            bytes,
+        };
+        let old = [
+            path("shared-1", 7),
+            path("nginx-1.26", 10),
+            path("gone-2", 5),
+            path("etc", 1),
+        ];
+        let new = [
+            path("shared-1", 7),
+            path("nginx-1.27", 12),
+            path("nginx-1.27-doc", 3),
+            path("new", 9),
+            other("etc", 2),
+        ];
         let found: Vec<_> = difference(&old, &new)
             .into_iter()
             .map(|p| (p.change, p.name, p.old, p.new, p.delta_bytes))
             .collect();
-        let row = |kind, name: &str, old: &str, new: &str, delta| (kind, name.to_owned(), old.to_owned(), new.to_owned(), delta);
+        let row = |kind, name: &str, old: &str, new: &str, delta| {
+            (kind, name.to_owned(), old.to_owned(), new.to_owned(), delta)
+        };
         assert_eq!(
             found,
             [

@@ -24,45 +24,75 @@ pub struct Copied {
 /// Copies what the host lacks of `closure`.
 pub fn copy(line: &Line<'_>, closure: &[StorePath], substitute: bool) -> Result<Copied, Error> {
     let missing = missing(line, closure, substitute)?;
-    let copied = Copied { paths: missing.len(), bytes: missing.iter().map(|path| path.bytes).sum() };
+    let copied = Copied {
+        paths: missing.len(),
+        bytes: missing.iter().map(|path| path.bytes).sum(),
+    };
     if missing.is_empty() {
         return Ok(copied);
     }
     // The order of the closure has references first, and an import wants them so.
     let paths: Vec<&str> = missing.iter().map(|path| path.path.as_str()).collect();
     let mut export = nix::export(&paths)?;
-    let bar = line.report.progress(&format!("copying to {}", line.name()), Some(copied.bytes));
-    let stream = export.stdout.take().ok_or_else(|| Error::Export { reason: "it has no output".to_owned() })?;
+    let bar = line
+        .report
+        .progress(&format!("copying to {}", line.name()), Some(copied.bytes));
+    let stream = export.stdout.take().ok_or_else(|| Error::Export {
+        reason: "it has no output".to_owned(),
+    })?;
     let import = Command::script(IMPORT, &[] as &[&str]);
     let imported = line.host().upload(&import, &mut bar.wrap_read(stream));
     bar.finish_and_clear();
-    let exported = export.wait().map_err(|error| Error::Export { reason: error.to_string() })?;
+    let exported = export.wait().map_err(|error| Error::Export {
+        reason: error.to_string(),
+    })?;
     let imported = imported.map_err(Error::Host)?;
     if !exported.success() {
-        return Err(Error::Export { reason: exported.to_string() });
+        return Err(Error::Export {
+            reason: exported.to_string(),
+        });
     }
     if !imported.success() {
-        return Err(Error::Import { host: line.name(), reason: imported.complaint() });
+        return Err(Error::Import {
+            host: line.name(),
+            reason: imported.complaint(),
+        });
     }
     Ok(copied)
 }
 
 const IMPORT: &str = "PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin\nexec nix-store --import >/dev/null";
 
-fn missing<'a>(line: &Line<'_>, closure: &'a [StorePath], substitute: bool) -> Result<Vec<&'a StorePath>, Error> {
+fn missing<'a>(
+    line: &Line<'_>,
+    closure: &'a [StorePath],
+    substitute: bool,
+) -> Result<Vec<&'a StorePath>, Error> {
     let mut list = String::with_capacity(closure.len() * 80);
     for path in closure {
         list.push_str(&path.path);
         list.push('\n');
     }
     let args: &[&str] = if substitute { &["substitute"] } else { &[] };
-    let deadline = if substitute { Duration::from_hours(1) } else { Duration::from_mins(2) };
-    let question = Command::script(MISSING, args).stdin(list).deadline(deadline);
+    let deadline = if substitute {
+        Duration::from_hours(1)
+    } else {
+        Duration::from_mins(2)
+    };
+    let question = Command::script(MISSING, args)
+        .stdin(list)
+        .deadline(deadline);
     let answer = line.host().run(&question).map_err(Error::Host)?;
     if !answer.success() {
-        return Err(Error::AskStore { host: line.name(), reason: answer.complaint() });
+        return Err(Error::AskStore {
+            host: line.name(),
+            reason: answer.complaint(),
+        });
     }
     let text = String::from_utf8_lossy(&answer.stdout).into_owned();
     let missing: std::collections::BTreeSet<&str> = text.lines().collect();
-    Ok(closure.iter().filter(|path| missing.contains(path.path.as_str())).collect())
+    Ok(closure
+        .iter()
+        .filter(|path| missing.contains(path.path.as_str()))
+        .collect())
 }

@@ -200,6 +200,14 @@ pub enum Error {
     NotConfirmed,
 }
 
+impl Error {
+    /// The failure to talk to a host.
+    #[must_use]
+    pub fn from_host(error: host::Error) -> Self {
+        Self::Host(error)
+    }
+}
+
 impl Failure for Error {
     fn status(&self) -> Status {
         match self {
@@ -213,15 +221,25 @@ impl Failure for Error {
             Self::Worklog(error) => error.status(),
             Self::NotRoot { .. } => Status::NotAllowed,
             Self::SameMachine { .. } => Status::Usage,
-            Self::Dirty { .. } | Self::NotConfirmed | Self::NoGeneration { .. } | Self::NotProved { .. } => Status::No,
-            Self::NotAStorePath(_) | Self::NotHere(_) | Self::NotARecord { .. } | Self::NotASystem { .. } | Self::NoPath { .. } | Self::Units { .. } | Self::NotThere { .. } => {
-                Status::BadInput
-            }
+            Self::Dirty { .. }
+            | Self::NotConfirmed
+            | Self::NoGeneration { .. }
+            | Self::NotProved { .. } => Status::No,
+            Self::NotAStorePath(_)
+            | Self::NotHere(_)
+            | Self::NotARecord { .. }
+            | Self::NotASystem { .. }
+            | Self::NoPath { .. }
+            | Self::Units { .. }
+            | Self::NotThere { .. } => Status::BadInput,
             Self::Unfit { .. } => Status::Unavailable,
             Self::Locked { .. } | Self::Reverting { .. } | Self::Changed { .. } => Status::TryAgain,
-            Self::State { .. } | Self::AskStore { .. } | Self::Export { .. } | Self::Import { .. } | Self::Prepare { .. } | Self::Log { .. } => {
-                Status::Io
-            }
+            Self::State { .. }
+            | Self::AskStore { .. }
+            | Self::Export { .. }
+            | Self::Import { .. }
+            | Self::Prepare { .. }
+            | Self::Log { .. } => Status::Io,
         }
     }
 

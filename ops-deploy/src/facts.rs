@@ -26,7 +26,10 @@ pub struct Facts {
 /// The folder that flakes and paths of the configuration are relative to.
 #[must_use]
 pub fn folder(config: &Config) -> PathBuf {
-    let folder = config.path().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    let folder = config
+        .path()
+        .and_then(Path::parent)
+        .filter(|folder| !folder.as_os_str().is_empty());
     folder.map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
@@ -38,7 +41,13 @@ pub fn installable(config: &Config, target: &Target) -> Installable {
 }
 
 /// Looks at the repository that the flakes of a run are in, and refuses changes that are not committed.
-pub fn gather(config: &Config, settings: &Settings, flake: Option<&Installable>, allow_dirty: bool, report: &Report) -> Result<Facts, Error> {
+pub fn gather(
+    config: &Config,
+    settings: &Settings,
+    flake: Option<&Installable>,
+    allow_dirty: bool,
+    report: &Report,
+) -> Result<Facts, Error> {
     let folder = match flake {
         Some(flake) if !flake.flake.contains(':') => flake.folder.join(&flake.flake),
         _ => folder(config),
@@ -47,19 +56,36 @@ pub fn gather(config: &Config, settings: &Settings, flake: Option<&Installable>,
     let folder = folder.canonicalize().unwrap_or(folder);
     let worklog = folder.join(&settings.worklog);
     let tree = git::look(&folder, Some(&worklog));
-    let tree = tree.map_err(|source| Error::Git { folder: folder.display().to_string(), source })?;
-    let mut facts = Facts { who: who(), ..Facts::default() };
+    let tree = tree.map_err(|source| Error::Git {
+        folder: folder.display().to_string(),
+        source,
+    })?;
+    let mut facts = Facts {
+        who: who(),
+        ..Facts::default()
+    };
     let Some(tree) = tree else {
         facts.worklog = config.path().map(|_| worklog);
         return Ok(facts);
     };
     if flake.is_some() && !tree.changed.is_empty() && !allow_dirty {
-        let files = tree.changed.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let files = tree
+            .changed
+            .iter()
+            .take(3)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
         let more = if tree.changed.len() > 3 { ", ..." } else { "" };
-        return Err(Error::Dirty { folder: tree.top.display().to_string(), files: files + more });
+        return Err(Error::Dirty {
+            folder: tree.top.display().to_string(),
+            files: files + more,
+        });
     }
     for file in tree.unseen.iter().filter(|_| flake.is_some()) {
-        report.warn(format_args!("'{file}' is not tracked by git, so the flake does not see it"));
+        report.warn(format_args!(
+            "'{file}' is not tracked by git, so the flake does not see it"
+        ));
     }
     facts.revision = tree.revision;
     facts.worklog = Some(worklog);
@@ -69,7 +95,12 @@ pub fn gather(config: &Config, settings: &Settings, flake: Option<&Installable>,
 /// A name for one deployment of one host.
 #[must_use]
 pub fn id(at: Timestamp) -> String {
-    let time: String = at.to_string().chars().take(19).filter(|c| c.is_ascii_digit() || *c == 'T').collect();
+    let time: String = at
+        .to_string()
+        .chars()
+        .take(19)
+        .filter(|c| c.is_ascii_digit() || *c == 'T')
+        .collect();
     format!("{time}-{}", std::process::id())
 }
 
@@ -78,6 +109,10 @@ fn who() -> String {
     let uid = rustix::process::getuid().as_raw();
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let is_me = |line: &&str| line.split(':').nth(2) == Some(uid.to_string().as_str());
-    let name = users.lines().find(is_me).and_then(|line| line.split(':').next()).map_or_else(|| uid.to_string(), str::to_owned);
+    let name = users
+        .lines()
+        .find(is_me)
+        .and_then(|line| line.split(':').next())
+        .map_or_else(|| uid.to_string(), str::to_owned);
     format!("{name}@{}", this_machine())
 }

@@ -42,11 +42,28 @@ pub fn look(folder: &Path, worklog: Option<&Path>) -> Result<Option<Tree>, progr
     let head = String::from_utf8_lossy(&head.stdout).into_owned();
     let mut lines = head.lines();
     let (commit, subject) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
-    let status = git()?.args(["status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"]).output()?;
+    let status = git()?
+        .args([
+            "status",
+            "--porcelain=v1",
+            "-z",
+            "--no-renames",
+            "--untracked-files=all",
+        ])
+        .output()?;
     let inside = worklog.and_then(|folder| folder.strip_prefix(&top).ok().map(Path::to_owned));
     let (changed, unseen) = sort_changes(&String::from_utf8_lossy(&status), inside.as_deref());
-    let revision = Revision { commit: commit.to_owned(), subject: subject.to_owned(), dirty: !changed.is_empty() };
-    Ok(Some(Tree { top, revision, changed, unseen }))
+    let revision = Revision {
+        commit: commit.to_owned(),
+        subject: subject.to_owned(),
+        dirty: !changed.is_empty(),
+    };
+    Ok(Some(Tree {
+        top,
+        revision,
+        changed,
+        unseen,
+    }))
 }
 
 /// Sorts the entries of `git status -z` into changes of tracked files and Nix files that are not tracked.
@@ -57,7 +74,9 @@ fn sort_changes(status: &str, worklog: Option<&Path>) -> (Vec<String>, Vec<Strin
         if worklog.is_some_and(|folder| Path::new(name).starts_with(folder)) {
             continue;
         }
-        let is_nix = Path::new(name).extension().is_some_and(|extension| extension == "nix");
+        let is_nix = Path::new(name)
+            .extension()
+            .is_some_and(|extension| extension == "nix");
         match kind {
             "??" if is_nix => unseen.push(name.to_owned()),
             "??" => {}

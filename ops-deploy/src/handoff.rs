@@ -26,7 +26,10 @@ pub struct Handed {
 pub fn read(input: impl BufRead) -> Result<Vec<Handed>, Error> {
     let mut handed = Vec::new();
     for (index, line) in input.lines().enumerate() {
-        let wrong = |reason: String| Error::NotASystem { line: index + 1, reason };
+        let wrong = |reason: String| Error::NotASystem {
+            line: index + 1,
+            reason,
+        };
         let line = line.map_err(|error| wrong(error.to_string()))?;
         if line.trim().is_empty() {
             continue;
@@ -35,10 +38,17 @@ pub fn read(input: impl BufRead) -> Result<Vec<Handed>, Error> {
             serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?
         } else {
             let (host, path) = line.split_once('\t').unwrap_or(("", &line));
-            Handed { host: host.to_owned(), path: path.trim().to_owned(), ..Handed::default() }
+            Handed {
+                host: host.to_owned(),
+                path: path.trim().to_owned(),
+                ..Handed::default()
+            }
         };
         if !is_store_path(&one.path) {
-            return Err(wrong(format!("'{}' is not a path of the Nix store", one.path)));
+            return Err(wrong(format!(
+                "'{}' is not a path of the Nix store",
+                one.path
+            )));
         }
         handed.push(one);
     }
@@ -49,8 +59,12 @@ pub fn read(input: impl BufRead) -> Result<Vec<Handed>, Error> {
 pub fn pick(handed: &[Handed], hosts: &[String]) -> Result<Vec<Handed>, Error> {
     let only = hosts.len() == 1 && handed.len() == 1;
     let of = |host: &String| {
-        let found = handed.iter().find(|one| one.host == *host || (only && one.host.is_empty()));
-        found.cloned().ok_or_else(|| Error::NoPath { host: host.clone() })
+        let found = handed
+            .iter()
+            .find(|one| one.host == *host || (only && one.host.is_empty()));
+        found
+            .cloned()
+            .ok_or_else(|| Error::NoPath { host: host.clone() })
     };
     hosts.iter().map(of).collect()
 }
@@ -59,7 +73,11 @@ impl Handed {
     /// What it says about the commit.
     #[must_use]
     pub fn revision(&self) -> Revision {
-        Revision { commit: self.commit.clone(), dirty: self.dirty, ..Revision::default() }
+        Revision {
+            commit: self.commit.clone(),
+            dirty: self.dirty,
+            ..Revision::default()
+        }
     }
 }
 
@@ -72,7 +90,10 @@ mod tests {
 
     fn picked(text: &str, hosts: &[&str]) -> Result<Vec<String>, Error> {
         let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        Ok(pick(&read(text.as_bytes())?, &hosts)?.into_iter().map(|one| one.path).collect())
+        Ok(pick(&read(text.as_bytes())?, &hosts)?
+            .into_iter()
+            .map(|one| one.path)
+            .collect())
     }
 
     #[test]
@@ -84,7 +105,9 @@ mod tests {
 
     #[test]
     fn named_lines_are_for_their_hosts() {
-        let text = format!("x\t{A}\n{{\"host\":\"y\",\"path\":\"{B}\",\"commit\":\"c\",\"dirty\":true}}\n");
+        let text = format!(
+            "x\t{A}\n{{\"host\":\"y\",\"path\":\"{B}\",\"commit\":\"c\",\"dirty\":true}}\n"
+        );
         assert_eq!(picked(&text, &["y", "x"]).unwrap(), [B, A]);
         assert!(picked(&text, &["z"]).is_err());
         let revision = read(text.as_bytes()).unwrap()[1].revision();

@@ -6,8 +6,9 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `cli.rs` | arguments, printing |
-//! | `switch.rs`, `deployment.rs`, `reboot.rs`, `ballot.rs` | several hosts; the safe order on one; with a reboot; all or nothing |
+//! | `cli.rs`, `cli/` | arguments; what the verbs do with them, printing |
+//! | `switch.rs`, `ballot.rs` | several hosts; all or nothing |
+//! | `deployment.rs`, `watch.rs`, `put_back.rs`, `interrupted.rs`, `reboot.rs` | the safe order on one host: forth, the health window, back, Ctrl-C, with a reboot |
 //! | `handoff.rs` | how the steps hand systems to each other |
 //! | `line.rs`, `sh/` | the line to a host, and what runs there |
 //! | `state.rs`, `units.rs`, `listeners.rs` | what a host is and does |
@@ -16,6 +17,7 @@
 //! | `nix.rs`, `git.rs`, `facts.rs`, `copy.rs` | what is deployed, from where |
 //! | `record.rs`, `worklog.rs`, `log.rs`, `status.rs` | what is written down, and what is live |
 //! | `rollback.rs`, `promote.rs` | where to go back to; what may go on |
+//! | `lint.rs`, `nginx.rs` | traps |
 //! | `stc.rs` | the statuses of `switch-to-configuration` |
 
 pub mod ballot;
@@ -30,14 +32,18 @@ pub mod gate;
 pub mod git;
 pub mod handoff;
 pub mod health;
+pub mod interrupted;
 pub mod line;
+pub mod lint;
 pub mod listeners;
 pub mod log;
+pub mod nginx;
 pub mod nix;
 pub mod plan;
 pub mod preview;
 pub mod probe;
 pub mod promote;
+pub mod put_back;
 pub mod reboot;
 pub mod record;
 pub mod rollback;
@@ -50,4 +56,5 @@ pub mod unit_file;
 pub mod unit_tree;
 pub mod units;
 pub mod verify;
+pub mod watch;
 pub mod worklog;

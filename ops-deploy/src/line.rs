@@ -10,15 +10,18 @@ use ops_common::tool::Context;
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::settings::Settings;
 use crate::state::{self, State};
 use crate::stc::{self, Ending};
-use crate::units;
 
 /// The functions that run on the host.
 pub const FUNCTIONS: &str = include_str!("sh/host.sh");
 
 /// How long one question may take.
 const QUESTION: Duration = Duration::from_secs(30);
+
+/// How long one call may take that may have to wait for another one on the host.
+const WAITING: Duration = Duration::from_mins(5);
 
 /// How long to wait before dialling again.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -29,6 +32,8 @@ pub struct Line<'a> {
     context: &'a Context,
     target: &'a Target,
     host: Mutex<Host>,
+    /// The units that matter.
+    watched: Vec<String>,
     /// Messages about this host.
     pub report: Report,
 }
@@ -57,9 +62,20 @@ pub struct Outcome {
 
 impl<'a> Line<'a> {
     /// Connects to the host.
-    pub fn connect(context: &'a Context, target: &'a Target, report: Report) -> Result<Self, Error> {
+    pub fn connect(
+        context: &'a Context,
+        target: &'a Target,
+        report: Report,
+    ) -> Result<Self, Error> {
+        let watched = Settings::read(context.config()?)?.units;
         let host = target.connect(context).map_err(Error::Host)?;
-        Ok(Self { context, target, host: Mutex::new(host), report })
+        Ok(Self {
+            context,
+            target,
+            host: Mutex::new(host),
+            watched,
+            report,
+        })
     }
 
     /// The name of the host in messages and records.
@@ -71,13 +87,17 @@ impl<'a> Line<'a> {
     /// The connection as it is now.
     #[must_use]
     pub fn host(&self) -> Host {
-        self.host.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.host
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Opens another connection beside this one, to prove that a login works.
     pub fn prove_login(&self) -> Result<Host, Error> {
         let host = self.target.connect(self.context).map_err(Error::Host)?;
-        host.output(&Command::new("true").deadline(QUESTION)).map_err(Error::Host)?;
+        host.output(&Command::new("true").deadline(QUESTION))
+            .map_err(Error::Host)?;
         Ok(host)
     }
 
@@ -97,14 +117,15 @@ impl<'a> Line<'a> {
 
     /// Asks the host for its state.
     pub fn state(&self) -> Result<State, Error> {
-        let script = Command::script(state::SCRIPT, &[units::PROPERTIES]).deadline(QUESTION);
+        let script = state::question(&self.watched).deadline(QUESTION);
         let answer = self.host().output(&script).map_err(Error::Host)?;
-        State::parse(&String::from_utf8_lossy(&answer)).ok_or_else(|| Error::State { host: self.name() })
+        State::parse(&String::from_utf8_lossy(&answer))
+            .ok_or_else(|| Error::State { host: self.name() })
     }
 
     /// Calls one of the functions on the host.
     pub fn call(&self, function: &str, args: &[String], stdin: Vec<u8>) -> Result<Finished, Error> {
-        let command = function_call(function, args).stdin(stdin).deadline(QUESTION);
+        let command = function_call(function, args).stdin(stdin).deadline(WAITING);
         self.host().run(&command).map_err(Error::Host)
     }
 
@@ -117,7 +138,12 @@ impl<'a> Line<'a> {
         let mut call = function_call("start", &args);
         loop {
             let lost = match self.follow(&call, work, &mut follower) {
-                Ok(Some(ending)) => return Ok(Outcome { ending, said: follower.said }),
+                Ok(Some(ending)) => {
+                    return Ok(Outcome {
+                        ending,
+                        said: follower.said,
+                    });
+                }
                 Ok(None) => host_lost(&self.name()),
                 Err(error) => error,
             };
@@ -129,8 +155,16 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn follow(&self, call: &Command, work: &Work<'_>, follower: &mut Follower<'_>) -> Result<Option<Ending>, host::Error> {
-        let left = work.patience.saturating_duration_since(Instant::now()).max(QUESTION);
+    fn follow(
+        &self,
+        call: &Command,
+        work: &Work<'_>,
+        follower: &mut Follower<'_>,
+    ) -> Result<Option<Ending>, host::Error> {
+        let left = work
+            .patience
+            .saturating_duration_since(Instant::now())
+            .max(QUESTION);
         let call = call.clone().deadline(left);
         self.host().stream(&call, follower)?;
         Ok(follower.ended.take())
@@ -140,13 +174,16 @@ impl<'a> Line<'a> {
 /// The command that calls a function on the host.
 #[must_use]
 pub fn function_call(function: &str, args: &[String]) -> Command {
-    let mut argv = vec![function.to_owned()];
-    argv.extend_from_slice(args);
-    Command::script(FUNCTIONS, &argv)
+    let mut words = vec![function.to_owned()];
+    words.extend_from_slice(args);
+    Command::script(FUNCTIONS, &words)
 }
 
 fn host_lost(name: &str) -> host::Error {
-    host::Error::Lost { subject: format!("the work on '{name}'"), reason: "its end was not seen".to_owned() }
+    host::Error::Lost {
+        subject: format!("the work on '{name}'"),
+        reason: "its end was not seen".to_owned(),
+    }
 }
 
 /// Takes the lines of `follow` as they come, and tells what the unit says to whoever wants to know more.
@@ -176,12 +213,20 @@ enum Text {
 
 impl<'a> Follower<'a> {
     fn new(report: &'a Report) -> Self {
-        Self { report, partial: Vec::new(), cursor: String::new(), said: Vec::new(), ended: None }
+        Self {
+            report,
+            partial: Vec::new(),
+            cursor: String::new(),
+            said: Vec::new(),
+            ended: None,
+        }
     }
 
     fn line(&mut self, line: &str) {
         if let Some(properties) = line.strip_prefix("@ended ") {
             self.ended = Some(stc::ending(properties));
+        } else if let Some(why) = line.strip_prefix("@refused ") {
+            self.said.push(why.to_owned());
         } else if let Ok(entry) = serde_json::from_str::<Entry>(line) {
             self.cursor = entry.cursor;
             let text = match entry.message {

@@ -35,7 +35,10 @@ pub fn parse(sockets: &str, groups: &str) -> Vec<Listener> {
         .filter_map(|line| line.split_once(' '))
         .filter_map(|(pid, group)| Some((pid, unit_of(group)?)))
         .collect();
-    let mut listeners: Vec<_> = sockets.lines().filter_map(|line| listener(line, &units)).collect();
+    let mut listeners: Vec<_> = sockets
+        .lines()
+        .filter_map(|line| listener(line, &units))
+        .collect();
     listeners.sort();
     listeners.dedup();
     listeners
@@ -45,9 +48,15 @@ fn listener(line: &str, units: &BTreeMap<&str, &str>) -> Option<Listener> {
     let mut words = line.split_whitespace();
     let local = words.nth(3)?;
     let (address, port) = local.rsplit_once(':')?;
-    let pid = line.split_once("pid=").map(|(_, rest)| rest.split(',').next().unwrap_or(""));
+    let pid = line
+        .split_once("pid=")
+        .map(|(_, rest)| rest.split(',').next().unwrap_or(""));
     let unit = pid.and_then(|pid| units.get(pid)).copied().unwrap_or("");
-    Some(Listener { address: address_of(address)?, port: port.parse().ok()?, unit: unit.to_owned() })
+    Some(Listener {
+        address: address_of(address)?,
+        port: port.parse().ok()?,
+        unit: unit.to_owned(),
+    })
 }
 
 /// Reads an address of `ss`: `*`, `0.0.0.0`, `[::1]`, `127.0.0.1%lo`.
@@ -63,7 +72,9 @@ fn address_of(text: &str) -> Option<IpAddr> {
 
 /// The unit of a control group's path: its last part that is a service, or a socket.
 fn unit_of(group: &str) -> Option<&str> {
-    group.rsplit('/').find(|part| part.ends_with(".service") || part.ends_with(".scope"))
+    group
+        .rsplit('/')
+        .find(|part| part.ends_with(".service") || part.ends_with(".scope"))
 }
 
 #[cfg(test)]
@@ -94,7 +105,11 @@ LISTEN 0      5   127.0.0.53%lo:53        0.0.0.0:*
     #[test]
     fn a_wildcard_answers_its_family() {
         let found = parse(SOCKETS, GROUPS);
-        let reached = |address: &str, port: u16| found.iter().any(|l| l.answers(address.parse().unwrap(), port));
+        let reached = |address: &str, port: u16| {
+            found
+                .iter()
+                .any(|l| l.answers(address.parse().unwrap(), port))
+        };
         assert!(reached("127.0.0.1", 443) && reached("::1", 443));
         assert!(reached("203.0.113.1", 22) && !reached("::1", 22));
         assert!(reached("127.0.0.1", 8008) && !reached("::1", 8008));

@@ -17,7 +17,10 @@ pub fn read(host: &Host, name: &str) -> Result<(Vec<Record>, usize), Error> {
     let answer = host.output(&question).map_err(Error::Host)?;
     let text = String::from_utf8_lossy(&answer).into_owned();
     let Some(log) = text.strip_suffix("@end\n") else {
-        return Err(Error::Log { host: name.to_owned(), reason: "the answer is cut".to_owned() });
+        return Err(Error::Log {
+            host: name.to_owned(),
+            reason: "the answer is cut".to_owned(),
+        });
     };
     Ok(record::read_log(log))
 }

@@ -45,7 +45,11 @@ pub enum Error {
 impl Failure for Error {
     fn status(&self) -> Status {
         match self {
-            Self::Program(error) | Self::Store { source: error @ program::Error::Find { .. }, .. } => error.status(),
+            Self::Program(error)
+            | Self::Store {
+                source: error @ program::Error::Find { .. },
+                ..
+            } => error.status(),
             Self::Build { .. } | Self::Answer { .. } | Self::Store { .. } => Status::BadInput,
         }
     }
@@ -76,14 +80,21 @@ impl Installable {
         let (flake, system) = text.split_once('#').unwrap_or((text, ""));
         let system = if system.is_empty() { host } else { system };
         let flake = if flake.is_empty() { "." } else { flake };
-        Self { flake: flake.to_owned(), system: system.to_owned(), folder }
+        Self {
+            flake: flake.to_owned(),
+            system: system.to_owned(),
+            folder,
+        }
     }
 
     /// The attribute to build.
     #[must_use]
     pub fn attribute(&self) -> String {
         let name = self.system.replace('\\', "\\\\").replace('"', "\\\"");
-        format!("{}#nixosConfigurations.\"{name}\".config.system.build.toplevel", self.flake)
+        format!(
+            "{}#nixosConfigurations.\"{name}\".config.system.build.toplevel",
+            self.flake
+        )
     }
 }
 
@@ -94,29 +105,64 @@ struct Built {
 
 /// Builds systems of one folder with one evaluation, and returns their store paths in the same order.
 pub fn build(installables: &[Installable]) -> Result<Vec<String>, Error> {
-    let Some(first) = installables.first() else { return Ok(Vec::new()) };
-    let what = installables.iter().map(|one| format!("{}#{}", one.flake, one.system)).collect::<Vec<_>>().join("', '");
+    let Some(first) = installables.first() else {
+        return Ok(Vec::new());
+    };
+    let what = installables
+        .iter()
+        .map(|one| format!("{}#{}", one.flake, one.system))
+        .collect::<Vec<_>>()
+        .join("', '");
     let nix = Program::find("nix")?
-        .args(["--extra-experimental-features", "nix-command flakes", "build", "--json", "--no-link"])
+        .args([
+            "--extra-experimental-features",
+            "nix-command flakes",
+            "build",
+            "--json",
+            "--no-link",
+        ])
         .args(installables.iter().map(Installable::attribute))
         .folder(&first.folder);
     let answer = nix.output().map_err(|source| match source {
-        program::Error::Failed { .. } => Error::Build { what: what.clone(), source },
+        program::Error::Failed { .. } => Error::Build {
+            what: what.clone(),
+            source,
+        },
         other => Error::Program(other),
     })?;
-    let wrong = |reason: String| Error::Answer { what: what.clone(), reason };
-    let built: Vec<Built> = serde_json::from_slice(&answer).map_err(|error| wrong(error.to_string()))?;
+    let wrong = |reason: String| Error::Answer {
+        what: what.clone(),
+        reason,
+    };
+    let built: Vec<Built> =
+        serde_json::from_slice(&answer).map_err(|error| wrong(error.to_string()))?;
     if built.len() != installables.len() {
-        return Err(wrong(format!("{} results for {} systems", built.len(), installables.len())));
+        return Err(wrong(format!(
+            "{} results for {} systems",
+            built.len(),
+            installables.len()
+        )));
     }
-    let path = |built: Built| built.outputs.get("out").cloned().ok_or_else(|| wrong("no output 'out'".to_owned()));
+    let path = |built: Built| {
+        built
+            .outputs
+            .get("out")
+            .cloned()
+            .ok_or_else(|| wrong("no output 'out'".to_owned()))
+    };
     built.into_iter().map(path).collect()
 }
 
 /// Lists the closure of a path with sizes, or says that the local store does not have it.
 pub fn closure(path: &str) -> Result<Option<Vec<StorePath>>, Error> {
-    let store = |source| Error::Store { path: path.to_owned(), source };
-    let found = Program::find("nix-store")?.args(["--query", "--requisites", path]).run().map_err(store)?;
+    let store = |source| Error::Store {
+        path: path.to_owned(),
+        source,
+    };
+    let found = Program::find("nix-store")?
+        .args(["--query", "--requisites", path])
+        .run()
+        .map_err(store)?;
     if found.status != 0 {
         return Ok(None);
     }
@@ -125,17 +171,31 @@ pub fn closure(path: &str) -> Result<Option<Vec<StorePath>>, Error> {
     let mut sizes = Vec::with_capacity(paths.len());
     // Few enough at a time for any limit on the length of a command line.
     for some in paths.chunks(1000) {
-        let answer = Program::find("nix-store")?.args(["--query", "--size"]).args(some).output().map_err(store)?;
-        sizes.extend(String::from_utf8_lossy(&answer).lines().map(|line| line.trim().parse().unwrap_or(0)));
+        let answer = Program::find("nix-store")?
+            .args(["--query", "--size"])
+            .args(some)
+            .output()
+            .map_err(store)?;
+        sizes.extend(
+            String::from_utf8_lossy(&answer)
+                .lines()
+                .map(|line| line.trim().parse().unwrap_or(0)),
+        );
     }
-    let closure = paths.into_iter().zip(sizes).map(|(path, bytes)| StorePath { path: path.to_owned(), bytes });
+    let closure = paths.into_iter().zip(sizes).map(|(path, bytes)| StorePath {
+        path: path.to_owned(),
+        bytes,
+    });
     Ok(Some(closure.collect()))
 }
 
 /// Starts to export paths as a stream on the stdout of the child.
 pub fn export(paths: &[&str]) -> Result<Child, Error> {
     let mut nix = Program::find("nix-store")?.arg("--export").args(paths);
-    nix.command().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    nix.command()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
     Ok(nix.spawn()?)
 }
 
@@ -146,9 +206,21 @@ mod tests {
     #[test]
     fn a_flake_reference_names_a_system() {
         let attribute = |text: &str| Installable::parse(text, "box", PathBuf::new()).attribute();
-        assert_eq!(attribute(".#web"), ".#nixosConfigurations.\"web\".config.system.build.toplevel");
-        assert_eq!(attribute("."), ".#nixosConfigurations.\"box\".config.system.build.toplevel");
-        assert_eq!(attribute("#a.b"), ".#nixosConfigurations.\"a.b\".config.system.build.toplevel");
-        assert_eq!(attribute("git+file:///x?ref=y#q\"q"), "git+file:///x?ref=y#nixosConfigurations.\"q\\\"q\".config.system.build.toplevel");
+        assert_eq!(
+            attribute(".#web"),
+            ".#nixosConfigurations.\"web\".config.system.build.toplevel"
+        );
+        assert_eq!(
+            attribute("."),
+            ".#nixosConfigurations.\"box\".config.system.build.toplevel"
+        );
+        assert_eq!(
+            attribute("#a.b"),
+            ".#nixosConfigurations.\"a.b\".config.system.build.toplevel"
+        );
+        assert_eq!(
+            attribute("git+file:///x?ref=y#q\"q"),
+            "git+file:///x?ref=y#nixosConfigurations.\"q\\\"q\".config.system.build.toplevel"
+        );
     }
 }

@@ -67,19 +67,35 @@ pub struct Running<'a> {
 /// Computes the plan, in the order in which the host carries it out.
 #[must_use]
 pub fn plan(old: &UnitTree, new: &UnitTree, running: &[Running<'_>]) -> Vec<Change> {
-    let names: BTreeSet<&str> = running.iter().filter(|unit| unit.active).map(|unit| unit.name).collect();
-    let mut planner = Planner { old, new, running: &names, changes: BTreeMap::new() };
+    let names: BTreeSet<&str> = running
+        .iter()
+        .filter(|unit| unit.active)
+        .map(|unit| unit.name)
+        .collect();
+    let mut planner = Planner {
+        old,
+        new,
+        running: &names,
+        changes: BTreeMap::new(),
+    };
     for unit in running.iter().filter(|unit| unit.managed && unit.active) {
         planner.unit(unit.name);
     }
     for change in fstab::changes(old.fstab(), new.fstab(), &names) {
-        planner.changes.entry(change.unit).or_insert((change.action, change.reason));
+        planner
+            .changes
+            .entry(change.unit)
+            .or_insert((change.action, change.reason));
     }
     planner.new_units();
     let mut changes: Vec<_> = planner
         .changes
         .into_iter()
-        .map(|(unit, (action, reason))| Change { action, unit, reason })
+        .map(|(unit, (action, reason))| Change {
+            action,
+            unit,
+            reason,
+        })
         .collect();
     changes.sort_by(|a, b| (a.action, &a.unit).cmp(&(b.action, &b.unit)));
     changes
@@ -95,7 +111,9 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn unit(&mut self, unit: &str) {
         let (file, dropped) = self.file_of(unit);
-        let Some(old) = self.old.unit(unit, &file) else { return };
+        let Some(old) = self.old.unit(unit, &file) else {
+            return;
+        };
         let Some(new) = self.new.unit(unit, &file).filter(|_| !dropped) else {
             if old.file.flag("Unit", "X-StopOnRemoval", true) {
                 let masked = self.new.has_name(&file) && !dropped;
@@ -142,9 +160,18 @@ impl Planner<'_> {
             return self.note(unit, Verb::Reload, &format!("{reason}; X-ReloadIfChanged"));
         }
         let held = [
-            ("X-RestartIfChanged=false", !file.flag("Service", "X-RestartIfChanged", true)),
-            ("RefuseManualStop", file.flag("Unit", "RefuseManualStop", false)),
-            ("X-OnlyManualStart", file.flag("Unit", "X-OnlyManualStart", false)),
+            (
+                "X-RestartIfChanged=false",
+                !file.flag("Service", "X-RestartIfChanged", true),
+            ),
+            (
+                "RefuseManualStop",
+                file.flag("Unit", "RefuseManualStop", false),
+            ),
+            (
+                "X-OnlyManualStart",
+                file.flag("Unit", "X-OnlyManualStart", false),
+            ),
         ];
         if let Some((rule, _)) = held.into_iter().find(|(_, holds)| *holds) {
             return self.note(unit, Verb::Leave, &format!("{reason}; {rule}"));
@@ -169,16 +196,27 @@ impl Planner<'_> {
         }
         let mut behind_socket = false;
         for socket in sockets {
-            let (runs, stays) = (self.running.contains(socket.as_str()), self.new.has_name(&socket));
+            let (runs, stays) = (
+                self.running.contains(socket.as_str()),
+                self.new.has_name(&socket),
+            );
             if runs {
-                let (verb, why) = if stays { (Verb::Restart, "its service changed") } else { (Verb::Stop, "removed") };
+                let (verb, why) = if stays {
+                    (Verb::Restart, "its service changed")
+                } else {
+                    (Verb::Stop, "removed")
+                };
                 self.note(&socket, verb, why);
             }
             behind_socket |= stays;
         }
         behind_socket &= !new.file.flag("Service", "X-NotSocketActivated", false);
         if behind_socket {
-            self.note(unit, Verb::Stop, &format!("{reason}; its socket starts it again"));
+            self.note(
+                unit,
+                Verb::Stop,
+                &format!("{reason}; its socket starts it again"),
+            );
         }
         behind_socket
     }
@@ -186,19 +224,25 @@ impl Planner<'_> {
     /// Units that an active target pulls in and that do not run yet.
     fn new_units(&mut self) {
         let targets = self.running.iter().filter(|unit| unit.ends_with(".target"));
-        let mut due: Vec<String> = targets.flat_map(|target| self.new.pulled_in_by(target)).collect();
+        let mut due: Vec<String> = targets
+            .flat_map(|target| self.new.pulled_in_by(target))
+            .collect();
         let mut seen = BTreeSet::new();
         while let Some(unit) = due.pop() {
             if !seen.insert(unit.clone()) || self.running.contains(unit.as_str()) {
                 continue;
             }
             let (file, _) = self.file_of(&unit);
-            let Some(found) = self.new.unit(&unit, &file) else { continue };
+            let Some(found) = self.new.unit(&unit, &file) else {
+                continue;
+            };
             if unit.ends_with(".target") {
                 due.extend(self.new.pulled_in_by(&unit));
             } else if !self.old.has_file(&file) || !self.was_pulled_in(&unit) {
                 self.note(&unit, Verb::Start, "new");
-            } else if self.old.unit(&unit, &file).as_ref() != Some(&found) && is_long_running(&found.file) {
+            } else if self.old.unit(&unit, &file).as_ref() != Some(&found)
+                && is_long_running(&found.file)
+            {
                 self.note(&unit, Verb::Start, "did not run, and changed");
             }
         }
@@ -212,7 +256,8 @@ impl Planner<'_> {
     }
 
     fn note(&mut self, unit: &str, action: Verb, reason: &str) {
-        self.changes.insert(unit.to_owned(), (action, reason.to_owned()));
+        self.changes
+            .insert(unit.to_owned(), (action, reason.to_owned()));
     }
 }
 
@@ -223,7 +268,12 @@ fn is_long_running(file: &UnitFile) -> bool {
 
 /// Slices and paths take their new settings when the manager reloads; the basic targets are pulled in by others.
 fn never_restarted(unit: &str) -> bool {
-    let basic = ["sysinit.target", "basic.target", "multi-user.target", "graphical.target"];
+    let basic = [
+        "sysinit.target",
+        "basic.target",
+        "multi-user.target",
+        "graphical.target",
+    ];
     unit.ends_with(".path") || unit.ends_with(".slice") || basic.contains(&unit)
 }
 
@@ -268,7 +318,9 @@ fn compare(old: &UnitFile, new: &UnitFile) -> Difference {
                     reload.push(key);
                 }
             }
-            ("Mount", "Options") if old.has(section, key) && new.has(section, key) => reload.push(key),
+            ("Mount", "Options") if old.has(section, key) && new.has(section, key) => {
+                reload.push(key)
+            }
             _ => restart.push(key),
         }
     }

@@ -45,27 +45,66 @@ pub struct Line {
 }
 
 impl output::Record for Line {
-    const COLUMNS: &'static [&'static str] = &["kind", "action", "name", "old", "new", "delta_bytes", "reason"];
+    const COLUMNS: &'static [&'static str] = &[
+        "kind",
+        "action",
+        "name",
+        "old",
+        "new",
+        "delta_bytes",
+        "reason",
+    ];
 }
 
 impl Preview {
     /// Compares two systems of the local store. Without a state of the host, every unit of the old system counts as running.
-    pub fn between(old: &str, new: &str, new_closure: &[StorePath], state: Option<&State>) -> Result<Option<Self>, Error> {
-        let Some(old_closure) = nix::closure(old)? else { return Ok(None) };
+    pub fn between(
+        old: &str,
+        new: &str,
+        new_closure: &[StorePath],
+        state: Option<&State>,
+    ) -> Result<Option<Self>, Error> {
+        let Some(old_closure) = nix::closure(old)? else {
+            return Ok(None);
+        };
         let read = |path: &str| {
-            UnitTree::read(Path::new(path)).map_err(|source| Error::Units { path: path.to_owned(), source })
+            UnitTree::read(Path::new(path)).map_err(|source| Error::Units {
+                path: path.to_owned(),
+                source,
+            })
         };
         let (old_tree, new_tree) = (read(old)?, read(new)?);
-        let assumed: Vec<String> = old_tree.names().map(str::to_owned).chain(["multi-user.target".to_owned()]).collect();
+        let assumed: Vec<String> = old_tree
+            .names()
+            .map(str::to_owned)
+            .chain(["multi-user.target".to_owned()])
+            .collect();
         let running: Vec<Running<'_>> = match state {
             Some(state) => {
                 let units = state.units.values();
-                units.map(|unit| Running { name: &unit.name, active: unit.is_active(), managed: unit.is_managed() }).collect()
+                units
+                    .map(|unit| Running {
+                        name: &unit.name,
+                        active: unit.is_active(),
+                        managed: unit.is_managed(),
+                    })
+                    .collect()
             }
-            None => assumed.iter().map(|name| Running { name, active: true, managed: true }).collect(),
+            None => assumed
+                .iter()
+                .map(|name| Running {
+                    name,
+                    active: true,
+                    managed: true,
+                })
+                .collect(),
         };
         let units = plan::plan(&old_tree, &new_tree, &running);
-        Ok(Some(Self { packages: closure::difference(&old_closure, new_closure), start_limit: start_limit(&new_tree, &units), units }))
+        Ok(Some(Self {
+            packages: closure::difference(&old_closure, new_closure),
+            start_limit: start_limit(&new_tree, &units),
+            units,
+        }))
     }
 
     /// The lines of the plan: packages first, then units in the order of the work.
@@ -94,11 +133,21 @@ impl Preview {
 
 /// The largest `TimeoutStartSec=` among the units that the plan starts and that set one.
 fn start_limit(tree: &UnitTree, plan: &[Change]) -> Duration {
-    let started = plan.iter().filter(|change| matches!(change.action, Verb::Start | Verb::Restart));
+    let started = plan
+        .iter()
+        .filter(|change| matches!(change.action, Verb::Start | Verb::Restart));
     let limits = started.filter_map(|change| {
-        let file = if tree.has_file(&change.unit) { change.unit.clone() } else { template_of(&change.unit)? };
+        let file = if tree.has_file(&change.unit) {
+            change.unit.clone()
+        } else {
+            template_of(&change.unit)?
+        };
         let found = tree.unit(&change.unit, &file)?.file;
-        units::time_span(found.value("Service", "TimeoutStartSec").or(found.value("Service", "TimeoutSec"))?)
+        units::time_span(
+            found
+                .value("Service", "TimeoutStartSec")
+                .or(found.value("Service", "TimeoutSec"))?,
+        )
     });
     limits.max().unwrap_or_default()
 }
@@ -114,7 +163,11 @@ mod tests {
             .with("b@.service", "[Service]\nTimeoutStartSec=15min\n")
             .with("c.service", "[Service]\nTimeoutStartSec=1h\n")
             .with("d.service", "[Service]\nTimeoutStartSec=infinity\n");
-        let change = |action, unit: &str| Change { action, unit: unit.to_owned(), reason: String::new() };
+        let change = |action, unit: &str| Change {
+            action,
+            unit: unit.to_owned(),
+            reason: String::new(),
+        };
         let plan = [
             change(Verb::Restart, "a.service"),
             change(Verb::Start, "b@x.service"),

@@ -27,9 +27,22 @@ pub struct Surroundings<'a> {
 #[must_use]
 pub fn run(commands: &[String], surroundings: Surroundings<'_>) -> Vec<Check> {
     let mut checks: Vec<Check> = std::thread::scope(|scope| {
-        let running: Vec<_> = commands.iter().map(|command| scope.spawn(move || one(command, surroundings))).collect();
-        let lost = |command: &String| vec![Check::unknown("deploy.health", command, "the check itself broke")];
-        running.into_iter().zip(commands).flat_map(|(thread, command)| thread.join().unwrap_or_else(|_| lost(command))).collect()
+        let running: Vec<_> = commands
+            .iter()
+            .map(|command| scope.spawn(move || one(command, surroundings)))
+            .collect();
+        let lost = |command: &String| {
+            vec![Check::unknown(
+                "deploy.health",
+                command,
+                "the check itself broke",
+            )]
+        };
+        running
+            .into_iter()
+            .zip(commands)
+            .flat_map(|(thread, command)| thread.join().unwrap_or_else(|_| lost(command)))
+            .collect()
     });
     for check in &mut checks {
         if let Some(host) = surroundings.host {
@@ -46,9 +59,14 @@ fn one(command: &str, surroundings: Surroundings<'_>) -> Vec<Check> {
         Err(reason) => return vec![Check::unknown("deploy.health", command, reason)],
     };
     let lines = stdout.lines().filter(|line| !line.trim().is_empty());
-    match lines.map(serde_json::from_str::<Check>).collect::<Result<Vec<_>, _>>() {
+    match lines
+        .map(serde_json::from_str::<Check>)
+        .collect::<Result<Vec<_>, _>>()
+    {
         // Records that say all is well do not outweigh a status that says it is not.
-        Ok(records) if !records.is_empty() && (status != Some(1) || records.iter().any(is_bad)) => records,
+        Ok(records) if !records.is_empty() && (status != Some(1) || records.iter().any(is_bad)) => {
+            records
+        }
         _ => vec![by_status(command, status)],
     }
 }
@@ -61,14 +79,23 @@ fn by_status(command: &str, status: Option<i32>) -> Check {
     match status {
         Some(0) => Check::ok("deploy.health", command, "status 0"),
         Some(1) => Check::fail("deploy.health", command, "status 1"),
-        Some(127) => Check::unknown("deploy.health", command, "status 127: the program is not there"),
+        Some(127) => Check::unknown(
+            "deploy.health",
+            command,
+            "status 127: the program is not there",
+        ),
         Some(status) => Check::unknown("deploy.health", command, format!("status {status}")),
         None => Check::unknown("deploy.health", command, "was killed"),
     }
 }
 
-fn status_and_output(command: &str, surroundings: Surroundings<'_>) -> Result<(Option<i32>, String), String> {
-    let mut shell = Program::find("sh").map_err(|error| error.to_string())?.args(["-c", command]);
+fn status_and_output(
+    command: &str,
+    surroundings: Surroundings<'_>,
+) -> Result<(Option<i32>, String), String> {
+    let mut shell = Program::find("sh")
+        .map_err(|error| error.to_string())?
+        .args(["-c", command]);
     if let Some(host) = surroundings.host {
         shell = shell.env("OPS_HOST", host);
     }
@@ -76,7 +103,12 @@ fn status_and_output(command: &str, surroundings: Surroundings<'_>) -> Result<(O
         shell = shell.env("OPS_CONFIG", config);
     }
     // A group of its own, so that a hanging pipeline can be ended as a whole.
-    shell.command().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    shell
+        .command()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0);
     let mut child = shell.spawn().map_err(|error| error.to_string())?;
     let group = rustix::process::Pid::from_child(&child);
     let _ended_with_us = ops_common::interrupt::guard(move || end(group));
@@ -94,7 +126,10 @@ fn status_and_output(command: &str, surroundings: Surroundings<'_>) -> Result<(O
     }
     // The group is gone, and with it every writer; a process that left the group may hold the pipe, but not this thread.
     match status {
-        None => Err(format!("did not end within {}s", surroundings.limit.as_secs())),
+        None => Err(format!(
+            "did not end within {}s",
+            surroundings.limit.as_secs()
+        )),
         Some(status) if status.signal().is_some() => Ok((None, String::new())),
         Some(status) => Ok((status.code(), reader.join().unwrap_or_default())),
     }
@@ -122,9 +157,16 @@ mod tests {
     use ops_common::check::State;
 
     fn found(command: &str) -> Vec<(State, String, String)> {
-        let surroundings = Surroundings { host: Some("box"), config: None, limit: Duration::from_secs(5) };
+        let surroundings = Surroundings {
+            host: Some("box"),
+            config: None,
+            limit: Duration::from_secs(5),
+        };
         let checks = run(&[command.to_owned()], surroundings);
-        checks.into_iter().map(|check| (check.status, check.check, check.host)).collect()
+        checks
+            .into_iter()
+            .map(|check| (check.status, check.check, check.host))
+            .collect()
     }
 
     fn one(state: State, name: &str) -> Vec<(State, String, String)> {
@@ -134,9 +176,15 @@ mod tests {
     #[test]
     fn the_status_counts_where_there_are_no_records() {
         assert_eq!(found("true"), one(State::Ok, "deploy.health"));
-        assert_eq!(found("echo hello; exit 1"), one(State::Fail, "deploy.health"));
+        assert_eq!(
+            found("echo hello; exit 1"),
+            one(State::Fail, "deploy.health")
+        );
         assert_eq!(found("exit 69"), one(State::Unknown, "deploy.health"));
-        assert_eq!(found("no-such-program"), one(State::Unknown, "deploy.health"));
+        assert_eq!(
+            found("no-such-program"),
+            one(State::Unknown, "deploy.health")
+        );
         assert_eq!(found("kill -9 $$"), one(State::Unknown, "deploy.health"));
     }
 
@@ -144,13 +192,22 @@ mod tests {
     fn records_count_where_there_are_some() {
         let record = r#"echo '{"check":"m.v","status":"warn","at":"2026-01-31T12:00:00Z"}'"#;
         assert_eq!(found(record), one(State::Warn, "m.v"));
-        assert_eq!(found(&format!("{record}; exit 1")), one(State::Fail, "deploy.health"));
-        assert_eq!(found(r#"echo '{"check":1}'"#), one(State::Ok, "deploy.health"));
+        assert_eq!(
+            found(&format!("{record}; exit 1")),
+            one(State::Fail, "deploy.health")
+        );
+        assert_eq!(
+            found(r#"echo '{"check":1}'"#),
+            one(State::Ok, "deploy.health")
+        );
     }
 
     #[test]
     fn the_host_is_in_the_environment() {
-        assert_eq!(found("[ \"$OPS_HOST\" = box ]"), one(State::Ok, "deploy.health"));
+        assert_eq!(
+            found("[ \"$OPS_HOST\" = box ]"),
+            one(State::Ok, "deploy.health")
+        );
     }
 
     #[test]
@@ -158,11 +215,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pid = folder.path().join("pid");
         let command = format!("sleep 1000 & echo $! >{}; wait", pid.display());
-        let surroundings = Surroundings { host: None, config: None, limit: Duration::from_millis(300) };
+        let surroundings = Surroundings {
+            host: None,
+            config: None,
+            limit: Duration::from_millis(300),
+        };
         let checks = run(&[command], surroundings);
         assert_eq!(checks[0].status, State::Unknown);
         let child = std::fs::read_to_string(pid).unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
-        assert!(stat.is_empty() || stat.contains(") Z "), "still running: {stat}");
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+        assert!(
+            stat.is_empty() || stat.contains(") Z "),
+            "still running: {stat}"
+        );
     }
 }

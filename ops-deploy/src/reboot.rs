@@ -22,7 +22,10 @@ impl Deployment<'_> {
         let state = self.reboot().map_err(Sick::because)?;
         self.record.step("reboot", started);
         if state.old() != Some(self.order.new) {
-            return Err(Sick::because(format!("after the reboot the host runs '{}'", state.old().unwrap_or("nothing"))));
+            return Err(Sick::because(format!(
+                "after the reboot the host runs '{}'",
+                state.old().unwrap_or("nothing")
+            )));
         }
         self.booted(&state);
         Ok(())
@@ -38,9 +41,15 @@ impl Deployment<'_> {
         });
         let state = state.map_err(words)?;
         let args = revert_args(&self.before, old)[1..].to_vec();
-        let made = self.line.call("default", &args, Vec::new()).map_err(words)?;
+        let made = self
+            .line
+            .call("default", &args, Vec::new())
+            .map_err(words)?;
         if !made.success() {
-            return Err(format!("it cannot be made the default for booting: {}", made.complaint()));
+            return Err(format!(
+                "it cannot be made the default for booting: {}",
+                made.complaint()
+            ));
         }
         if state.old() != Some(old) {
             let state = self.reboot()?;
@@ -57,10 +66,15 @@ impl Deployment<'_> {
         drop(self.line.call("reboot", &[], Vec::new()));
         let patience = Instant::now() + BOOT_LIMIT;
         loop {
-            let state = self.line.reconnect(patience).and_then(|()| self.line.state());
+            let state = self
+                .line
+                .reconnect(patience)
+                .and_then(|()| self.line.state());
             match state {
                 Ok(state) if state.boot != before && settled(&state) => return Ok(state),
-                _ if Instant::now() >= patience => return Err("the host did not come back from the reboot".to_owned()),
+                _ if Instant::now() >= patience => {
+                    return Err("the host did not come back from the reboot".to_owned());
+                }
                 _ => std::thread::sleep(PAUSE),
             }
         }
@@ -70,17 +84,28 @@ impl Deployment<'_> {
     fn booted(&mut self, state: &State) {
         self.before.boot.clone_from(&state.boot);
         self.counters = Counters::new(state);
-        let armed = self.order.settings.rollback_after.duration() + self.order.settings.health_window.duration();
+        let armed = self.order.settings.rollback_after.duration()
+            + self.order.settings.health_window.duration();
         self.armed_until = Instant::now() + armed + self.order.start_limit;
         let seconds = (armed + self.order.start_limit).as_secs() + 60;
-        let args = [self.record.id.clone(), self.record.who.clone(), seconds.to_string()];
+        let args = [
+            self.record.id.clone(),
+            self.record.who.clone(),
+            seconds.to_string(),
+        ];
         if let Err(error) = self.line.call("relock", &args, Vec::new()) {
-            self.line.report.warn(format_args!("the lock could not be taken again after the reboot: {}", describe(&error)));
+            self.line.report.warn(format_args!(
+                "the lock could not be taken again after the reboot: {}",
+                describe(&error)
+            ));
         }
     }
 }
 
 /// Whether the boot is over as far as units are concerned: none of them waits for its first start.
 fn settled(state: &State) -> bool {
-    state.units.get("multi-user.target").is_none_or(|unit| unit.active == "active")
+    state
+        .units
+        .get("multi-user.target")
+        .is_none_or(|unit| unit.active == "active")
 }

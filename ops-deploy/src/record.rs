@@ -96,7 +96,8 @@ pub struct Record {
 }
 
 impl output::Record for Record {
-    const COLUMNS: &'static [&'static str] = &["at", "host", "outcome", "commit", "new", "who", "reason"];
+    const COLUMNS: &'static [&'static str] =
+        &["at", "host", "outcome", "commit", "new", "who", "reason"];
 }
 
 impl Record {
@@ -127,11 +128,14 @@ impl Record {
 #[must_use]
 pub fn read_log(text: &str) -> (Vec<Record>, usize) {
     let mut damaged = 0;
-    let records = text.lines().filter(|line| !line.trim().is_empty()).filter_map(|line| {
-        let record = serde_json::from_str(line).ok();
-        damaged += usize::from(record.is_none());
-        record
-    });
+    let records = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .filter_map(|line| {
+            let record = serde_json::from_str(line).ok();
+            damaged += usize::from(record.is_none());
+            record
+        });
     let records = records.collect();
     (records, damaged)
 }
@@ -142,18 +146,38 @@ mod tests {
 
     #[test]
     fn a_pending_record_has_the_place_that_the_host_fills_in() {
-        let record = Record { id: "d1".to_owned(), ..Record::default() };
+        let record = Record {
+            id: "d1".to_owned(),
+            ..Record::default()
+        };
         let line = record.line();
-        assert!(line.contains("\"outcome\":\"unfinished\",\"reason\":\"\""), "{line}");
-        assert!(line.contains("\"id\":\"d1\"") && line.ends_with('\n') && line.matches('\n').count() == 1);
-        let filled = line.replace("\"outcome\":\"unfinished\",\"reason\":\"\"", "\"outcome\":\"rolled-back\",\"reason\":\"r\"");
+        assert!(
+            line.contains("\"outcome\":\"unfinished\",\"reason\":\"\""),
+            "{line}"
+        );
+        assert!(
+            line.contains("\"id\":\"d1\"")
+                && line.ends_with('\n')
+                && line.matches('\n').count() == 1
+        );
+        let filled = line.replace(
+            "\"outcome\":\"unfinished\",\"reason\":\"\"",
+            "\"outcome\":\"rolled-back\",\"reason\":\"r\"",
+        );
         let (read, damaged) = read_log(&filled);
-        assert_eq!((read[0].outcome, read[0].reason.as_str(), damaged), (Outcome::RolledBack, "r", 0));
+        assert_eq!(
+            (read[0].outcome, read[0].reason.as_str(), damaged),
+            (Outcome::RolledBack, "r", 0)
+        );
     }
 
     #[test]
     fn a_record_survives_its_own_line() {
-        let mut record = Record { host: "h".to_owned(), old_generation: Some(3), ..Record::default() };
+        let mut record = Record {
+            host: "h".to_owned(),
+            old_generation: Some(3),
+            ..Record::default()
+        };
         record.revision.commit = "abc".to_owned();
         record.close(Outcome::Deployed, "healthy");
         let (read, _) = read_log(&record.line());

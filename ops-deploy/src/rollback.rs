@@ -6,21 +6,43 @@ use crate::state::State;
 
 /// Finds the system to go back to.
 pub fn destination(state: &State, host: &str, to: Option<&str>) -> Result<String, Error> {
-    let none = |what: &str| Error::NoGeneration { host: host.to_owned(), what: what.to_owned() };
+    let none = |what: &str| Error::NoGeneration {
+        host: host.to_owned(),
+        what: what.to_owned(),
+    };
     match to {
         Some(path) if path.starts_with('/') => {
-            if is_store_path(path) { Ok(path.to_owned()) } else { Err(Error::NotAStorePath(path.to_owned())) }
+            if is_store_path(path) {
+                Ok(path.to_owned())
+            } else {
+                Err(Error::NotAStorePath(path.to_owned()))
+            }
         }
         Some(number) => {
-            let wanted: u64 = number.parse().map_err(|_| none(&format!("generation '{number}'")))?;
-            let found = state.generations.iter().find(|generation| generation.number == wanted);
-            found.map(|generation| generation.path.clone()).ok_or_else(|| none(&format!("generation {wanted}")))
+            let wanted: u64 = number
+                .parse()
+                .map_err(|_| none(&format!("generation '{number}'")))?;
+            let found = state
+                .generations
+                .iter()
+                .find(|generation| generation.number == wanted);
+            found
+                .map(|generation| generation.path.clone())
+                .ok_or_else(|| none(&format!("generation {wanted}")))
         }
         // The newest of the older generations that holds another system: the same one again would be no way back.
         None => {
-            let older = state.generations.iter().rev().filter(|generation| Some(generation.number) < state.generation);
-            let other = older.into_iter().find(|generation| Some(generation.path.as_str()) != state.old());
-            other.map(|generation| generation.path.clone()).ok_or_else(|| none("older generation"))
+            let older = state
+                .generations
+                .iter()
+                .rev()
+                .filter(|generation| Some(generation.number) < state.generation);
+            let other = older
+                .into_iter()
+                .find(|generation| Some(generation.path.as_str()) != state.old());
+            other
+                .map(|generation| generation.path.clone())
+                .ok_or_else(|| none("older generation"))
         }
     }
 }
@@ -36,7 +58,10 @@ mod tests {
             path: (*path).to_owned(),
             at: jiff::Timestamp::UNIX_EPOCH,
         };
-        let current = generations.iter().find(|(number, _)| *number == now).map(|(_, path)| (*path).to_owned());
+        let current = generations
+            .iter()
+            .find(|(number, _)| *number == now)
+            .map(|(_, path)| (*path).to_owned());
         State {
             current: current.clone(),
             profile: current,

@@ -24,7 +24,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let health = ["ops-matrix versions --json", "ops-bridge health --json", "ops-db health --json"];
+        let health = [
+            "ops-matrix versions --json",
+            "ops-bridge health --json",
+            "ops-db health --json",
+        ];
         Self {
             worklog: PathBuf::from("docs/worklogs"),
             units: Vec::new(),
@@ -59,7 +63,9 @@ impl OneOrMore {
     fn or(self, default: &[&str]) -> Vec<String> {
         match self {
             Self::One(name) => vec![name],
-            Self::More(names) if names.is_empty() => default.iter().map(|name| (*name).to_owned()).collect(),
+            Self::More(names) if names.is_empty() => {
+                default.iter().map(|name| (*name).to_owned()).collect()
+            }
             Self::More(names) => names,
         }
     }
@@ -72,9 +78,13 @@ impl Settings {
         if settings.units.is_empty() {
             let matrix: Other = config.section("matrix")?;
             let bridge: Other = config.section("bridge")?;
-            settings.units = matrix.unit.or(&["matrix-continuwuity", "continuwuity", "conduwuit"]);
+            settings.units = matrix
+                .unit
+                .or(&["matrix-continuwuity", "continuwuity", "conduwuit"]);
             settings.units.extend(bridge.unit.or(&["mautrix-slack"]));
-            settings.units.extend(["postgresql", "nginx", "forgejo"].map(str::to_owned));
+            settings
+                .units
+                .extend(["postgresql", "nginx", "forgejo"].map(str::to_owned));
         }
         for unit in &mut settings.units {
             if !unit.contains('.') {
@@ -95,14 +105,20 @@ mod tests {
 
     #[test]
     fn without_units_those_of_the_platform_are_taken() {
-        let units = read("bridge: {unit: mautrix-slack-2, database: x}\n").unwrap().units;
+        let units = read("bridge: {unit: mautrix-slack-2, database: x}\n")
+            .unwrap()
+            .units;
         assert!(units.contains(&"mautrix-slack-2.service".to_owned()));
-        assert!(units.contains(&"continuwuity.service".to_owned()) && units.contains(&"nginx.service".to_owned()));
+        assert!(
+            units.contains(&"continuwuity.service".to_owned())
+                && units.contains(&"nginx.service".to_owned())
+        );
     }
 
     #[test]
     fn named_units_are_all_there_is() {
-        let settings = read("deploy: {units: [a, b.socket], health_window: 5s, health: []}\n").unwrap();
+        let settings =
+            read("deploy: {units: [a, b.socket], health_window: 5s, health: []}\n").unwrap();
         assert_eq!(settings.units, ["a.service", "b.socket"]);
         assert_eq!(settings.health_window, Span::seconds(5));
         assert!(settings.health.is_empty());

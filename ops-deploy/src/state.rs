@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use ops_common::host::Command;
 
 use crate::listeners::{self, Listener};
 use crate::units::{self, Unit};
@@ -11,7 +12,7 @@ use crate::units::{self, Unit};
 pub const PROFILE: &str = "/nix/var/nix/profiles/system";
 
 /// Asks for everything that a deployment needs to know about a host. Missing programs leave their answers empty.
-pub const SCRIPT: &str = include_str!("sh/state.sh");
+const SCRIPT: &str = include_str!("sh/state.sh");
 
 /// One generation of the system profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +83,14 @@ pub struct State {
     pub listeners: Option<Vec<Listener>>,
 }
 
+/// The question for the state of a host; the units that matter are in the answer even if they do not run.
+#[must_use]
+pub fn question(units: &[String]) -> Command {
+    let mut args = vec![units::PROPERTIES];
+    args.extend(units.iter().map(String::as_str));
+    Command::script(SCRIPT, &args)
+}
+
 impl State {
     /// The system to go back to: what runs, else what would boot.
     #[must_use]
@@ -89,7 +98,7 @@ impl State {
         self.current.as_deref().or(self.profile.as_deref())
     }
 
-    /// Reads what [`SCRIPT`] printed. A missing last line means that the answer was cut.
+    /// Reads what the script of [`question`] printed. A missing last line means that the answer was cut.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut state = Self::default();
@@ -115,11 +124,18 @@ impl State {
         }
         let block = |key: &str| blocks.get(key).map_or("", String::as_str);
         state.units = units::parse(block("units"));
-        state.lock = state.lock.take().filter(|_| state.units.get("ops-deploy-lock.service").is_none_or(Unit::is_active));
+        state.lock = state.lock.take().filter(|_| {
+            state
+                .units
+                .get("ops-deploy-lock.service")
+                .is_none_or(Unit::is_active)
+        });
         if blocks.contains_key("sockets") {
             state.listeners = Some(listeners::parse(block("sockets"), block("groups")));
         }
-        state.generations.sort_by_key(|generation| generation.number);
+        state
+            .generations
+            .sort_by_key(|generation| generation.number);
         whole.then_some(state)
     }
 
@@ -165,19 +181,29 @@ fn seconds(text: &str) -> Option<Timestamp> {
 /// The 42 of `system-42-link`.
 fn generation_number(link: &str) -> Option<u64> {
     let name = link.rsplit('/').next()?;
-    name.strip_prefix("system-")?.strip_suffix("-link")?.parse().ok()
+    name.strip_prefix("system-")?
+        .strip_suffix("-link")?
+        .parse()
+        .ok()
 }
 
 fn generation(value: &str) -> Option<Generation> {
     let mut words = value.split(' ');
     let (number, at, path) = (words.next()?, words.next()?, words.next()?);
-    Some(Generation { number: generation_number(number)?, at: seconds(at)?, path: path.to_owned() })
+    Some(Generation {
+        number: generation_number(number)?,
+        at: seconds(at)?,
+        path: path.to_owned(),
+    })
 }
 
 /// The description of the unit that is the lock: `ops-deploy ID OWNER`.
 fn lock(value: &str) -> Option<Lock> {
     let (id, owner) = value.strip_prefix("ops-deploy ")?.split_once(' ')?;
-    Some(Lock { id: id.to_owned(), owner: owner.to_owned() })
+    Some(Lock {
+        id: id.to_owned(),
+        owner: owner.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -197,9 +223,19 @@ LISTEN 0 5 127.0.0.1:80 0.0.0.0:* users:((\"n\",pid=4,fd=1))\n@groups\n4 0::/sys
         let state = State::parse(TEXT).unwrap();
         assert_eq!(state.old(), Some("/nix/store/old"));
         assert_eq!((state.generation, state.uptime_us), (Some(7), 12_500_000));
-        assert_eq!(state.generations.iter().map(|g| g.number).collect::<Vec<_>>(), [7, 10]);
+        assert_eq!(
+            state
+                .generations
+                .iter()
+                .map(|g| g.number)
+                .collect::<Vec<_>>(),
+            [7, 10]
+        );
         assert_eq!(state.lock.unwrap().owner, "ana@laptop (pid 3)");
-        assert_eq!((state.booted, state.boot_free_bytes, state.store_free_bytes), (None, None, Some(1000)));
+        assert_eq!(
+            (state.booted, state.boot_free_bytes, state.store_free_bytes),
+            (None, None, Some(1000))
+        );
         assert!(state.armed && !state.reverting && state.systemd);
         assert_eq!(state.listeners.unwrap()[0].unit, "a.service");
         assert_eq!(state.units.len(), 1);
@@ -219,7 +255,10 @@ LISTEN 0 5 127.0.0.1:80 0.0.0.0:* users:((\"n\",pid=4,fd=1))\n@groups\n4 0::/sys
 
     #[test]
     fn the_old_system_is_what_runs_else_what_would_boot() {
-        let profile = State { profile: Some("p".into()), ..State::default() };
+        let profile = State {
+            profile: Some("p".into()),
+            ..State::default()
+        };
         assert_eq!(profile.old(), Some("p"));
         assert_eq!(State::default().old(), None);
     }

@@ -31,7 +31,16 @@ pub struct Live {
 }
 
 impl output::Record for Live {
-    const COLUMNS: &'static [&'static str] = &["generation", "state", "path", "commit", "drift", "at", "who", "locked_by"];
+    const COLUMNS: &'static [&'static str] = &[
+        "generation",
+        "state",
+        "path",
+        "commit",
+        "drift",
+        "at",
+        "who",
+        "locked_by",
+    ];
 }
 
 /// Describes a host: the system that runs, or with `all` every generation, newest first.
@@ -50,17 +59,25 @@ pub fn describe(state: &State, log: &[Record], head: &str, all: bool) -> Vec<Liv
     let running = state.old().unwrap_or("");
     if !lines.iter().any(|line| line.path == running) {
         let mut live = live(state, log, head, running);
-        live.generation = state.generation.filter(|_| state.profile.as_deref() == Some(running));
+        live.generation = state
+            .generation
+            .filter(|_| state.profile.as_deref() == Some(running));
         lines.insert(0, live);
     }
     lines
 }
 
 fn live(state: &State, log: &[Record], head: &str, path: &str) -> Live {
-    let record = log.iter().rev().find(|record| record.new == path && record.outcome == Outcome::Deployed);
+    let record = log
+        .iter()
+        .rev()
+        .find(|record| record.new == path && record.outcome == Outcome::Deployed);
     let commit = record.map_or("", |record| record.revision.commit.as_str());
     let dirty = record.is_some_and(|record| record.revision.dirty);
-    let (runs, boots) = (state.old() == Some(path), state.profile.as_deref() == Some(path));
+    let (runs, boots) = (
+        state.old() == Some(path),
+        state.profile.as_deref() == Some(path),
+    );
     Live {
         generation: None,
         state: match (runs, boots) {
@@ -79,7 +96,10 @@ fn live(state: &State, log: &[Record], head: &str, path: &str) -> Live {
         },
         at: record.map(|record| record.at),
         who: record.map_or_else(String::new, |record| record.who.clone()),
-        locked_by: state.lock.as_ref().map_or_else(String::new, |lock| lock.owner.clone()),
+        locked_by: state
+            .lock
+            .as_ref()
+            .map_or_else(String::new, |lock| lock.owner.clone()),
     }
 }
 
@@ -89,7 +109,11 @@ mod tests {
     use crate::state::Generation;
 
     fn state() -> State {
-        let generation = |number, path: &str| Generation { number, path: path.to_owned(), at: Timestamp::UNIX_EPOCH };
+        let generation = |number, path: &str| Generation {
+            number,
+            path: path.to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+        };
         State {
             current: Some("b".to_owned()),
             profile: Some("b".to_owned()),
@@ -100,7 +124,11 @@ mod tests {
     }
 
     fn log() -> Vec<Record> {
-        let mut record = Record { new: "b".to_owned(), outcome: Outcome::Deployed, ..Record::default() };
+        let mut record = Record {
+            new: "b".to_owned(),
+            outcome: Outcome::Deployed,
+            ..Record::default()
+        };
         record.revision.commit = "c1".to_owned();
         vec![record]
     }
@@ -108,7 +136,10 @@ mod tests {
     #[test]
     fn the_running_system_has_its_commit_and_drift() {
         let lines = describe(&state(), &log(), "c1", false);
-        assert_eq!((lines.len(), lines[0].generation, lines[0].state), (1, Some(2), "running, default"));
+        assert_eq!(
+            (lines.len(), lines[0].generation, lines[0].state),
+            (1, Some(2), "running, default")
+        );
         assert_eq!((lines[0].commit.as_str(), lines[0].drift), ("c1", "same"));
         assert_eq!(describe(&state(), &log(), "c2", false)[0].drift, "differs");
         assert_eq!(describe(&state(), &[], "c2", false)[0].drift, "");
@@ -116,9 +147,17 @@ mod tests {
 
     #[test]
     fn all_generations_come_newest_first() {
-        let numbers = |state: &State| describe(state, &log(), "", true).iter().map(|l| l.generation).collect::<Vec<_>>();
+        let numbers = |state: &State| {
+            describe(state, &log(), "", true)
+                .iter()
+                .map(|l| l.generation)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(numbers(&state()), [Some(2), Some(1)]);
-        let tried = State { current: Some("x".to_owned()), ..state() };
+        let tried = State {
+            current: Some("x".to_owned()),
+            ..state()
+        };
         assert_eq!(numbers(&tried), [None, Some(2), Some(1)]);
     }
 }

@@ -28,13 +28,29 @@ pub enum Ending {
     Lost,
 }
 
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "ended with status {status}"),
+            Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
+            Self::TooLong => f.write_str("took too long"),
+            Self::Lost => f.write_str("was lost"),
+        }
+    }
+}
+
 /// Words in the journal of the activation that show that switch inhibitors stood in its way.
-const INHIBITED: [&str; 2] = ["inhibitors", "Switching into this system is not recommended"];
+const INHIBITED: [&str; 2] = [
+    "inhibitors",
+    "Switching into this system is not recommended",
+];
 
 /// Judges the end of `switch-to-configuration test`, with what it said.
 #[must_use]
 pub fn meaning(ending: Ending, said: &[String]) -> Meaning {
-    let inhibited = said.iter().any(|line| INHIBITED.iter().any(|words| line.contains(words)));
+    let inhibited = said
+        .iter()
+        .any(|line| INHIBITED.iter().any(|words| line.contains(words)));
     match ending {
         Ending::Exited(0) => Meaning::Live,
         Ending::Exited(4) => Meaning::LiveWithSickUnits,
@@ -63,7 +79,7 @@ pub fn explain(ending: Ending, said: &[String]) -> String {
             "reboot needed: systemd cannot go over to the new system while it runs (status 100)".to_owned()
         }
         (Ending::Exited(101), _) => "switch-to-configuration crashed (status 101)".to_owned(),
-        (Ending::Exited(203), _) => "the system has no switch-to-configuration that can be run (status 203)".to_owned(),
+        (Ending::Exited(203), _) => "its switch-to-configuration cannot be run (status 203)".to_owned(),
         (Ending::Exited(status), _) => format!("activation failed with status {status}"),
         (Ending::Killed(signal), _) => format!("activation was killed by signal {signal}"),
         (Ending::TooLong, _) => "activation did not end within the armed time".to_owned(),
@@ -75,7 +91,9 @@ pub fn explain(ending: Ending, said: &[String]) -> String {
 #[must_use]
 pub fn ending(properties: &str) -> Ending {
     let value = |key: &str| {
-        let found = properties.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        let found = properties
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
         found.unwrap_or("")
     };
     let status = value("ExecMainStatus").parse().unwrap_or(u8::MAX);
@@ -112,7 +130,10 @@ mod tests {
         for (ending, expected) in cases {
             assert_eq!(meaning(ending, &plain), expected, "{ending:?}");
         }
-        assert_eq!(meaning(Ending::Exited(1), &inhibited), Meaning::RebootNeeded);
+        assert_eq!(
+            meaning(Ending::Exited(1), &inhibited),
+            Meaning::RebootNeeded
+        );
         assert_eq!(meaning(Ending::Exited(2), &inhibited), Meaning::Broken);
     }
 
@@ -127,11 +148,26 @@ mod tests {
     #[test]
     fn the_end_of_a_unit_is_read_from_its_properties() {
         let cases = [
-            ("LoadState=loaded ActiveState=active SubState=exited Result=success ExecMainCode=1 ExecMainStatus=0 ", Ending::Exited(0)),
-            ("LoadState=loaded ActiveState=failed SubState=failed Result=exit-code ExecMainCode=1 ExecMainStatus=4 ", Ending::Exited(4)),
-            ("LoadState=loaded ActiveState=failed Result=signal ExecMainCode=2 ExecMainStatus=9 ", Ending::Killed(9)),
-            ("LoadState=loaded ActiveState=failed Result=timeout ExecMainCode=2 ExecMainStatus=15 ", Ending::TooLong),
-            ("LoadState=not-found ActiveState=inactive Result=success ExecMainCode=0 ExecMainStatus=0", Ending::Lost),
+            (
+                "LoadState=loaded ActiveState=active SubState=exited Result=success ExecMainCode=1 ExecMainStatus=0 ",
+                Ending::Exited(0),
+            ),
+            (
+                "LoadState=loaded ActiveState=failed SubState=failed Result=exit-code ExecMainCode=1 ExecMainStatus=4 ",
+                Ending::Exited(4),
+            ),
+            (
+                "LoadState=loaded ActiveState=failed Result=signal ExecMainCode=2 ExecMainStatus=9 ",
+                Ending::Killed(9),
+            ),
+            (
+                "LoadState=loaded ActiveState=failed Result=timeout ExecMainCode=2 ExecMainStatus=15 ",
+                Ending::TooLong,
+            ),
+            (
+                "LoadState=not-found ActiveState=inactive Result=success ExecMainCode=0 ExecMainStatus=0",
+                Ending::Lost,
+            ),
             ("", Ending::Lost),
         ];
         for (text, expected) in cases {

@@ -87,8 +87,18 @@ impl System {
     /// A system that was handed over.
     #[must_use]
     pub fn of(host: &str, handed: &Handed) -> Self {
-        let Handed { path, commit, dirty, .. } = handed.clone();
-        Self { host: host.to_owned(), path, commit, dirty }
+        let Handed {
+            path,
+            commit,
+            dirty,
+            ..
+        } = handed.clone();
+        Self {
+            host: host.to_owned(),
+            path,
+            commit,
+            dirty,
+        }
     }
 }
 
@@ -117,11 +127,19 @@ pub struct Ready<'a> {
 }
 
 /// Connects to all hosts and asks for their state, all at the same time.
-pub fn look<'a>(context: &'a Context, targets: &'a [Target], jobs: usize) -> Result<Vec<Seen<'a>>, Error> {
+pub fn look<'a>(
+    context: &'a Context,
+    targets: &'a [Target],
+    jobs: usize,
+) -> Result<Vec<Seen<'a>>, Error> {
     let several = targets.len() > 1;
     let targets: Vec<&'a Target> = targets.iter().collect();
     let looked = fan_out(&targets, jobs, |target: &&'a Target| {
-        let report = if several { context.report.about(&target.name) } else { context.report.clone() };
+        let report = if several {
+            context.report.about(&target.name)
+        } else {
+            context.report.clone()
+        };
         let line = Line::connect(context, target, report)?;
         let state = line.state()?;
         Ok(Seen { line, state })
@@ -137,11 +155,19 @@ pub fn check(seen: &[Seen<'_>]) -> Result<(), Error> {
             return Err(Error::NotRoot { host });
         }
         if !one.state.systemd {
-            return Err(Error::Unfit { host, reason: "systemd is not in charge there" });
+            return Err(Error::Unfit {
+                host,
+                reason: "systemd is not in charge there",
+            });
         }
-        let twin = seen[..place].iter().find(|other| other.state.machine == one.state.machine && !one.state.machine.is_empty());
+        let twin = seen[..place].iter().find(|other| {
+            other.state.machine == one.state.machine && !one.state.machine.is_empty()
+        });
         if let Some(twin) = twin {
-            return Err(Error::SameMachine { first: twin.line.name(), second: host });
+            return Err(Error::SameMachine {
+                first: twin.line.name(),
+                second: host,
+            });
         }
     }
     Ok(())
@@ -150,14 +176,28 @@ pub fn check(seen: &[Seen<'_>]) -> Result<(), Error> {
 /// Refuses a system that the host does not have.
 pub fn must_have(seen: &Seen<'_>, path: &str) -> Result<(), Error> {
     let script = format!("{path}/bin/switch-to-configuration");
-    let there = seen.line.host().run(&Command::new("test").arg("-e").arg(script)).map_err(Error::Host)?;
-    if there.success() { Ok(()) } else { Err(Error::NotThere { host: seen.line.name(), path: path.to_owned() }) }
+    let there = seen
+        .line
+        .host()
+        .run(&Command::new("test").arg("-e").arg(script))
+        .map_err(Error::Host)?;
+    if there.success() {
+        Ok(())
+    } else {
+        Err(Error::NotThere {
+            host: seen.line.name(),
+            path: path.to_owned(),
+        })
+    }
 }
 
 /// Whether there is nothing to do: the system runs, would boot, and nothing is wrong with the units that matter.
 #[must_use]
 pub fn is_there(state: &State, new: &str, way: Way, settings: &Settings) -> bool {
-    let sick = state.units.values().any(|unit| unit.is_sick() && settings.units.contains(&unit.name));
+    let sick = state
+        .units
+        .values()
+        .any(|unit| unit.is_sick() && settings.units.contains(&unit.name));
     let runs = state.current.as_deref() == Some(new) || way == Way::Boot;
     let boots = state.profile.as_deref() == Some(new) || way == Way::Test;
     runs && boots && !sick && state.pending.is_none()
@@ -167,23 +207,44 @@ pub fn is_there(state: &State, new: &str, way: Way, settings: &Settings) -> bool
 pub fn prepare<'a>(seen: Seen<'a>, new: String, flake: String) -> Result<Ready<'a>, Error> {
     let closure = nix::closure(&new)?.unwrap_or_default();
     let preview = match seen.state.old() {
-        Some(old) if !closure.is_empty() => Preview::between(old, &new, &closure, Some(&seen.state))?,
+        Some(old) if !closure.is_empty() => {
+            Preview::between(old, &new, &closure, Some(&seen.state))?
+        }
         _ => None,
     };
     if preview.is_none() && seen.state.old().is_some() {
-        seen.line.report.note("the system that runs there is not known here, so there is no plan");
+        seen.line
+            .report
+            .note("the system that runs there is not known here, so there is no plan");
     }
-    Ok(Ready { seen, new, closure, preview, flake })
+    Ok(Ready {
+        seen,
+        new,
+        closure,
+        preview,
+        flake,
+    })
 }
 
 /// Brings the systems to the hosts and through the safe order.
-pub fn deploy(context: &Context, request: &Request<'_>, ready: &[Ready<'_>]) -> (Vec<System>, Status) {
+pub fn deploy(
+    context: &Context,
+    request: &Request<'_>,
+    ready: &[Ready<'_>],
+) -> (Vec<System>, Status) {
     let ballot = request.all_or_nothing.then(|| Ballot::new(ready.len()));
     let copied = ballot.as_ref().map(|_| Ballot::new(ready.len()));
     // All or nothing means that nobody may wait for a turn while others wait for its vote.
-    let jobs = if request.all_or_nothing { ready.len() } else { request.jobs };
+    let jobs = if request.all_or_nothing {
+        ready.len()
+    } else {
+        request.jobs
+    };
     let ballots = ballot.as_ref().zip(copied.as_ref());
-    let config = context.config().ok().and_then(|config| config.path().map(std::path::Path::to_owned));
+    let config = context
+        .config()
+        .ok()
+        .and_then(|config| config.path().map(std::path::Path::to_owned));
     let ended = fan_out(ready, jobs, |one| {
         let order = order(request, one, config.as_deref());
         let ended = host(request, one, order, ballots);
@@ -192,12 +253,16 @@ pub fn deploy(context: &Context, request: &Request<'_>, ready: &[Ready<'_>]) -> 
         }
         ended
     });
-    let failed = ended.iter().any(|ended| !matches!(ended, Ok((_, Status::Done))));
+    let failed = ended
+        .iter()
+        .any(|ended| !matches!(ended, Ok((_, Status::Done))));
     let mut systems = Vec::new();
     let mut statuses = Vec::new();
     for (one, ended) in ready.iter().zip(ended) {
         let (record, status) = match ended {
-            Ok((Some(record), Status::Done)) if failed && request.all_or_nothing => undo(request, one, &record, config.as_deref()),
+            Ok((Some(record), Status::Done)) if failed && request.all_or_nothing => {
+                undo(request, one, &record, config.as_deref())
+            }
             Ok((record, status)) => (record, status),
             Err(error) => (None, error.status()),
         };
@@ -212,7 +277,11 @@ pub fn deploy(context: &Context, request: &Request<'_>, ready: &[Ready<'_>]) -> 
     (systems, Status::worst(statuses))
 }
 
-fn order<'a>(request: &Request<'a>, one: &'a Ready<'_>, config: Option<&'a std::path::Path>) -> Order<'a> {
+fn order<'a>(
+    request: &Request<'a>,
+    one: &'a Ready<'_>,
+    config: Option<&'a std::path::Path>,
+) -> Order<'a> {
     let preview = one.preview.as_ref();
     Order {
         new: &one.new,
@@ -234,7 +303,11 @@ fn host<'a>(
     let (line, state) = (&one.seen.line, &one.seen.state);
     let vote = |well| ballots.map(|(kept, copied)| (copied.vote(well, copy_deadline()), kept));
     if is_there(state, &one.new, request.way, request.settings) {
-        line.report.warn(format_args!("'{}' already runs '{}' and is healthy: nothing to do", line.name(), one.new));
+        line.report.warn(format_args!(
+            "'{}' already runs '{}' and is healthy: nothing to do",
+            line.name(),
+            one.new
+        ));
         if let Some((_, kept)) = vote(true) {
             kept.vote(true, Instant::now());
         }
@@ -242,12 +315,20 @@ fn host<'a>(
     }
     let mut record = new_record(request, one);
     let started = Instant::now();
-    let copied = if request.copy { copy::copy(line, &one.closure, request.substitute).map(drop) } else { Ok(()) };
+    let copied = if request.copy {
+        copy::copy(line, &one.closure, request.substitute).map(drop)
+    } else {
+        Ok(())
+    };
     record.step("copy", started);
     let all_copied = vote(copied.is_ok());
     copied?;
     if all_copied.is_some_and(|(all, _)| !all) {
-        return Err(Error::Prepare { host: line.name(), reason: "another host of this run could not be prepared".to_owned(), status: 1 });
+        return Err(Error::Prepare {
+            host: line.name(),
+            reason: "another host of this run could not be prepared".to_owned(),
+            status: 1,
+        });
     }
     let begun = Deployment::begin(line, order, state.clone(), record);
     if let (Err(_), Some((kept, _))) = (&begun, ballots) {
@@ -262,7 +343,12 @@ fn copy_deadline() -> Instant {
     Instant::now() + Duration::from_hours(12)
 }
 
-fn undo(request: &Request<'_>, one: &Ready<'_>, record: &Record, config: Option<&std::path::Path>) -> (Option<Record>, Status) {
+fn undo(
+    request: &Request<'_>,
+    one: &Ready<'_>,
+    record: &Record,
+    config: Option<&std::path::Path>,
+) -> (Option<Record>, Status) {
     match Deployment::undo(&one.seen.line, order(request, one, config), record) {
         Ok((record, status)) => (Some(record), status),
         Err(error) => {
@@ -274,7 +360,9 @@ fn undo(request: &Request<'_>, one: &Ready<'_>, record: &Record, config: Option<
 
 fn new_record(request: &Request<'_>, one: &Ready<'_>) -> Record {
     let at = Timestamp::now();
-    let values = |list: Vec<Result<serde_json::Value, serde_json::Error>>| list.into_iter().filter_map(Result::ok).collect();
+    let values = |list: Vec<Result<serde_json::Value, serde_json::Error>>| {
+        list.into_iter().filter_map(Result::ok).collect()
+    };
     let preview = one.preview.as_ref();
     Record {
         id: facts::id(at),
@@ -287,22 +375,40 @@ fn new_record(request: &Request<'_>, one: &Ready<'_>) -> Record {
         revision: request.facts.revision.clone(),
         origin: request.origin.clone(),
         new: one.new.clone(),
-        packages: values(preview.map_or(Vec::new(), |p| p.packages.iter().map(serde_json::to_value).collect())),
-        units: values(preview.map_or(Vec::new(), |p| p.units.iter().map(serde_json::to_value).collect())),
+        packages: values(preview.map_or(Vec::new(), |p| {
+            p.packages.iter().map(serde_json::to_value).collect()
+        })),
+        units: values(preview.map_or(Vec::new(), |p| {
+            p.units.iter().map(serde_json::to_value).collect()
+        })),
         ..Record::default()
     }
 }
 
 fn system(request: &Request<'_>, one: &Ready<'_>) -> System {
     let revision = &request.facts.revision;
-    System { host: one.seen.line.name(), path: one.new.clone(), commit: revision.commit.clone(), dirty: revision.dirty }
+    System {
+        host: one.seen.line.name(),
+        path: one.new.clone(),
+        commit: revision.commit.clone(),
+        dirty: revision.dirty,
+    }
 }
 
-
 fn write_worklog(request: &Request<'_>, one: &Ready<'_>, record: &Record) {
-    let Some(folder) = &request.facts.worklog else { return };
+    let Some(folder) = &request.facts.worklog else {
+        return;
+    };
     match worklog::write(folder, record) {
-        Ok(path) => one.seen.line.report.note(format_args!("worklog entry '{}'", path.display())),
-        Err(error) => one.seen.line.report.warn(format_args!("no worklog entry: {}", describe(&error))),
+        Ok(path) => one
+            .seen
+            .line
+            .report
+            .note(format_args!("worklog entry '{}'", path.display())),
+        Err(error) => one
+            .seen
+            .line
+            .report
+            .warn(format_args!("no worklog entry: {}", describe(&error))),
     }
 }

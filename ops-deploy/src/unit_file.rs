@@ -66,8 +66,9 @@ impl UnitFile {
     /// Reads a key as systemd reads a boolean.
     #[must_use]
     pub fn flag(&self, section: &str, key: &str, default: bool) -> bool {
-        self.value(section, key)
-            .map_or(default, |value| matches!(value, "1" | "yes" | "true" | "on"))
+        self.value(section, key).map_or(default, |value| {
+            matches!(value, "1" | "yes" | "true" | "on")
+        })
     }
 
     /// Lists `(section, key)` pairs whose values differ from those of `other`, in both directions.

@@ -174,6 +174,21 @@ impl UnitTree {
         pulled
     }
 
+    /// Lists the texts of all unit files and drop-ins with their names.
+    pub fn named_texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().filter_map(|(name, entry)| match entry {
+            Entry::Text(text) if !name.contains(".wants/") && !name.contains(".requires/") => {
+                Some((name.as_str(), text.as_str()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Lists the texts of all unit files and drop-ins.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.named_texts().map(|(_, text)| text)
+    }
+
     /// Lists the names of all unit files, without drop-ins and links.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.files
@@ -209,8 +224,11 @@ mod tests {
             ops_common::atomic::write(&units.join(name), text.as_bytes(), 0o644).unwrap();
         }
         std::os::unix::fs::symlink("/dev/null", units.join("m.service")).unwrap();
-        std::os::unix::fs::symlink("../a.service", units.join("multi-user.target.wants/a.service"))
-            .unwrap();
+        std::os::unix::fs::symlink(
+            "../a.service",
+            units.join("multi-user.target.wants/a.service"),
+        )
+        .unwrap();
         let tree = UnitTree::read(top.path()).unwrap();
         let found = tree.unit("a.service", "a.service").unwrap();
         assert_eq!(found.file.values("Service", "User"), ["a", "b"]);

@@ -68,7 +68,8 @@ impl Unit {
     /// Whether its file lies where the system's configuration puts units.
     #[must_use]
     pub fn is_managed(&self) -> bool {
-        self.fragment.starts_with("/etc/systemd/system/") || self.fragment.starts_with("/nix/store/")
+        self.fragment.starts_with("/etc/systemd/system/")
+            || self.fragment.starts_with("/nix/store/")
     }
 
     /// Whether it belongs to a deployment of ours, and so to no system.
@@ -82,7 +83,9 @@ impl Unit {
     pub fn told(&self) -> String {
         match self.active.as_str() {
             "failed" => format!("failed ({}, status {})", self.result, self.exit_status),
-            _ if self.is_restarting() => format!("is restarted again and again ({} times)", self.restarts),
+            _ if self.is_restarting() => {
+                format!("is restarted again and again ({} times)", self.restarts)
+            }
             _ => format!("{} ({})", self.active, self.sub),
         }
     }
@@ -135,10 +138,14 @@ pub fn time_span(text: &str) -> Option<Duration> {
         return None;
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let number: f64 = rest[..digits].parse().ok()?;
         let after = rest[digits..].trim_start();
-        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let letters = after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
         total += Duration::try_from_secs_f64(number * seconds_of(&after[..letters])?).ok()?;
         rest = after[letters..].trim_start();
     }
@@ -170,7 +177,10 @@ TimeoutStartUSec=10min\nResult=exit-code\nExecMainStatus=1\n\nId=b.mount\nActive
         assert_eq!(units.len(), 2);
         let unit = &units["a.service"];
         assert!(unit.is_sick() && unit.is_restarting() && !unit.is_starting());
-        assert_eq!((unit.restarts, unit.start_limit), (3, Some(Duration::from_mins(10))));
+        assert_eq!(
+            (unit.restarts, unit.start_limit),
+            (3, Some(Duration::from_mins(10)))
+        );
         assert!(units["b.mount"].is_sick());
     }
 
@@ -182,7 +192,13 @@ TimeoutStartUSec=10min\nResult=exit-code\nExecMainStatus=1\n\nId=b.mount\nActive
 
     #[test]
     fn systemds_lengths_of_time_are_read() {
-        let cases = [("1min 30s", 90_000), ("250ms", 250), ("90", 90_000), ("2h", 7_200_000), ("1.5s", 1500)];
+        let cases = [
+            ("1min 30s", 90_000),
+            ("250ms", 250),
+            ("90", 90_000),
+            ("2h", 7_200_000),
+            ("1.5s", 1500),
+        ];
         for (text, ms) in cases {
             assert_eq!(time_span(text), Some(Duration::from_millis(ms)), "{text}");
         }

@@ -14,38 +14,78 @@ const LITTLE_BOOT_SPACE: u64 = 64 << 20;
 pub fn checks(state: &State, settings: &Settings) -> Vec<Check> {
     let mut checks = units(state, settings);
     checks.push(system(state));
-    checks.extend(space("deploy.store_space", "/nix", state.store_free_bytes, LITTLE_SPACE));
-    checks.extend(space("deploy.boot_space", "/boot", state.boot_free_bytes, LITTLE_BOOT_SPACE));
+    checks.extend(space(
+        "deploy.store_space",
+        "/nix",
+        state.store_free_bytes,
+        LITTLE_SPACE,
+    ));
+    checks.extend(space(
+        "deploy.boot_space",
+        "/boot",
+        state.boot_free_bytes,
+        LITTLE_BOOT_SPACE,
+    ));
     checks
 }
 
 fn units(state: &State, settings: &Settings) -> Vec<Check> {
-    let sick = state.units.values().filter(|unit| unit.is_sick() && !unit.is_ours());
+    let sick = state
+        .units
+        .values()
+        .filter(|unit| unit.is_sick() && !unit.is_ours());
     let mut checks: Vec<Check> = sick
-        .map(|unit| Check::fail("deploy.units", &unit.name, unit.told()).fix(format!("look at: journalctl -u {}", unit.name)))
+        .map(|unit| {
+            Check::fail("deploy.units", &unit.name, unit.told())
+                .fix(format!("look at: journalctl -u {}", unit.name))
+        })
         .collect();
     let all_well = checks.is_empty();
     for name in &settings.units {
-        let Some(unit) = state.units.get(name).filter(|unit| unit.load == "loaded" && !unit.is_sick()) else { continue };
-        #[expect(clippy::cast_precision_loss, reason = "a restart counter is far below 2^52")]
+        let Some(unit) = state
+            .units
+            .get(name)
+            .filter(|unit| unit.load == "loaded" && !unit.is_sick())
+        else {
+            continue;
+        };
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a restart counter is far below 2^52"
+        )]
         let restarts = unit.restarts as f64;
         let check = if unit.is_active() {
             Check::ok("deploy.units", name, unit.told())
         } else {
-            Check::fail("deploy.units", name, format!("is {}", unit.told())).fix(format!("start it: systemctl start {name}"))
+            Check::fail("deploy.units", name, format!("is {}", unit.told()))
+                .fix(format!("start it: systemctl start {name}"))
         };
-        checks.push(check.value(restarts, "").data(serde_json::json!({"restarts": unit.restarts, "listens": listens(state, name)})));
+        checks.push(
+            check.value(restarts, "").data(
+                serde_json::json!({"restarts": unit.restarts, "listens": listens(state, name)}),
+            ),
+        );
     }
     if all_well && checks.is_empty() {
         let active = state.units.values().filter(|unit| unit.is_active()).count();
-        checks.push(Check::ok("deploy.units", "", format!("{active} units are active, none is failed")));
+        checks.push(Check::ok(
+            "deploy.units",
+            "",
+            format!("{active} units are active, none is failed"),
+        ));
     }
     checks
 }
 
 fn listens(state: &State, unit: &str) -> Vec<String> {
-    let listeners = state.listeners.iter().flatten().filter(|listener| listener.unit == unit);
-    listeners.map(|listener| std::net::SocketAddr::new(listener.address, listener.port).to_string()).collect()
+    let listeners = state
+        .listeners
+        .iter()
+        .flatten()
+        .filter(|listener| listener.unit == unit);
+    listeners
+        .map(|listener| std::net::SocketAddr::new(listener.address, listener.port).to_string())
+        .collect()
 }
 
 fn system(state: &State) -> Check {
@@ -56,21 +96,39 @@ fn system(state: &State) -> Check {
     let check = if state.old().is_none() {
         Check::warn("deploy.system", "", "the host has no system yet")
     } else if state.pending.is_some() && state.lock.is_none() {
-        Check::warn("deploy.system", &current, "a deployment was never finished").fix("deploy again: it is cleaned up first")
+        Check::warn("deploy.system", &current, "a deployment was never finished")
+            .fix("deploy again: it is cleaned up first")
     } else if state.current.is_some() && state.current != state.profile {
         let boots = state.profile.as_deref().unwrap_or("nothing");
-        Check::warn("deploy.system", &current, format!("runs, but '{boots}' would boot")).fix("deploy again, or reboot")
+        Check::warn(
+            "deploy.system",
+            &current,
+            format!("runs, but '{boots}' would boot"),
+        )
+        .fix("deploy again, or reboot")
     } else if state.kernel_differs {
-        Check::warn("deploy.system", &current, "reboot needed: its kernel is not the one that runs").fix("reboot")
+        Check::warn(
+            "deploy.system",
+            &current,
+            "reboot needed: its kernel is not the one that runs",
+        )
+        .fix("reboot")
     } else {
-        Check::ok("deploy.system", state.old().unwrap_or(""), "runs, and would boot")
+        Check::ok(
+            "deploy.system",
+            state.old().unwrap_or(""),
+            "runs, and would boot",
+        )
     };
     check.data(data)
 }
 
 fn space(name: &str, place: &str, free: Option<u64>, limit: u64) -> Option<Check> {
     let free = free?;
-    #[expect(clippy::cast_precision_loss, reason = "sizes of disks are far below 2^52")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "sizes of disks are far below 2^52"
+    )]
     let (free_f, limit_f) = (free as f64, limit as f64);
     let check = if free < limit {
         Check::warn(name, place, "nearly full").fix("nix-collect-garbage --delete-older-than 30d")
@@ -89,22 +147,36 @@ mod tests {
 
     fn state(units: &str) -> State {
         let current = Some("/nix/store/a".to_owned());
-        State { units: units::parse(units), current: current.clone(), profile: current, ..State::default() }
+        State {
+            units: units::parse(units),
+            current: current.clone(),
+            profile: current,
+            ..State::default()
+        }
     }
 
     fn settings(units: &[&str]) -> Settings {
-        Settings { units: units.iter().map(|unit| (*unit).to_owned()).collect(), ..Settings::default() }
+        Settings {
+            units: units.iter().map(|unit| (*unit).to_owned()).collect(),
+            ..Settings::default()
+        }
     }
 
     fn told(state: &State, settings: &Settings) -> Vec<String> {
         let found = checks(state, settings);
-        found.iter().map(|check| format!("{} {} {}", check.status.word(), check.check, check.subject)).collect()
+        found
+            .iter()
+            .map(|check| format!("{} {} {}", check.status.word(), check.check, check.subject))
+            .collect()
     }
 
     #[test]
     fn failed_units_fail_whether_named_or_not() {
         let state = state("Id=x.service\nLoadState=loaded\nActiveState=failed\n");
-        let expected = ["fail deploy.units x.service", "ok deploy.system /nix/store/a"];
+        let expected = [
+            "fail deploy.units x.service",
+            "ok deploy.system /nix/store/a",
+        ];
         assert_eq!(told(&state, &settings(&[])), expected);
         assert_eq!(told(&state, &settings(&["x.service"])), expected);
     }
@@ -112,7 +184,10 @@ mod tests {
     #[test]
     fn a_named_unit_that_exists_must_run() {
         let state = state("Id=x.service\nLoadState=loaded\nActiveState=inactive\nSubState=dead\n");
-        assert_eq!(told(&state, &settings(&["x.service", "other.service"]))[0], "fail deploy.units x.service");
+        assert_eq!(
+            told(&state, &settings(&["x.service", "other.service"]))[0],
+            "fail deploy.units x.service"
+        );
         assert_eq!(told(&state, &settings(&[]))[0], "ok deploy.units ");
     }
 

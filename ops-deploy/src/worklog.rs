@@ -12,11 +12,18 @@ use crate::record::Record;
 
 /// Writes the entry into `folder`, under a name that nobody has taken, and returns its path.
 pub fn write(folder: &Path, record: &Record) -> Result<PathBuf, atomic::Error> {
-    std::fs::create_dir_all(folder).map_err(|source| atomic::Error::Create { path: folder.to_owned(), source })?;
+    std::fs::create_dir_all(folder).map_err(|source| atomic::Error::Create {
+        path: folder.to_owned(),
+        source,
+    })?;
     let stem = stem(record);
     let mut number = 1;
     loop {
-        let name = if number == 1 { format!("{stem}.md") } else { format!("{stem}-{number}.md") };
+        let name = if number == 1 {
+            format!("{stem}.md")
+        } else {
+            format!("{stem}-{number}.md")
+        };
         let path = folder.join(name);
         if path.exists() {
             number += 1;
@@ -30,9 +37,23 @@ pub fn write(folder: &Path, record: &Record) -> Result<PathBuf, atomic::Error> {
 /// `YYYY-MM-DD-HHMMSS-HOST-REV`, in UTC, with nothing in it that a file name cannot hold.
 fn stem(record: &Record) -> String {
     let at = record.at.to_string();
-    let time: String = at.chars().take(19).filter(|c| c.is_ascii_digit() || *c == '-').collect();
+    let time: String = at
+        .chars()
+        .take(19)
+        .filter(|c| c.is_ascii_digit() || *c == '-')
+        .collect();
     let (day, clock) = (&time[..10], &time[10..]);
-    let host: String = record.host.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
+    let host: String = record
+        .host
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || ".-_".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
     let revision = match record.revision.commit.get(..8) {
         Some(short) if record.revision.dirty => format!("{short}-dirty"),
         Some(short) => short.to_owned(),
@@ -49,7 +70,12 @@ pub fn entry(record: &Record) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{parts}");
     };
-    line(format_args!("# {}: {} ({})\n", record.host, record.outcome.word(), when(record.at)));
+    line(format_args!(
+        "# {}: {} ({})\n",
+        record.host,
+        record.outcome.word(),
+        when(record.at)
+    ));
     line(format_args!("{}\n", sentence(record)));
     line(format_args!("| | |\n|---|---|"));
     for (name, value) in facts(record) {
@@ -58,11 +84,21 @@ pub fn entry(record: &Record) -> String {
         }
     }
     let lists = [
-        ("Packages", record.packages.iter().map(package).collect::<Vec<_>>()),
+        (
+            "Packages",
+            record.packages.iter().map(package).collect::<Vec<_>>(),
+        ),
         ("Units", record.units.iter().map(unit).collect()),
         ("Health before", record.before.iter().map(finding).collect()),
         ("Health after", record.after.iter().map(finding).collect()),
-        ("Errors in the journal since the switch", record.journal.iter().map(|text| format!("`{}`", text.replace('`', "'"))).collect()),
+        (
+            "Errors in the journal since the switch",
+            record
+                .journal
+                .iter()
+                .map(|text| format!("`{}`", text.replace('`', "'")))
+                .collect(),
+        ),
     ];
     for (title, items) in lists {
         if !items.is_empty() {
@@ -74,7 +110,12 @@ pub fn entry(record: &Record) -> String {
 }
 
 fn when(at: Timestamp) -> String {
-    at.to_string().chars().take(19).collect::<String>().replace('T', " ") + " UTC"
+    at.to_string()
+        .chars()
+        .take(19)
+        .collect::<String>()
+        .replace('T', " ")
+        + " UTC"
 }
 
 fn sentence(record: &Record) -> String {
@@ -87,14 +128,30 @@ fn sentence(record: &Record) -> String {
 }
 
 fn facts(record: &Record) -> Vec<(&'static str, String)> {
-    let generation = |number: Option<u64>| number.map_or_else(String::new, |number| format!(" (generation {number})"));
-    let dirty = if record.revision.dirty { ", with changes that are not committed" } else { "" };
-    let steps: Vec<_> = record.steps_s.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
+    let generation = |number: Option<u64>| {
+        number.map_or_else(String::new, |number| format!(" (generation {number})"))
+    };
+    let dirty = if record.revision.dirty {
+        ", with changes that are not committed"
+    } else {
+        ""
+    };
+    let steps: Vec<_> = record
+        .steps_s
+        .iter()
+        .map(|(name, seconds)| format!("{name} {seconds:.1} s"))
+        .collect();
     let commit = match record.revision.commit.as_str() {
         "" => String::new(),
         commit => format!("`{commit}` {}{dirty}", record.revision.subject),
     };
-    let path = |path: &str, number| if path.is_empty() { "none".to_owned() } else { format!("`{path}`{}", generation(number)) };
+    let path = |path: &str, number| {
+        if path.is_empty() {
+            "none".to_owned()
+        } else {
+            format!("`{path}`{}", generation(number))
+        }
+    };
     vec![
         ("Deployment", format!("`{}` by {}", record.id, record.who)),
         ("Action", record.action.clone()),
@@ -103,8 +160,16 @@ fn facts(record: &Record) -> Vec<(&'static str, String)> {
         ("Origin", record.origin.clone()),
         ("Old system", path(&record.old, record.old_generation)),
         ("New system", path(&record.new, record.generation)),
-        ("Activation", record.activation.map_or_else(String::new, |status| format!("status {status}"))),
-        ("Took", format!("{:.1} s: {}", record.duration_s, steps.join(", "))),
+        (
+            "Activation",
+            record
+                .activation
+                .map_or_else(String::new, |status| format!("status {status}")),
+        ),
+        (
+            "Took",
+            format!("{:.1} s: {}", record.duration_s, steps.join(", ")),
+        ),
     ]
 }
 
@@ -113,7 +178,10 @@ fn field<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 fn package(value: &Value) -> String {
-    let delta = value.get("delta_bytes").and_then(Value::as_i64).unwrap_or(0);
+    let delta = value
+        .get("delta_bytes")
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
     let versions = match (field(value, "old"), field(value, "new")) {
         ("", "") => String::new(),
         (old, "") => format!(" {old}"),
@@ -121,16 +189,34 @@ fn package(value: &Value) -> String {
         (old, new) if old == new => format!(" {old}"),
         (old, new) => format!(" {old} → {new}"),
     };
-    format!("{}: {}{versions} ({delta:+} bytes)", field(value, "change"), field(value, "name"))
+    format!(
+        "{}: {}{versions} ({delta:+} bytes)",
+        field(value, "change"),
+        field(value, "name")
+    )
 }
 
 fn unit(value: &Value) -> String {
-    format!("{}: {} ({})", field(value, "action"), field(value, "unit"), field(value, "reason"))
+    format!(
+        "{}: {} ({})",
+        field(value, "action"),
+        field(value, "unit"),
+        field(value, "reason")
+    )
 }
 
 fn finding(check: &Check) -> String {
-    let subject = if check.subject.is_empty() { String::new() } else { format!(" {}", check.subject) };
-    format!("{}: {}{subject}: {}", check.status.word(), check.check, check.message)
+    let subject = if check.subject.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", check.subject)
+    };
+    format!(
+        "{}: {}{subject}: {}",
+        check.status.word(),
+        check.check,
+        check.message
+    )
 }
 
 #[cfg(test)]
@@ -164,8 +250,17 @@ mod tests {
         let mut dirty = record();
         dirty.revision.dirty = true;
         dirty.host = "root@203.0.113.10:22".to_owned();
-        assert_eq!(stem(&dirty), "2026-01-31-120005-root_203.0.113.10_22-01234567-dirty");
-        assert_eq!(stem(&Record { at: record().at, ..Record::default() }), "2026-01-31-120005--norev");
+        assert_eq!(
+            stem(&dirty),
+            "2026-01-31-120005-root_203.0.113.10_22-01234567-dirty"
+        );
+        assert_eq!(
+            stem(&Record {
+                at: record().at,
+                ..Record::default()
+            }),
+            "2026-01-31-120005--norev"
+        );
     }
 
     #[test]

@@ -36,9 +36,12 @@ start() {
   unit=$1 limit_s=$2; shift 2
   cursor=$(journalctl -q -n0 --show-cursor | sed -n 's/^-- cursor: //p')
   systemctl stop "$unit.service" 2>/dev/null; systemctl reset-failed "$unit.service" 2>/dev/null
-  systemd-run --quiet --unit="$unit" --service-type=exec -p RemainAfterExit=yes -p RuntimeMaxSec="$limit_s" \
-    -p TimeoutStopSec=10s --setenv=PATH="$PATH" --setenv=NIXOS_INSTALL_BOOTLOADER=0 "$@" ||
-    systemctl is-failed -q "$unit.service" || { say ended "LoadState=loaded Result=exit-code ExecMainCode=1 ExecMainStatus=203"; return; }
+  refused=$(systemd-run --quiet --unit="$unit" --service-type=exec -p RemainAfterExit=yes -p RuntimeMaxSec="$limit_s" \
+    -p TimeoutStopSec=10s --setenv=PATH="$PATH" --setenv=NIXOS_INSTALL_BOOTLOADER=0 "$@" 2>&1) || systemctl is-failed -q "$unit.service" || {
+    say refused "$(printf %s "$refused" | tr '\n' ' ')"
+    say ended "LoadState=loaded Result=exit-code ExecMainCode=1 ExecMainStatus=203"
+    return
+  }
   follow "$unit" "$cursor"
 }
 
@@ -67,7 +70,7 @@ follow() {
 # revert OLD PROFILE GENERATION: puts exactly this system and this generation back. Can be called again and again.
 revert() {
   old=$1 was=$2 generation=$3
-  mkdir -p $run && exec 9>$run/revert.lock && flock 9
+  mkdir -p $run && alone
   [ -e $run/reverted ] && return "$(cat $run/reverted)"
   for unit in activate commit; do
     systemctl stop ops-deploy-$unit.service; systemctl reset-failed ops-deploy-$unit.service
@@ -99,26 +102,42 @@ relock() { systemd-run --quiet --collect --unit=ops-deploy-lock --description="o
 
 # expired OLD PROFILE GENERATION: what the timer does when nobody has said within the armed time that all is well.
 expired() {
-  if revert "$@"; then close rolled-back "not confirmed in time: the deploying process was lost"
+  alone
+  [ -e $run/host.sh ] || exit 0 # over, while this waited
+  if [ -e $run/committed ]; then close deployed "healthy; the deploying process was lost before it could say so"
+  elif revert "$@"; then close rolled-back "not confirmed in time: the deploying process was lost"
   else close unknown "not confirmed in time, and putting the old system back failed with status $?"; fi
   clear_units
   finish_without_record
 }
 
-# commit NEW: makes the running system the one that boots.
+# alone: keeps commit, finish and the two ways of putting back apart. Children of theirs must not inherit the lock.
+alone() { exec 9>$run/revert.lock && flock 9; }
+
+# commit NEW: makes the running system the one that boots. From then on the timer no longer puts anything back.
 commit() {
-  nix-env -p $profile --set "$1" || return 1
-  "$1/bin/switch-to-configuration" boot || return 2
+  alone
+  [ -e $run/reverted ] && return 3
+  nix-env -p $profile --set "$1" 9>&- || return 1
+  "$1/bin/switch-to-configuration" boot 9>&- || return 2
   sync
+  : >$run/committed
 }
+
+# keep: the running system stays, but another one boots.
+keep() { alone; [ ! -e $run/reverted ] && : >$run/committed; }
 
 # finish ID; stdin: the record. Writes down what happened, and lets go of the host.
 finish() {
-  systemctl stop ops-deploy-revert.timer 2>/dev/null
+  mkdir -p $run && alone
+  systemctl stop ops-deploy-revert.timer ops-deploy-revert.service 2>/dev/null
   read -r record
   case $(cat $lib/pending.json 2>/dev/null) in
   *"\"id\":\"$1\""*) printf '%s\n' "$record" >>$lib/log.jsonl && sync $lib/log.jsonl && rm -f $lib/pending.json || failed=74 ;;
-  *) say recorded ;;
+  *) # The timer was faster, and knew less.
+    case $(tail -n 1 $lib/log.jsonl) in
+    *"\"id\":\"$1\""*) { sed '$d' $lib/log.jsonl; printf '%s\n' "$record"; } >$lib/log.new && sync $lib/log.new && mv $lib/log.new $lib/log.jsonl ;;
+    esac ;;
   esac
   clear_units
   finish_without_record

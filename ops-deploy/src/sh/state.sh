@@ -30,7 +30,9 @@ say reverting "$(systemctl show -P ActiveState ops-deploy-revert.service)"
 say pending "$(cat /var/lib/ops-deploy/pending.json 2>/dev/null)"
 say cursor "$(journalctl -q -n0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p')"
 echo @units
-systemctl show --no-pager -p "$1" '*.service' '*.socket' '*.mount' '*.timer' '*.path' '*.target' '*.swap'
+properties=$1; shift
+# Units that are stopped are in no list: those that matter are asked for by name.
+systemctl show --no-pager -p "$properties" "$@" '*.service' '*.socket' '*.mount' '*.timer' '*.path' '*.target' '*.swap'
 if sockets=$(ss -Hltnp 2>/dev/null); then
   printf '@sockets\n%s\n@groups\n' "$sockets"
   for pid in $(printf '%s\n' "$sockets" | grep -o 'pid=[0-9]*' | sort -u); do

@@ -79,7 +79,10 @@ impl System {
 
     /// For a host that has no system yet, and so nothing that its own could be compared with.
     pub(crate) fn first(self) -> Self {
-        self.hook("before", "[ -e /run/current-system ] || ln -s @out@ /run/current-system")
+        self.hook(
+            "before",
+            "[ -e /run/current-system ] || ln -s @out@ /run/current-system",
+        )
     }
 
     /// With shell code at the end of its build.
@@ -100,9 +103,16 @@ impl System {
             quote(&format!("{}\n", self.hooks["activate"])),
             self.extra
         );
-        let system = nixos::System::new(host).version(&self.version).extra(&extra);
-        let system = self.units.iter().fold(system, |system, (name, text)| system.unit(name, text));
-        self.files.iter().fold(system, |system, (path, text)| system.file(path, text))
+        let system = nixos::System::new(host)
+            .version(&self.version)
+            .extra(&extra);
+        let system = self
+            .units
+            .iter()
+            .fold(system, |system, (name, text)| system.unit(name, text));
+        self.files
+            .iter()
+            .fold(system, |system, (path, text)| system.file(path, text))
     }
 }
 
@@ -111,7 +121,7 @@ fn quote(text: &str) -> String {
 }
 
 /// Settings that make a deployment that goes well short.
-pub(crate) const QUICK: &str = "health_window: 1s, rollback_after: 12s, health: []";
+pub(crate) const QUICK: &str = "health_window: 500ms, rollback_after: 12s, health: []";
 
 /// The bed of a test.
 #[derive(Debug)]
@@ -126,7 +136,10 @@ impl Bed {
     /// Makes the folder.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { folder, settings: RefCell::new(QUICK.to_owned()) }
+        Self {
+            folder,
+            settings: RefCell::new(QUICK.to_owned()),
+        }
     }
 
     /// With other settings of the `deploy` section.
@@ -150,11 +163,19 @@ impl Bed {
 
     /// Describes the systems of the hosts.
     pub(crate) fn systems(&self, systems: &[(&str, &System)]) {
-        let all: Vec<_> = systems.iter().map(|(host, system)| system.described(host)).collect();
+        let all: Vec<_> = systems
+            .iter()
+            .map(|(host, system)| system.described(host))
+            .collect();
         nixos::flake(self.folder.path(), &all);
-        let hosts: String =
-            systems.iter().map(|(host, _)| format!("  {host}: {{flake: \".#{host}\", groups: [all]}}\n")).collect();
-        self.write("ops.yaml", &format!("hosts:\n{hosts}deploy: {{{}}}\n", self.settings.borrow()));
+        let hosts: String = systems
+            .iter()
+            .map(|(host, _)| format!("  {host}: {{flake: \".#{host}\", groups: [all]}}\n"))
+            .collect();
+        self.write(
+            "ops.yaml",
+            &format!("hosts:\n{hosts}deploy: {{{}}}\n", self.settings.borrow()),
+        );
     }
 
     /// The tool in the folder.
@@ -165,7 +186,12 @@ impl Bed {
     /// Builds the system of a host, and returns its path.
     pub(crate) fn build(&self, host: &str, system: &System) -> String {
         self.systems(&[(host, system)]);
-        self.ops(&["build", host]).run().expect(0).out().trim().to_owned()
+        self.ops(&["build", host])
+            .run()
+            .expect(0)
+            .out()
+            .trim()
+            .to_owned()
     }
 
     /// Deploys a system to a host.
@@ -199,8 +225,13 @@ impl Bed {
 
     /// The names of the worklog entries.
     pub(crate) fn worklogs(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.folder.path().join("docs/worklogs")) else { return Vec::new() };
-        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let Ok(entries) = fs::read_dir(self.folder.path().join("docs/worklogs")) else {
+            return Vec::new();
+        };
+        let mut names: Vec<_> = entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }
@@ -232,13 +263,20 @@ impl After {
             current: ask("readlink -e /run/current-system"),
             profile: ask("readlink -e /nix/var/nix/profiles/system"),
             boots: ask("cat /boot/default"),
-            left: ask("systemctl list-units --all --plain --no-legend 'ops-deploy-*'; ls -d /run/ops-deploy /var/lib/ops-deploy/pending.json 2>/dev/null"),
+            left: ask(
+                "systemctl list-units --all --plain --no-legend 'ops-deploy-*'; ls -d /run/ops-deploy /var/lib/ops-deploy/pending.json 2>/dev/null",
+            ),
         }
     }
 
     /// A host on which this system runs and boots, and of a deployment nothing is left.
     pub(crate) fn settled(path: &str) -> Self {
         let path = path.to_owned();
-        Self { current: path.clone(), profile: path.clone(), boots: path, left: String::new() }
+        Self {
+            current: path.clone(),
+            profile: path.clone(),
+            boots: path,
+            left: String::new(),
+        }
     }
 }

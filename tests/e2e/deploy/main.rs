@@ -3,5 +3,6 @@
 //! `matrix.rs` is the fault matrix: one row a fault. `OPS_TEST_LONG=1` runs all rows, otherwise those marked so are left out.
 
 mod bed;
+mod judge;
 mod matrix;
 mod way;

@@ -1,0 +1,342 @@
+//! The verbs that change something: arguments resolved, the domain called, systems printed.
+
+use std::io::IsTerminal;
+
+use ops_common::exit::{Failure, Status, describe};
+use ops_common::hosts::{self, Target};
+use ops_common::tool::Context;
+
+use super::{Activate, Build, Copy, Promote, Rollback, Switch, Which, store_path};
+use crate::deployment::Way;
+use crate::error::Error;
+use crate::handoff::{self, Handed};
+use crate::settings::Settings;
+use crate::switch::{self, Ready, Request, System};
+use crate::{copy, facts, git, log, nix, promote, rollback};
+
+impl Switch {
+    pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
+        let config = context.config()?;
+        let settings = Settings::read(config)?;
+        let targets = self.hosts.targets(context)?;
+        let flakes: Vec<_> = targets
+            .iter()
+            .map(|target| facts::installable(config, target))
+            .collect();
+        let built_from = flakes.first().filter(|_| self.store_path.is_none());
+        let facts = facts::gather(
+            config,
+            &settings,
+            built_from,
+            self.allow_dirty,
+            &context.report,
+        )?;
+        let (seen, paths) = std::thread::scope(|scope| {
+            let seen = scope.spawn(|| switch::look(context, &targets, self.hosts.jobs));
+            let paths = match &self.store_path {
+                Some(path) => store_path(path).map(|path| vec![path; targets.len()]),
+                None => nix::build(&flakes).map_err(Error::Nix),
+            };
+            (seen.join(), paths)
+        });
+        let paths = paths?;
+        let seen = seen.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        switch::check(&seen)?;
+        let mut ready = Vec::with_capacity(seen.len());
+        for ((seen, path), flake) in seen.into_iter().zip(paths).zip(&flakes) {
+            let flake = if self.store_path.is_some() {
+                String::new()
+            } else {
+                format!("{}#{}", flake.flake, flake.system)
+            };
+            ready.push(switch::prepare(seen, path, flake)?);
+        }
+        let is_there =
+            |one: &Ready<'_>| switch::is_there(&one.seen.state, &one.new, Way::Switch, &settings);
+        if !self.yes && !ready.iter().all(is_there) {
+            confirm(context, &ready)?;
+        }
+        let request = Request {
+            substitute: self.substitute,
+            all_or_nothing: self.all_or_nothing,
+            ..Request::new(&settings, &facts, self.hosts.jobs)
+        };
+        let (systems, status) = switch::deploy(context, &request, &ready);
+        print_systems(context, &systems, targets.len())?;
+        Ok(status)
+    }
+}
+
+impl Build {
+    pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
+        let config = context.config()?;
+        let settings = Settings::read(config)?;
+        let targets = self.hosts.targets(context)?;
+        let flakes: Vec<_> = targets
+            .iter()
+            .map(|target| facts::installable(config, target))
+            .collect();
+        let facts = facts::gather(
+            config,
+            &settings,
+            flakes.first(),
+            self.allow_dirty,
+            &context.report,
+        )?;
+        let paths = nix::build(&flakes)?;
+        let systems: Vec<_> = targets
+            .iter()
+            .zip(paths)
+            .map(|(target, path)| System {
+                host: target.record_name(),
+                path,
+                commit: facts.revision.commit.clone(),
+                dirty: facts.revision.dirty,
+            })
+            .collect();
+        print_systems(context, &systems, targets.len())?;
+        Ok(Status::Done)
+    }
+}
+
+impl Which {
+    /// The systems of the hosts: the one that was named, or those that the step before has printed.
+    fn systems(&self, targets: &[Target]) -> Result<Vec<Handed>, Error> {
+        let names: Vec<_> = targets.iter().map(Target::record_name).collect();
+        if let Some(path) = &self.store_path {
+            let path = store_path(path)?;
+            return Ok(names
+                .into_iter()
+                .map(|host| Handed {
+                    host,
+                    path: path.clone(),
+                    ..Handed::default()
+                })
+                .collect());
+        }
+        let input = ops_common::input::open("-".as_ref())?;
+        handoff::pick(&handoff::read(std::io::BufReader::new(input))?, &names)
+    }
+}
+
+impl Copy {
+    pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
+        let targets = self.hosts.targets(context)?;
+        let systems = self.which.systems(&targets)?;
+        let seen = switch::look(context, &targets, self.hosts.jobs)?;
+        let work: Vec<_> = seen.iter().zip(&systems).collect();
+        let copied = hosts::fan_out(&work, self.hosts.jobs, |(seen, system)| {
+            let closure =
+                nix::closure(&system.path)?.ok_or_else(|| Error::NotHere(system.path.clone()))?;
+            copy::copy(&seen.line, &closure, self.substitute)
+        });
+        let mut statuses = Vec::new();
+        let mut done = Vec::new();
+        for ((seen, system), copied) in work.into_iter().zip(copied) {
+            match copied {
+                Ok(copied) => {
+                    let report = &seen.line.report;
+                    report.note(format_args!(
+                        "copied {} paths, {} bytes",
+                        copied.paths, copied.bytes
+                    ));
+                    done.push(System::of(&seen.line.name(), system));
+                }
+                Err(error) if targets.len() == 1 => return Err(error),
+                Err(error) => {
+                    seen.line.report.failure(&error, &describe(&error));
+                    statuses.push(error.status());
+                }
+            }
+        }
+        print_systems(context, &done, targets.len())?;
+        Ok(Status::worst(statuses))
+    }
+}
+
+impl Activate {
+    pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
+        let config = context.config()?;
+        let settings = Settings::read(config)?;
+        let targets = self.hosts.targets(context)?;
+        let systems = self.which.systems(&targets)?;
+        let mut facts = facts::gather(config, &settings, None, true, &context.report)?;
+        if let Some(first) = systems.first() {
+            facts.revision = first.revision();
+        }
+        let request = Request {
+            action: "activate",
+            copy: false,
+            way: match (self.test, self.boot, self.reboot) {
+                (true, ..) => Way::Test,
+                (_, true, _) => Way::Boot,
+                (.., true) => Way::Reboot,
+                _ => Way::Switch,
+            },
+            all_or_nothing: self.all_or_nothing,
+            ..Request::new(&settings, &facts, self.hosts.jobs)
+        };
+        let paths = systems.into_iter().map(|system| system.path).collect();
+        on_hosts(context, &targets, &request, paths)
+    }
+}
+
+impl Rollback {
+    pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
+        let config = context.config()?;
+        let settings = Settings::read(config)?;
+        let targets = self.hosts.targets(context)?;
+        let mut facts = facts::gather(config, &settings, None, true, &context.report)?;
+        // What the repository has now is not what an old system was built from.
+        facts.revision = git::Revision::default();
+        let seen = switch::look(context, &targets, self.hosts.jobs)?;
+        let to = self.to.as_deref();
+        let paths = seen
+            .iter()
+            .map(|seen| rollback::destination(&seen.state, &seen.line.name(), to))
+            .collect::<Result<_, _>>()?;
+        drop(seen);
+        let request = Request {
+            action: "rollback",
+            copy: false,
+            ..Request::new(&settings, &facts, self.hosts.jobs)
+        };
+        on_hosts(context, &targets, &request, paths)
+    }
+}
+
+/// Activates systems that the hosts must have.
+fn on_hosts(
+    context: &Context,
+    targets: &[Target],
+    request: &Request<'_>,
+    paths: Vec<String>,
+) -> Result<Status, Error> {
+    let seen = switch::look(context, targets, request.jobs)?;
+    switch::check(&seen)?;
+    let mut ready = Vec::with_capacity(seen.len());
+    for (seen, path) in seen.into_iter().zip(paths) {
+        switch::must_have(&seen, &path)?;
+        ready.push(switch::prepare(seen, path, String::new())?);
+    }
+    let (systems, status) = switch::deploy(context, request, &ready);
+    print_systems(context, &systems, targets.len())?;
+    Ok(status)
+}
+
+impl Promote {
+    pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
+        let config = context.config()?;
+        let settings = Settings::read(config)?;
+        let froms = hosts::targets(context, std::slice::from_ref(&self.from))?;
+        let tos = hosts::targets(context, std::slice::from_ref(&self.to))?;
+        let (Some(from), Some(to)) = (froms.first(), tos.first()) else {
+            return Ok(Status::Usage);
+        };
+        let flake = facts::installable(config, to);
+        let facts = facts::gather(config, &settings, Some(&flake), false, &context.report)?;
+        let seen = switch::look(context, &froms, 1)?;
+        let proved = seen.first().map_or_else(
+            || Err("it was not looked at".to_owned()),
+            |seen| {
+                let log = log::read(&seen.line.host(), &self.from)
+                    .map_err(|error| describe(&error))?
+                    .0;
+                promote::proof(
+                    &log,
+                    &seen.state,
+                    &facts.revision,
+                    self.soak.duration(),
+                    jiff::Timestamp::now(),
+                )
+            },
+        );
+        drop(seen);
+        let proved = proved.map_err(|reason| Error::NotProved {
+            host: from.name.clone(),
+            reason,
+        })?;
+        let new = nix::build(std::slice::from_ref(&flake))?
+            .into_iter()
+            .next()
+            .unwrap_or_default();
+        let likeness = promote::likeness(&proved.new, &new, &settings.units)?;
+        likeness
+            .differing
+            .iter()
+            .for_each(|path| context.report.note(format_args!("differs: '{path}'")));
+        let origin = format!("promoted from '{}' ({})", from.name, likeness.told);
+        context.report.hint(&origin);
+        let seen = switch::look(context, &tos, 1)?;
+        switch::check(&seen)?;
+        let named = format!("{}#{}", flake.flake, flake.system);
+        let ready = seen
+            .into_iter()
+            .map(|seen| switch::prepare(seen, new.clone(), named.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !self.yes
+            && !ready
+                .iter()
+                .all(|one| switch::is_there(&one.seen.state, &one.new, Way::Switch, &settings))
+        {
+            confirm(context, &ready)?;
+        }
+        let request = Request {
+            action: "promote",
+            origin,
+            substitute: self.substitute,
+            ..Request::new(&settings, &facts, 1)
+        };
+        let (systems, status) = switch::deploy(context, &request, &ready);
+        print_systems(context, &systems, 1)?;
+        Ok(status)
+    }
+}
+
+fn print_systems(context: &Context, systems: &[System], hosts: usize) -> Result<(), Error> {
+    let mut output = context.output()?;
+    if hosts > 1 {
+        output.several_hosts();
+    }
+    for system in systems {
+        output.record(&system.host, system)?;
+    }
+    Ok(output.finish()?)
+}
+
+/// Shows the plan and asks, if there is somebody to ask. Without a terminal it goes ahead.
+fn confirm(context: &Context, ready: &[Ready<'_>]) -> Result<(), Error> {
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Ok(());
+    }
+    for one in ready {
+        let Some(preview) = &one.preview else {
+            continue;
+        };
+        for line in preview.lines() {
+            let versions = [line.old.as_str(), line.new.as_str()].join(" ");
+            context.report.warn(format_args!(
+                "{}: {} {} {} {}",
+                one.seen.line.name(),
+                line.action,
+                line.name,
+                versions.trim(),
+                line.reason
+            ));
+        }
+    }
+    let names = ready
+        .iter()
+        .map(|one| one.seen.line.name())
+        .collect::<Vec<_>>()
+        .join(", ");
+    context
+        .report
+        .warn(format_args!("deploy to {names}? [y/N]"));
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    match read {
+        Ok(_) if matches!(answer.trim(), "y" | "yes") => Ok(()),
+        _ => Err(Error::NotConfirmed),
+    }
+}

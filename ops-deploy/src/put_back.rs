@@ -1,0 +1,182 @@
+//! The way back: the exact old system, verified, and the end of the record.
+
+use std::time::{Duration, Instant};
+
+use ops_common::exit::{Status, describe};
+
+use crate::deployment::{Deployment, GRACE, Sick, Way, host_script, revert_args};
+use crate::error::Error;
+use crate::health::{self, Counters, Scope};
+use crate::line::Work;
+use crate::record::Outcome;
+use crate::watch::{first_bad, told};
+
+impl Deployment<'_> {
+    /// Puts the old system back where there is one, verifies it, and writes down why.
+    pub(crate) fn give_up(&mut self, sick: &Sick) -> Status {
+        let report = &self.line.report;
+        report.error(format_args!(
+            "'{}' is not kept: {}",
+            self.order.new, sick.reason
+        ));
+        if sick.untouched && self.is_untouched() {
+            report.hint("if a reboot is what it takes: ops-deploy activate --reboot");
+            self.close(Outcome::Refused, &sick.reason);
+            return Status::No;
+        }
+        let Some(old) = self.before.old().map(str::to_owned) else {
+            report.error("there is no old system to put back: the host is left as it is");
+            self.close(Outcome::Unknown, &sick.reason);
+            return Status::Unknown;
+        };
+        match self.put_back(&old) {
+            Ok(()) => {
+                report.warn(format_args!("'{old}' runs again"));
+                self.close(Outcome::RolledBack, &sick.reason);
+                Status::No
+            }
+            Err(problem) => {
+                report.error(format_args!(
+                    "'{old}' could not be verified after putting it back: {problem}"
+                ));
+                self.close(
+                    Outcome::Unknown,
+                    &format!("{}; putting the old system back: {problem}", sick.reason),
+                );
+                Status::Unknown
+            }
+        }
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.line.state().is_ok_and(|state| {
+            state.current == self.before.current && state.profile == self.before.profile
+        })
+    }
+
+    fn put_back(&mut self, old: &str) -> Result<(), String> {
+        let started = Instant::now();
+        let patience = self.armed_until + GRACE;
+        let done = match self.order.way {
+            Way::Reboot => self.reboot_into_old(old),
+            Way::Switch | Way::Test | Way::Boot => self.revert(old, patience),
+        };
+        self.record.step("put-back", started);
+        done?;
+        let proved = self.line.prove_login();
+        proved.map(drop).map_err(|error| describe(&error))
+    }
+
+    fn revert(&mut self, old: &str, patience: Instant) -> Result<(), String> {
+        let words = |error: Error| describe(&error);
+        let state = self.line.state().or_else(|_| {
+            self.line.reconnect(patience)?;
+            self.line.state()
+        });
+        let state = state.map_err(words)?;
+        let args = revert_args(&self.before, old);
+        if state.boot != self.before.boot {
+            // The host runs what it booted, and its timer and our script are gone. Only a profile that was set just before
+            // is still to be put back.
+            if state.profile != self.before.profile {
+                self.line.call("revert", &args, Vec::new()).map_err(words)?;
+            }
+        } else {
+            let work = Work {
+                unit: "ops-deploy-rollback",
+                argv: host_script("revert", &args),
+                limit: GRACE * 5,
+                patience,
+            };
+            let ended = self.line.work(&work).map_err(words)?;
+            self.line
+                .report
+                .note(format_args!("putting it back {}", ended.ending));
+        }
+        self.verify_old(old, patience)
+    }
+
+    /// Waits until the old system is as well as it was.
+    pub(crate) fn verify_old(&self, old: &str, patience: Instant) -> Result<(), String> {
+        let window = self.order.settings.health_window.duration();
+        let until = (Instant::now() + window.max(Duration::from_secs(5))).min(patience);
+        loop {
+            let state = self.line.state().map_err(|error| describe(&error))?;
+            let problem = if state.old() != Some(old) {
+                Some(format!(
+                    "the host runs '{}'",
+                    state.old().unwrap_or("nothing")
+                ))
+            } else if state.profile != self.before.profile {
+                Some(format!(
+                    "the profile holds '{}'",
+                    state.profile.as_deref().unwrap_or("nothing")
+                ))
+            } else {
+                let counters = Counters::new(&state);
+                let scope = Scope {
+                    watched: &self.order.settings.units,
+                    plan: &[],
+                    window,
+                };
+                first_bad(&health::compare(
+                    &self.baseline,
+                    &counters,
+                    &state,
+                    &[],
+                    scope,
+                ))
+                .map(told)
+            };
+            match problem {
+                None => return Ok(()),
+                Some(problem) if Instant::now() >= until => return Err(problem),
+                Some(_) => std::thread::sleep(Duration::from_millis(200)),
+            }
+        }
+    }
+
+    /// Ends the record, brings it to the host, and lets go of lock and timer.
+    pub(crate) fn close(&mut self, outcome: Outcome, reason: &str) -> Status {
+        self.record.journal = self.journal_errors();
+        self.record.close(outcome, reason);
+        let args = [self.record.id.clone()];
+        let finish = || {
+            self.line
+                .call("finish", &args, self.record.line().into_bytes())
+        };
+        let patience = Instant::now() + GRACE;
+        let finished = finish().or_else(|_| {
+            self.line.reconnect(patience)?;
+            finish()
+        });
+        match finished {
+            Ok(finished) if finished.success() => {}
+            Ok(finished) => self.line.report.warn(format_args!(
+                "the record could not be written on the host: {}",
+                finished.complaint()
+            )),
+            Err(error) => {
+                let told = describe(&error);
+                self.line.report.warn(format_args!(
+                    "the record could not be brought to the host: {told}"
+                ));
+                return Status::Unknown;
+            }
+        }
+        Status::Done
+    }
+
+    fn journal_errors(&self) -> Vec<String> {
+        let Some(cursor) = self.before.cursor.clone() else {
+            return Vec::new();
+        };
+        let Ok(answer) = self.line.call("errors", &[cursor], Vec::new()) else {
+            return Vec::new();
+        };
+        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+        text.lines()
+            .map(|line| line.chars().take(300).collect())
+            .collect()
+    }
+}

@@ -1,0 +1,109 @@
+//! The health window: the host is looked at again and again, and what has become worse than before is told.
+
+use std::time::{Duration, Instant};
+
+use ops_common::check::{Check, State as Finding};
+use ops_common::exit::describe;
+
+use crate::deployment::{Deployment, Order, Sick};
+use crate::health::{self, Scope};
+use crate::probe::{self, Surroundings};
+use crate::state::State;
+
+impl Deployment<'_> {
+    /// Watches the host for the window, and longer where a unit may take longer to start.
+    pub(crate) fn watch(&mut self) -> Result<(), Sick> {
+        let started = Instant::now();
+        let watched = self.watch_units(started);
+        self.record.step("watch", started);
+        let now = watched?;
+        let probes = probe::run(
+            &self.order.settings.health,
+            surroundings(&self.order, &self.line.name()),
+        );
+        let window = self.order.settings.health_window.duration();
+        let scope = Scope {
+            watched: &self.order.settings.units,
+            plan: self.order.plan,
+            window,
+        };
+        self.record.after = health::compare(&self.baseline, &self.counters, &now, &probes, scope);
+        for check in &mut self.record.after {
+            check.host = self.line.name();
+        }
+        match first_bad(&self.record.after) {
+            None => Ok(()),
+            Some(check) => Err(Sick::because(told(check))),
+        }
+    }
+
+    fn watch_units(&mut self, started: Instant) -> Result<State, Sick> {
+        let window = self.order.settings.health_window.duration();
+        let pause = (window / 10).clamp(Duration::from_millis(200), Duration::from_secs(2));
+        loop {
+            let now = self.look()?;
+            self.counters.look(&now);
+            let starting =
+                health::still_starting(&self.baseline, &now).is_some_and(|left| !left.is_zero());
+            let out_of_time = Instant::now() + pause >= self.armed_until;
+            let over = started.elapsed() >= window && !starting;
+            if over || out_of_time || health::is_hopeless(&self.baseline, &now) {
+                return Ok(now);
+            }
+            std::thread::sleep(
+                pause.min(
+                    window
+                        .saturating_sub(started.elapsed())
+                        .max(Duration::from_millis(100)),
+                ),
+            );
+        }
+    }
+
+    /// Asks for the state, over a new connection where the old one broke, and makes sure that the new system still runs.
+    fn look(&self) -> Result<State, Sick> {
+        let state = self.line.state().or_else(|_| {
+            self.line.reconnect(self.armed_until)?;
+            self.line.state()
+        });
+        let state = state.map_err(|error| {
+            Sick::because(format!("the host does not answer: {}", describe(&error)))
+        })?;
+        if state.boot != self.before.boot {
+            return Err(Sick::because(
+                "the host was restarted during the deployment",
+            ));
+        }
+        if state.current.as_deref() != Some(self.order.new) {
+            return Err(Sick::because("the new system is not the one that runs"));
+        }
+        Ok(state)
+    }
+}
+
+pub(crate) fn surroundings<'a>(order: &Order<'a>, host: &'a str) -> Surroundings<'a> {
+    let limit = order
+        .settings
+        .health_window
+        .duration()
+        .clamp(Duration::from_secs(2), Duration::from_secs(30));
+    Surroundings {
+        host: Some(host),
+        config: order.config,
+        limit,
+    }
+}
+
+pub(crate) fn first_bad(checks: &[Check]) -> Option<&Check> {
+    checks
+        .iter()
+        .find(|check| matches!(check.status, Finding::Fail | Finding::Unknown))
+}
+
+pub(crate) fn told(check: &Check) -> String {
+    if check.subject.is_empty() {
+        format!("{}: {}", check.check, check.message)
+    } else {
+        format!("{}: {}", check.subject, check.message)
+    }
+}
