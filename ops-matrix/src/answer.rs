@@ -167,6 +167,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn replies_are_told_apart() {
         let disabled = r#"{"errcode":"M_FORBIDDEN","error":"Federation is disabled."}"#;
         for (status, headers, text, expected) in [

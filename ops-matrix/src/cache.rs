@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// What a peer does without any word of the server.
-pub const DEFAULT: Duration = Duration::from_secs(24 * 3600);
+pub const DEFAULT: Duration = Duration::from_hours(24);
 
 /// The longest that the specification lets a good answer be kept.
-pub const LONGEST: Duration = Duration::from_secs(48 * 3600);
+pub const LONGEST: Duration = Duration::from_hours(48);
 
 /// The longest that it lets an error be kept.
 pub const LONGEST_ERROR: Duration = HOUR;
 
 /// The shortest that peers in use (Synapse) keep a good answer, whatever the server says.
-pub const SHORTEST: Duration = Duration::from_secs(300);
+pub const SHORTEST: Duration = Duration::from_mins(5);
 
 /// How long peers may keep a good answer, from its headers.
 ///

@@ -34,7 +34,7 @@ use crate::view::{ConnectTo, Exceptions, Resolve, View};
 use crate::wellknown::{self, Kind};
 
 /// How long a verb may take where nobody says otherwise.
-const QUESTION: Duration = Duration::from_secs(60);
+const QUESTION: Duration = Duration::from_mins(1);
 
 /// Tell whether the homeserver answers, on every address, and whether the federation can reach it
 ///

@@ -96,6 +96,7 @@ fn world() -> World {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_step_of_the_specification() {
     let fed = |world: World| world.srv("_matrix-fed._tcp.chat.example", 10, "srv.example", 7001);
     let old = |world: World| world.srv("_matrix._tcp.chat.example", 10, "old.example", 7002);

@@ -64,6 +64,7 @@ pub fn parse_server(text: &str) -> Result<SocketAddr, String> {
 
 impl Client<'_> {
     /// The SRV records of `name`, in the order that clients try them.
+    #[must_use]
     pub fn srv(&self, name: &str, deadline: Deadline) -> Answer<Vec<SrvRecord>> {
         let answer = match self.ask(name, RecordType::SRV, deadline) {
             Ok(Some(answer)) => answer,
@@ -108,22 +109,22 @@ impl Client<'_> {
     }
 
     /// The addresses of `name`, those of IPv6 first as the default policy of hosts has it.
+    #[must_use]
     pub fn addresses(&self, name: &str, deadline: Deadline) -> Answer<Vec<IpAddr>> {
         let mut found = Vec::new();
         let mut failed = None;
         for kind in [RecordType::AAAA, RecordType::A] {
             match self.ask(name, kind, deadline) {
                 Ok(Some(answer)) => {
-                    found.extend(
-                        answer
-                            .answers
-                            .iter()
-                            .filter_map(|record| match &record.data {
-                                RData::A(address) => Some(IpAddr::V4(address.0)),
-                                RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-                                _ => None,
-                            }),
-                    )
+                    let addresses = answer
+                        .answers
+                        .iter()
+                        .filter_map(|record| match &record.data {
+                            RData::A(address) => Some(IpAddr::V4(address.0)),
+                            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+                            _ => None,
+                        });
+                    found.extend(addresses);
                 }
                 Ok(None) => (),
                 Err(reason) => failed = Some(reason),

@@ -244,16 +244,10 @@ fn classify_io(error: io::Error, limit: u64) -> HttpError {
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::BrokenPipe => HttpError::Closed,
-        _ if error.get_ref().is_some_and(|inner| inner.is::<Error>()) => {
-            let inner = error
-                .into_inner()
-                .and_then(|inner| inner.downcast::<Error>().ok());
-            inner.map_or_else(
-                || HttpError::Broken("unknown".to_owned()),
-                |inner| classify(*inner, limit),
-            )
-        }
-        _ => HttpError::Broken(error.to_string()),
+        _ => match error.downcast::<Error>() {
+            Ok(inner) => classify(inner, limit),
+            Err(error) => HttpError::Broken(error.to_string()),
+        },
     }
 }
 

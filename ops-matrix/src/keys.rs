@@ -312,71 +312,98 @@ mod tests {
         assert_eq!(faults(|_| (), |_| ()), []);
     }
 
+    type Change = fn(&mut Value);
+
     #[test]
-    fn each_fault_is_named() {
-        let id = || "ed25519:a".to_owned();
-        let key = |reason| KeyFault::Key { id: id(), reason };
-        let before: [(fn(&mut Value), KeyFault); 6] = [
+    fn each_fault_of_what_was_signed_is_named() {
+        let rows: [(Change, KeyFault); 6] = [
             (
-                |reply| reply["valid_until_ts"] = json!(NOW - 5000),
+                |reply| set(reply, "/valid_until_ts", json!(NOW - 5000)),
                 KeyFault::Expired(5),
             ),
             (
-                |reply| reply["valid_until_ts"] = json!(NOW + 60_000),
+                |reply| set(reply, "/valid_until_ts", json!(NOW + 60_000)),
                 KeyFault::ExpiresSoon(60),
             ),
             (
-                |reply| reply["valid_until_ts"] = json!("soon"),
+                |reply| set(reply, "/valid_until_ts", json!("soon")),
                 KeyFault::NoValidUntil,
             ),
             (
                 |reply| {
-                    reply["verify_keys"]["ed25519:b"] =
-                        json!({"key": reply["verify_keys"]["ed25519:a"]["key"]})
+                    set(
+                        reply,
+                        "/verify_keys",
+                        json!({"ed25519:a": reply["verify_keys"]["ed25519:a"], "ed25519:b": reply["verify_keys"]["ed25519:a"]}),
+                    );
                 },
                 KeyFault::NotSigned("ed25519:b".into()),
             ),
             (
                 |reply| {
-                    reply["old_verify_keys"] =
-                        json!({"ed25519:o": {"key": "", "expired_ts": NOW + DAY}})
+                    set(
+                        reply,
+                        "/old_verify_keys",
+                        json!({"ed25519:o": {"key": "", "expired_ts": NOW + DAY}}),
+                    );
                 },
                 KeyFault::OldKeyValid("ed25519:o".into()),
             ),
             (
-                |reply| reply["server_name"] = json!("other.example"),
+                |reply| set(reply, "/server_name", json!("other.example")),
                 KeyFault::ServerName {
                     found: "other.example".into(),
                     expected: "chat.example".into(),
                 },
             ),
         ];
-        for (change, expected) in before {
+        for (change, expected) in rows {
             assert_eq!(faults(change, |_| ()), [expected]);
         }
-        let after: [(fn(&mut Value), KeyFault); 6] = [
-            (|reply| reply["extra"] = json!(1), KeyFault::Signature(id())),
+    }
+
+    #[test]
+    fn each_fault_of_keys_and_signatures_is_named() {
+        const KEY: &str = "/verify_keys/ed25519:a/key";
+        let key = |reason| KeyFault::Key {
+            id: "ed25519:a".to_owned(),
+            reason,
+        };
+        let rows: [(Change, KeyFault); 6] = [
             (
-                |reply| reply["signatures"] = json!({}),
-                KeyFault::NotSigned(id()),
+                |reply| set(reply, "/server_name", json!("chat.example ")),
+                KeyFault::ServerName {
+                    found: "chat.example ".into(),
+                    expected: "chat.example".into(),
+                },
             ),
             (
-                |reply| reply["verify_keys"]["ed25519:a"]["key"] = json!("%%"),
-                key("not base64"),
+                |reply| set(reply, "/signatures", json!({})),
+                KeyFault::NotSigned("ed25519:a".into()),
             ),
+            (|reply| set(reply, KEY, json!("%%")), key("not base64")),
             (
-                |reply| reply["verify_keys"]["ed25519:a"]["key"] = json!("AAAA"),
+                |reply| set(reply, KEY, json!("AAAA")),
                 key("not 32 bytes long"),
             ),
             (
-                |reply| reply["verify_keys"]["ed25519:a"]["key"] = json!("AAA="),
+                |reply| set(reply, KEY, json!("AAA=")),
                 key("padded, and Matrix has base64 without padding"),
             ),
-            (|reply| reply["verify_keys"] = json!({}), KeyFault::NoKey),
+            (
+                |reply| set(reply, "/verify_keys", json!({})),
+                KeyFault::NoKey,
+            ),
         ];
-        for (spoil, expected) in after {
-            assert_eq!(faults(|_| (), spoil), [expected]);
+        for (spoil, expected) in rows {
+            // The first fault names the cause; a signature over something else is its consequence.
+            assert_eq!(faults(|_| (), spoil)[0], expected);
         }
+    }
+
+    /// Replaces what a JSON pointer points at.
+    fn set(reply: &mut Value, pointer: &str, value: Value) {
+        *reply.pointer_mut(pointer).expect("it is there") = value;
     }
 
     #[test]
@@ -393,7 +420,11 @@ mod tests {
         let found = faults(
             |_| (),
             |reply| {
-                reply["verify_keys"] = json!({"ed25519:a-b": reply["verify_keys"]["ed25519:a"]})
+                set(
+                    reply,
+                    "/verify_keys",
+                    json!({"ed25519:a-b": reply["verify_keys"]["ed25519:a"]}),
+                );
             },
         );
         assert_eq!(

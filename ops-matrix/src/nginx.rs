@@ -107,64 +107,55 @@ enum Token {
     End(usize),
 }
 
+/// Reads directives up to the end of the file, or of the block that is open.
 fn block(
     file: &str,
     tokens: &mut std::vec::IntoIter<Token>,
     inside: bool,
 ) -> Result<Vec<Directive>, NginxError> {
-    let syntax = |line, what| NginxError::Syntax {
-        file: file.to_owned(),
+    let file = || file.to_owned();
+    let at = |line, what| NginxError::Syntax {
+        file: file(),
         line,
         what,
     };
     let mut directives = Vec::new();
-    let mut words = Vec::new();
-    let mut start = 0;
-    let mut last = 0;
+    let mut words: Vec<String> = Vec::new();
+    let (mut start, mut last) = (0, 0);
     while let Some(token) = tokens.next() {
-        match token {
+        let inner = match token {
             Token::Word(word, line) => {
-                if words.is_empty() {
-                    start = line;
-                }
+                start = if words.is_empty() { line } else { start };
                 last = line;
                 words.push(word);
-            }
-            Token::End(line) => {
-                last = line;
-                if !words.is_empty() {
-                    let words = std::mem::take(&mut words);
-                    directives.push(Directive {
-                        words,
-                        block: Vec::new(),
-                        file: file.to_owned(),
-                        line: start,
-                    });
-                }
-            }
-            Token::Open(line) => {
-                let block = block(file, tokens, true)?;
-                let words = std::mem::take(&mut words);
-                directives.push(Directive {
-                    words,
-                    block,
-                    file: file.to_owned(),
-                    line: start.max(1).min(line),
-                });
+                continue;
             }
             Token::Close(_) if inside && words.is_empty() => return Ok(directives),
-            Token::Close(line) => {
-                return Err(syntax(line, "a closing brace where none is expected"));
+            Token::Close(line) => return Err(at(line, "a closing brace where none is expected")),
+            Token::End(line) => {
+                last = line;
+                Vec::new()
             }
+            Token::Open(line) => {
+                last = line;
+                block(&file(), tokens, true)?
+            }
+        };
+        // A semicolon by itself is no directive.
+        if !words.is_empty() {
+            let words = std::mem::take(&mut words);
+            directives.push(Directive {
+                words,
+                block: inner,
+                file: file(),
+                line: start,
+            });
         }
     }
-    if inside {
-        return Err(syntax(last, "the file ends inside a block"));
-    }
-    if words.is_empty() {
-        Ok(directives)
-    } else {
-        Err(syntax(start, "a directive without its semicolon"))
+    match (inside, words.is_empty()) {
+        (true, _) => Err(at(last, "the file ends inside a block")),
+        (false, false) => Err(at(start, "a directive without its semicolon")),
+        (false, true) => Ok(directives),
     }
 }
 

@@ -185,9 +185,7 @@ fn random(view: &View<'_>, wanted: &Wanted<'_>, ours: &SocketAddr, base: &Base) 
 
 /// Synapse does; the conduwuit family turns every failure into a missing alias. It names itself in a header, they do not.
 fn tells_failures_apart(reply: &Reply) -> bool {
-    let software = reply
-        .header("server")
-        .and_then(|text| Family::of_software(text));
+    let software = reply.header("server").and_then(Family::of_software);
     software.is_some_and(|family| family.name == "Synapse")
 }
 

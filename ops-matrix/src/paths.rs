@@ -51,12 +51,12 @@ pub fn look(
     let url = versions::parse_url(&settings.url)?;
     let base = Base::of(&url);
     let mut checks = vec![local_url(view, &base, &url)];
-    match read_nginx(host, &settings.nginx.to_string_lossy())? {
-        Some(directives) => checks.extend(configured(view, &directives, base.port)),
-        None => {
-            let message = "no such file, and no unit of nginx names another";
-            checks.push(Check::ok(NGINX, settings.nginx.to_string_lossy(), message));
-        }
+    let nginx = settings.nginx.to_string_lossy();
+    if let Some(directives) = read_nginx(host, &nginx)? {
+        checks.extend(configured(view, &directives, base.port));
+    } else {
+        let message = "no such file, and no unit of nginx names another";
+        checks.push(Check::ok(NGINX, nginx, message));
     }
     if let Some(server) = &settings.server_name {
         let server: ServerName = server.parse().map_err(|source| Error::ServerName {

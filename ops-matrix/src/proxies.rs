@@ -87,7 +87,7 @@ fn collect_proxies(
     for directive in directives {
         match (directive.name(), directive.args()) {
             ("client_max_body_size", [size]) => {
-                around.body_limit_bytes = bytes(size).unwrap_or(DEFAULT_BODY_LIMIT)
+                around.body_limit_bytes = bytes(size).unwrap_or(DEFAULT_BODY_LIMIT);
             }
             ("server_name", names) => around.server_names = names.to_vec(),
             ("rewrite", [.., flag]) if flag == "break" => around.rewritten = true,

@@ -45,11 +45,11 @@ pub fn look(
             &local.prefix,
         ));
     }
-    if let Some(base) = client_base(view, trust, server)? {
-        if let Answer::Found(endpoints) = view.endpoints(&base.host, base.port) {
-            for address in endpoints {
-                checks.extend(client_paths(view, server, &base.at(address), &base.prefix));
-            }
+    if let Some(base) = client_base(view, trust, server)?
+        && let Answer::Found(endpoints) = view.endpoints(&base.host, base.port)
+    {
+        for address in endpoints {
+            checks.extend(client_paths(view, server, &base.at(address), &base.prefix));
         }
     }
     let route = explore(view, trust, server)?.route;
@@ -116,7 +116,7 @@ fn client_paths(
         ("errors", missing.map(|(reply, _)| reply)),
         ("OPTIONS", preflight),
     ];
-    vec![encoding, cors(&subject, replies)]
+    vec![encoding, cors(&subject, &replies)]
 }
 
 /// A server name inside a path.
@@ -178,9 +178,9 @@ fn unseen(name: &str, subject: &str, failure: &ProbeFailure) -> Check {
     check
 }
 
-fn cors(subject: &str, replies: [(&str, Result<Reply, ProbeFailure>); 3]) -> Check {
+fn cors(subject: &str, replies: &[(&str, Result<Reply, ProbeFailure>); 3]) -> Check {
     let mut faults = Vec::new();
-    for (what, reply) in &replies {
+    for (what, reply) in replies {
         let Ok(reply) = reply else { continue };
         let origins: Vec<_> = reply.headers("access-control-allow-origin").collect();
         match origins.as_slice() {

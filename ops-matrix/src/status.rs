@@ -200,10 +200,7 @@ fn probe(view: &View<'_>, address: SocketAddr) -> Result<Vec<Check>, ProbeFailur
     let subject = address.to_string();
     let mut checks = Vec::new();
     let mut software = versions.server;
-    match federation
-        .map_err(ProbeFailure::from)
-        .and_then(|reply| Ok(answer::body(&reply)?.to_vec()))
-    {
+    match federation.and_then(|reply| Ok(answer::body(&reply)?.to_vec())) {
         Ok(body) => {
             software = software.or_else(|| document::federation_version(&body).ok());
             checks.push(Check::ok(FEDERATION, &subject, "federation is on"));

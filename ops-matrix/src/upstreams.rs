@@ -23,7 +23,7 @@ pub type Dialled = Option<Vec<(SocketAddr, Result<(), String>)>>;
 
 /// Picks the proxies that serve Matrix: by their location, or because they go to the homeserver's port.
 #[must_use]
-pub fn of_matrix<'a>(proxies: &'a [Proxy], port: Option<u16>) -> Vec<&'a Proxy> {
+pub fn of_matrix(proxies: &[Proxy], port: Option<u16>) -> Vec<&Proxy> {
     let serves = |proxy: &Proxy| {
         [
             "_matrix",
@@ -62,50 +62,37 @@ pub fn judge(proxy: &Proxy, backend: &Backend, dialled: &Dialled) -> Check {
         "target": proxy.target, "location": proxy.location, "alive": alive, "dead": dead,
         "hit": hit(dialled), "server_names": proxy.server_names,
     });
-    let check = match (alive.as_slice(), dead.as_slice()) {
-        ([], []) => Check::fail(
-            UPSTREAM,
-            subject,
-            format!("'{}' has no address", backend.host),
-        ),
-        ([], _) => Check::fail(
-            UPSTREAM,
-            subject,
-            format!("nothing answers: {} refused", dead.join(" ")),
-        ),
-        ([_], []) => Check::ok(
-            UPSTREAM,
-            subject,
-            format!(
-                "one address, which nginx never marks down: {}",
-                alive.join(" ")
-            ),
-        ),
-        (_, []) => Check::warn(
-            UPSTREAM,
-            subject,
-            format!(
-                "'{}' is {}: all answer, but when the server restarts nginx marks them down and answers 502 for up to 10 s",
-                backend.host,
-                alive.join(" and ")
-            ),
-        ),
-        (_, _) => Check::fail(
-            UPSTREAM,
-            subject,
-            format!(
-                "'{}' is also {}, where nobody listens (only {} answers): nginx tries it again and again, and a restart of the server costs 10 s of 502",
-                backend.host,
-                dead.join(" and "),
-                alive.join(" and ")
-            ),
-        ),
-    };
-    let check = check.data(data);
+    let (state, message) = verdict(&backend.host, &alive, &dead);
+    let check = Check::new(state, UPSTREAM, subject, message).data(data);
     if check.status == State::Ok {
         return check;
     }
     check.fix(fix(proxy, backend, alive.first()))
+}
+
+/// What the living and the dead addresses of a backend come to.
+fn verdict(host: &str, alive: &[String], dead: &[String]) -> (State, String) {
+    let (living, others) = (alive.join(" and "), dead.join(" and "));
+    match (alive, dead) {
+        ([], []) => (State::Fail, format!("'{host}' has no address")),
+        ([], _) => (State::Fail, format!("nothing answers at {others}")),
+        ([one], []) => (
+            State::Ok,
+            format!("one address, which nginx never marks down: {one}"),
+        ),
+        (_, []) => (
+            State::Warn,
+            format!(
+                "'{host}' is {living}: all answer, but when the server restarts nginx marks them down and answers 502 for up to 10 s"
+            ),
+        ),
+        (_, _) => (
+            State::Fail,
+            format!(
+                "'{host}' is also {others}, where nobody listens (only {living} answers): nginx tries it again and again, and a restart of the server costs 10 s of 502"
+            ),
+        ),
+    }
 }
 
 /// What a first-address client, a Happy-Eyeballs client and nginx see of the same name.

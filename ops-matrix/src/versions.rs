@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Instant;
 
-use ops_common::check::{Check, State};
+use ops_common::check::Check;
 use ops_common::hosts::fan_out;
 use ops_common::span::Span;
 use serde_json::{Value, json};
 use url::{Host, Url};
 
 use crate::answer;
-use crate::chain::{self, ChainReport};
+use crate::chain::{self, ChainFault, ChainReport};
 use crate::discovery::Answer;
 use crate::document::{self, Software, Versions};
 use crate::error::Error;
@@ -195,54 +195,47 @@ fn address_check(
         Err(failure) => return Ok(failed(&subject, &failure, base)),
     };
     let chain = match &seen.opened.tls {
-        Some(facts) => Some(chain::judge(
-            &facts.chain,
-            &base.host,
-            &*trust.roots()?,
-            now_s(),
-        )),
+        Some(facts) => {
+            let roots = trust.roots()?;
+            Some(chain::judge(&facts.chain, &base.host, &roots, now_s()))
+        }
         None => None,
     };
-    let mut faults: Vec<String> = wanted
-        .limits
-        .iter()
+    let (faults, fix) = faults(wanted, &seen, chain.as_ref());
+    let mut check = match faults.as_slice() {
+        [] => Check::ok(CHECK, subject, summary(&seen)),
+        faults => Check::fail(CHECK, subject, faults.join("; ")),
+    };
+    check = check
+        .data(data(&seen, chain.and_then(Result::ok).as_ref()))
+        .identity(json!([seen.software, seen.versions.versions]));
+    check.value = seen.opened.phases.total_s;
+    check.unit = check.value.map(|_| "s".to_owned());
+    let total = |limit: &&Limit| limit.phase == Phase::Total;
+    let limit = wanted.limits.iter().find(total);
+    check.limit = limit.map(|limit| limit.at_most.as_seconds());
+    check.fix = fix.map(str::to_owned);
+    Ok(check)
+}
+
+/// Everything wrong with an answer that came, and what to do about its certificate.
+fn faults(
+    wanted: &Wanted,
+    seen: &Seen,
+    chain: Option<&Result<ChainReport, ChainFault>>,
+) -> (Vec<String>, Option<&'static str>) {
+    let limits = wanted.limits.iter();
+    let mut faults: Vec<String> = limits
         .filter_map(|limit| limit.broken(&seen.opened.phases))
         .collect();
     faults.extend(missing(&wanted.require, &seen.versions));
-    let mut fix = None;
-    match &chain {
-        Some(Ok(report)) => {
-            faults.extend(report.faults.iter().map(ToString::to_string));
-            fix = report.faults.first().map(chain::ChainFault::fix);
-        }
-        Some(Err(fault)) => faults.push(fault.to_string()),
-        None => (),
-    }
-    let state = if faults.is_empty() {
-        State::Ok
-    } else {
-        State::Fail
+    let of_chain = match chain {
+        Some(Ok(report)) => report.faults.as_slice(),
+        Some(Err(fault)) => std::slice::from_ref(fault),
+        None => &[],
     };
-    let message = if faults.is_empty() {
-        summary(&seen)
-    } else {
-        faults.join("; ")
-    };
-    let mut check = Check::new(state, CHECK, subject, message)
-        .data(data(&seen, chain.and_then(Result::ok).as_ref()))
-        .identity(json!([seen.software, seen.versions.versions]));
-    if let Some(total) = seen.opened.phases.total_s {
-        check = check.value(total, "s");
-    }
-    if let Some(limit) = wanted
-        .limits
-        .iter()
-        .find(|limit| limit.phase == Phase::Total)
-    {
-        check = check.limit(limit.at_most.as_seconds());
-    }
-    check.fix = fix.map(str::to_owned);
-    Ok(check)
+    faults.extend(of_chain.iter().map(ToString::to_string));
+    (faults, of_chain.first().map(ChainFault::fix))
 }
 
 /// Seconds since 1970.
