@@ -51,6 +51,9 @@ pub enum Fault {
     /// The format cannot hold a value.
     #[error("the format cannot hold the value of '{0}'")]
     Unwritable(String),
+    /// What was written would read back as something else.
+    #[error("the encrypted text would read back as other values: this is a fault of the tool")]
+    Changed,
     /// The MAC does not fit.
     #[error("the MAC does not fit: values were changed, added, moved or taken away")]
     Mac,
@@ -84,6 +87,8 @@ pub struct Opened {
     pub mac: String,
     /// Whether it is sealed.
     pub seal: SealState,
+    /// The seal that it should have.
+    pub fresh_seal: String,
     /// Comments that could not be decrypted.
     pub odd_comments: usize,
     /// How many values are encrypted.
@@ -152,8 +157,9 @@ pub fn open(
     edits.extend(format.strip(source, &tree));
     let text = plain_text(format, source, &tree, edits)?;
     seal.text(&text);
+    let fresh_seal = seal.finish();
     let seal = match metadata.text(metadata::SEAL) {
-        Some(found) if checks.seal && !seal.fits(&found) => return Err(Fault::Seal),
+        Some(found) if checks.seal && found != fresh_seal => return Err(Fault::Seal),
         Some(_) => SealState::Fits,
         None => SealState::Absent,
     };
@@ -162,6 +168,7 @@ pub fn open(
         tree,
         mac,
         seal,
+        fresh_seal,
         odd_comments,
         sealed_values: sealed.len(),
         sealed,
@@ -398,16 +405,43 @@ pub struct Counts {
     pub plain: usize,
 }
 
-/// Encrypts a plain tree of `source`; the text has no metadata yet.
+/// How an encrypted text is made.
+#[derive(Clone, Copy)]
+pub struct Making<'m> {
+    /// Its format.
+    pub format: Format,
+    /// The data key.
+    pub key: &'m DataKey,
+    /// The indentation where the text shows none.
+    pub indent: &'m Indent,
+    /// Whether it gets a seal.
+    pub sealed: bool,
+}
+
+/// An encrypted text without metadata.
+pub struct Closed {
+    /// The text.
+    pub text: Zeroizing<String>,
+    /// What was encrypted.
+    pub counts: Counts,
+    /// The MAC of the values that went in.
+    pub mac: String,
+}
+
+/// Encrypts a plain tree of `source`.
 pub fn close(
-    format: Format,
+    making: Making<'_>,
     source: &str,
     tree: &mut Tree,
     rules: &Rules,
-    key: &DataKey,
     stash: &mut Stash,
-    indent: &Indent,
-) -> Result<(Zeroizing<String>, Counts), Fault> {
+) -> Result<Closed, Fault> {
+    let Making {
+        format,
+        key,
+        indent,
+        ..
+    } = making;
     let step = yaml::step(tree, indent.yaml);
     let mut closer = Closer {
         format,
@@ -415,20 +449,26 @@ pub fn close(
         step,
         rules,
         cipher: Cipher::new(key),
+        mac: Mac::new(rules.mac_only_encrypted),
         stash,
         edits: Vec::new(),
         counts: Counts::default(),
     };
     walk(tree, rules, format == Format::Dotenv, &mut closer)?;
-    let Closer { edits, counts, .. } = closer;
-    if format == Format::Binary {
+    let Closer {
+        edits, counts, mac, ..
+    } = closer;
+    let text = if format == Format::Binary {
         let sealed = edits.first().map_or("\"\"", |edit| edit.text.as_str());
-        return Ok((
-            Zeroizing::new(format!("{{\n{}\"data\": {sealed}\n}}\n", indent.binary)),
-            counts,
-        ));
-    }
-    Ok((tree::apply(source, edits), counts))
+        Zeroizing::new(format!("{{\n{}\"data\": {sealed}\n}}\n", indent.binary))
+    } else {
+        tree::apply(source, edits)
+    };
+    Ok(Closed {
+        text,
+        counts,
+        mac: mac.finish(),
+    })
 }
 
 struct Closer<'c> {
@@ -437,6 +477,7 @@ struct Closer<'c> {
     step: usize,
     rules: &'c Rules,
     cipher: Cipher,
+    mac: Mac,
     stash: &'c mut Stash,
     edits: Vec<Edit>,
     counts: Counts,
@@ -467,6 +508,7 @@ impl Visitor for Closer<'_> {
     type Error = Fault;
 
     fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
+        self.mac.add(&scalar.value, spot.selected);
         if scalar.value.is_empty() {
             return Ok(());
         }
@@ -526,18 +568,25 @@ impl Visitor for Closer<'_> {
 }
 
 /// Writes MAC, time and seal of an encrypted text into its metadata, and puts that in. The text is decrypted again for
-/// it, so nothing leaves that could not be read back.
+/// it: what could not be read back, or reads back as other values than went in (`expected`), does not leave.
 pub fn finish(
-    format: Format,
+    making: Making<'_>,
     body: &str,
     metadata: &mut Metadata,
-    key: &DataKey,
     now: &str,
-    sealed: bool,
-    indent: &Indent,
+    expected: Option<&str>,
 ) -> Result<Zeroizing<String>, Fault> {
+    let Making {
+        format,
+        key,
+        indent,
+        ..
+    } = making;
     metadata.remove(metadata::SEAL);
     let opened = open(format, body, metadata, key, Checks::NONE, indent)?;
+    if expected.is_some_and(|expected| expected != opened.mac) {
+        return Err(Fault::Changed);
+    }
     metadata.put("lastmodified", Data::text(now));
     let mac = Cipher::new(key)
         .seal(&Value::text(opened.mac.clone()), now)
@@ -546,40 +595,33 @@ pub fn finish(
             source,
         })?;
     metadata.put("mac", Data::text(mac));
-    embed(format, body, metadata, key, sealed, indent)
+    embed(making, body, metadata)
 }
 
 /// Puts metadata into an encrypted text, with a fresh seal if it is to have one.
 pub fn embed(
-    format: Format,
+    making: Making<'_>,
     body: &str,
     metadata: &mut Metadata,
-    key: &DataKey,
-    sealed: bool,
-    indent: &Indent,
 ) -> Result<Zeroizing<String>, Fault> {
+    let Making {
+        format,
+        key,
+        indent,
+        sealed,
+    } = making;
     metadata.remove(metadata::SEAL);
-    let place = |metadata: &Metadata, tree: &Tree| {
-        tree::apply(body, format.embed(body, tree, metadata.fields(), indent))
-    };
     let tree = format.parse(body).map_err(Fault::Syntax)?;
-    let text = place(metadata, &tree);
+    let place = |metadata: &Metadata| {
+        tree::apply(body, format.embed(body, &tree, metadata.fields(), indent))
+    };
+    let text = place(metadata);
     if !sealed {
         return Ok(text);
     }
     let opened = open(format, &text, metadata, key, Checks::NONE, indent)?;
-    let mut seal = Seal::new(key, format, metadata)?;
-    let rules = metadata.rules(format)?;
-    let mut opened_tree = opened.tree;
-    walk(
-        &mut opened_tree,
-        &rules,
-        format == Format::Dotenv,
-        &mut seal,
-    )?;
-    seal.text(&opened.text);
-    metadata.put(metadata::SEAL, Data::text(seal.finish()));
-    Ok(place(metadata, &tree))
+    metadata.put(metadata::SEAL, Data::text(opened.fresh_seal));
+    Ok(place(metadata))
 }
 
 /// Encrypts every value of an encrypted text anew, with another key, each in its place.

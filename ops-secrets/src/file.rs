@@ -9,7 +9,7 @@ use ops_common::input;
 use zeroize::Zeroizing;
 
 use crate::cipher::DataKey;
-use crate::crypt::{self, Checks, Counts, Opened, SealState, Stash};
+use crate::crypt::{self, Checks, Counts, Making, Opened, SealState, Stash};
 use crate::error::Error;
 use crate::format::{self, Format, Indent};
 use crate::keys::identity::Identities;
@@ -248,30 +248,26 @@ pub fn encrypt(
             file: name.to_owned(),
             source,
         })?;
-    let (body, counts) = crypt::close(
+    let making = Making {
         format,
-        &text,
-        &mut tree,
-        &rules,
-        &plan.key,
-        stash,
-        &plan.indent,
-    )
-    .map_err(|fault| placed(name, &text, fault, failed))?;
-    let Counts { sealed, plain } = counts;
+        key: &plan.key,
+        indent: &plan.indent,
+        sealed: plan.sealed,
+    };
+    let closed = crypt::close(making, &text, &mut tree, &rules, stash)
+        .map_err(|fault| placed(name, &text, fault, failed))?;
+    let Counts { sealed, plain } = closed.counts;
     if sealed == 0 && plain > 0 && !plan.allow_plaintext {
         return Err(Error::AllPlain(name.to_owned()));
     }
     crypt::finish(
-        format,
-        &body,
+        making,
+        &closed.text,
         &mut plan.metadata,
-        &plan.key,
         &now(),
-        plan.sealed,
-        &plan.indent,
+        Some(&closed.mac),
     )
-    .map_err(|fault| placed(name, &body, fault, failed))
+    .map_err(|fault| placed(name, &closed.text, fault, failed))
 }
 
 /// The present second, as sops writes it.

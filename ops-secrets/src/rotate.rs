@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::cipher::DataKey;
-use crate::crypt::{self, Checks};
+use crate::crypt::{self, Checks, Making};
 use crate::error::Error;
 use crate::file::{self, Encrypted};
 use crate::keys;
@@ -60,16 +60,13 @@ pub fn rotate(
         threshold,
     );
     let body = crypt::rekey(file.format, &file.text, &file.metadata, old, &new).map_err(failed)?;
-    let text = crypt::finish(
-        file.format,
-        &body,
-        &mut metadata,
-        &new,
-        &file::now(),
+    let making = Making {
+        format: file.format,
+        key: &new,
+        indent: &file.indent,
         sealed,
-        &file.indent,
-    )
-    .map_err(failed)?;
+    };
+    let text = crypt::finish(making, &body, &mut metadata, &file::now(), None).map_err(failed)?;
     // What leaves must open again.
     crypt::open(
         file.format,

@@ -13,8 +13,7 @@ use crate::crypt::Fault;
 use crate::format::Format;
 use crate::metadata::{MasterKey, Metadata};
 use crate::rules;
-use crate::tree::{Comment, Scalar, Value};
-use crate::walk::{Spot, Visitor};
+use crate::tree::Value;
 
 const VERSION: &str = "v1:";
 
@@ -91,37 +90,8 @@ impl Seal {
                 .collect::<String>()
         )
     }
-
-    /// Whether a seal that was found is this one, compared in constant time.
-    pub fn fits(self, found: &str) -> bool {
-        let Some(digits) = found.strip_prefix(VERSION) else {
-            return false;
-        };
-        let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(|pair| hex(pair)).collect();
-        bytes.is_some_and(|bytes| self.mac.verify_slice(&bytes).is_ok())
-    }
-}
-
-fn hex(pair: &[u8]) -> Option<u8> {
-    if pair.len() != 2 || pair.iter().any(u8::is_ascii_uppercase) {
-        return None;
-    }
-    u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
-}
-
-impl Visitor for Seal {
-    type Error = Fault;
-
-    fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
-        Self::value(self, &scalar.value, spot.path);
-        Ok(())
-    }
-
-    fn comment(&mut self, _comment: &mut Comment, _spot: &Spot<'_>) -> Result<(), Fault> {
-        Ok(())
-    }
 }

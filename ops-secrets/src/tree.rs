@@ -114,6 +114,8 @@ pub struct Place {
     pub span: Range<usize>,
     /// How it is quoted.
     pub style: Style,
+    /// Where the sign of a block stands. It is outside of the span where a comment stands behind it.
+    pub sign: usize,
     /// The column of the key or dash that it belongs to.
     pub column: usize,
     /// Whether it is an element of a sequence.

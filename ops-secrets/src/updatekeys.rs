@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::cipher::DataKey;
 use crate::creation::{Configuration, Rule};
-use crate::crypt;
+use crate::crypt::{self, Making};
 use crate::error::Error;
 use crate::file::{self, Encrypted};
 use crate::format::Format;
@@ -113,16 +113,13 @@ pub fn update(file: &Encrypted, key: &DataKey, rule: &Rule) -> Result<Zeroizing<
         &keys::wrap(&rule.groups, threshold, key).map_err(wrap)?,
         threshold,
     );
-    let sealed = file.is_sealed();
-    crypt::embed(
-        file.format,
-        &file.text,
-        &mut metadata,
+    let making = Making {
+        format: file.format,
         key,
-        sealed,
-        &file.indent,
-    )
-    .map_err(|source| Error::Encrypt {
+        indent: &file.indent,
+        sealed: file.is_sealed(),
+    };
+    crypt::embed(making, &file.text, &mut metadata).map_err(|source| Error::Encrypt {
         file: file.name.clone(),
         source,
     })

@@ -388,21 +388,28 @@ pub fn respell(value: &Value, place: &Place, source: &str, step: usize) -> Strin
     let Value::Text(text) = value else {
         return scalar(value, place, step);
     };
-    let old = &source[place.span.clone()];
     match place.style {
         Style::Single if fits_quotes(text) => single(text),
         Style::Double if !place.flow => double_by(text, |c| !c.is_control() && !is_break(c)),
         Style::Literal | Style::Folded => {
-            block(text, old, place).unwrap_or_else(|| scalar(value, place, step))
+            block(text, source, place).unwrap_or_else(|| scalar(value, place, step))
         }
         _ => scalar(value, place, step),
     }
 }
 
+/// The sign of a block with its hints.
+fn block_signs<'s>(source: &'s str, place: &Place) -> &'s str {
+    let header = &source[place.sign..];
+    let end = header.find(|c: char| !matches!(c, '|' | '>' | '+' | '-' | '0'..='9'));
+    &header[..end.unwrap_or(header.len())]
+}
+
 /// A text under the block header that stands in the source, if that header can hold it.
-fn block(text: &str, old: &str, place: &Place) -> Option<String> {
+fn block(text: &str, source: &str, place: &Place) -> Option<String> {
+    let old = &source[place.span.clone()];
     let header = old.lines().next()?;
-    let signs = header.split([' ', '\t', '#']).next()?;
+    let signs = block_signs(source, place);
     let content = old.lines().skip(1).find(|line| !line.trim().is_empty())?;
     let column = content.len() - content.trim_start_matches(' ').len();
     let fits = !text.is_empty()
@@ -419,7 +426,9 @@ fn block(text: &str, old: &str, place: &Place) -> Option<String> {
         text.lines().all(|line| !line.starts_with([' ', '\t']))
             && !text.trim_end_matches('\n').contains("\n\n")
     };
-    if !fits || (folded && !folds(text)) {
+    // A header outside of the span stays, whatever the text: there is no other way to write it there.
+    let bound = place.sign < place.span.start;
+    if !bound && (!fits || (folded && !folds(text))) {
         return None;
     }
     let mut out = header.to_owned();
@@ -455,7 +464,7 @@ pub fn conceal(sealed: &str, value: &Value, place: &Place, source: &str, step: u
             let header = lines.next().unwrap_or("|");
             let content = lines.find(|line| !line.trim().is_empty());
             let found = content.map(|line| line.len() - line.trim_start_matches(' ').len());
-            let signs = header.split([' ', '\t', '#']).next().unwrap_or("|");
+            let signs = block_signs(source, place);
             let column = match signs
                 .chars()
                 .find(char::is_ascii_digit)

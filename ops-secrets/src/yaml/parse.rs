@@ -678,7 +678,7 @@ impl<'s> Parser<'s> {
         let begin = if alone { line_start } else { key.at };
         let colon_end = self.at;
         self.skip_blanks();
-        let node = if self.at_line_break() || self.byte() == Some(b'#') {
+        let mut node = if self.at_line_break() || self.byte() == Some(b'#') {
             let content = self.next_content()?;
             if self
                 .pending
@@ -711,7 +711,16 @@ impl<'s> Parser<'s> {
         } else {
             self.block_node(self.column(), Some(column), true)?
         };
-        self.line_comment(&node, |comment| entries.push(Entry::Comment(comment)))?;
+        let mut comment = None;
+        self.line_comment(&node, |found| comment = Some(found))?;
+        if let Some(comment) = comment {
+            // Behind brackets or braces it belongs to what is inside.
+            match &mut node {
+                Node::Map(map) => map.entries.insert(0, Entry::Comment(comment)),
+                Node::List(list) => list.items.insert(0, Item::Comment(comment)),
+                Node::Scalar(_) => entries.push(Entry::Comment(comment)),
+            }
+        }
         let end = self.after_line(node.span().end.max(colon_end));
         Ok(Pair {
             key: key.name,
@@ -864,6 +873,7 @@ impl<'s> Parser<'s> {
             (Some(_), _) => (Value::text(text), false),
         };
         let place = Place {
+            sign: span.start,
             span,
             style,
             column: parent.unwrap_or(0),
@@ -1072,7 +1082,8 @@ impl<'s> Parser<'s> {
         }
         let header_end = self.at;
         self.skip_blanks();
-        if self.byte() == Some(b'#') && self.at > header_end {
+        let commented = self.byte() == Some(b'#') && self.at > header_end;
+        if commented {
             let mut fresh = self.pending.len();
             self.comment(&mut fresh);
         }
@@ -1093,7 +1104,12 @@ impl<'s> Parser<'s> {
         } else {
             Style::Literal
         };
-        self.scalar(start..end, style, &text, properties, parent, false)
+        let span = if commented { line_end } else { start }..end;
+        let mut node = self.scalar(span, style, &text, properties, parent, false)?;
+        if let Node::Scalar(scalar) = &mut node {
+            scalar.place.sign = start;
+        }
+        Ok(node)
     }
 
     /// The indentation of the first line of a block that is not empty.
