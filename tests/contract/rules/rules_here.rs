@@ -78,8 +78,9 @@ fn parses(line: &str) -> bool {
         Some(before) => vec![before.to_owned(), ";".to_owned()],
         None => vec![word.clone()],
     });
-    let is_end =
-        |word: &String| ["|", "&&", "||", ";", ">", "<", "{", "}", "&"].contains(&word.as_str());
+    let is_end = |word: &String| {
+        ["|", "&&", "||", ";", ">", ">>", "<", "{", "}", "&"].contains(&word.as_str())
+    };
     words.collect::<Vec<_>>().split(is_end).all(|part| {
         let start = part.iter().position(|word| word.starts_with("ops-"));
         let Some(start) =

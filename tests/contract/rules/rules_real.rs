@@ -103,7 +103,10 @@ fn json_lines_have_the_documented_fields() {
 /// What is printed does not depend on the terminal, only how: as many records there as in a pipe.
 #[test]
 fn a_terminal_shows_the_same_records() {
-    let records = |verb: &&Verb| matches!(verb.prints, Prints::Records(_) | Prints::Checks);
+    // What is typed on a terminal is shown there too, so verbs that read stdin cannot be compared in this way.
+    let records = |verb: &&Verb| {
+        matches!(verb.prints, Prints::Records(_) | Prints::Checks) && verb.stdin.is_empty()
+    };
     for_all(VERBS.iter().filter(records), |verb, scene| {
         let piped = scene.run(&[]);
         let shown = scene

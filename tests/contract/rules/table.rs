@@ -61,8 +61,11 @@ const MATRIX_TOKENS: &str = r#"
     echo 'matrix: {tokens: ping.json}' > ops.yaml
 "#;
 
-/// A repository with the flake of the host's system, one service ahead of what runs there.
-const FLAKE: &str = r#"
+/// A repository with the flake of the host's system, one service ahead of what it came with.
+macro_rules! flake {
+    ($then:literal) => {
+        concat!(
+            r#"
     cp -r "$LAB_NIXOS/system.nix" "$LAB_NIXOS/scripts" .
     cat > flake.nix <<'END'
     { outputs = { self }: { nixosConfigurations.contract.config.system.build.toplevel = import ./system.nix {
@@ -73,9 +76,26 @@ hosts: {contract: {flake: ".#contract"}, other: {ssh: root@contract, flake: ".#c
 deploy: {health_window: 0s, rollback_after: 10s, health: []}
 END
     git init -q . && git add -A && git -c user.name=op -c user.email=op@chat.example commit -qm 'the platform'
-"#;
+"#,
+            $then
+        )
+    };
+}
 
-/// The same, without a flake.
+const FLAKE: &str = flake!("");
+
+/// The same, built and on the host.
+const COPIED: &str = flake!(
+    "ln -s $(ops-deploy build contract) result; ops-deploy copy contract --store-path ./result > /dev/null"
+);
+
+/// The same, running there.
+const SWITCHED: &str = flake!("ops-deploy switch contract > /dev/null");
+
+/// The same, proved under the host's other name.
+const PROVED: &str = flake!("ops-deploy switch other > /dev/null");
+
+/// No health commands: what they say of this host is theirs to answer for.
 const NO_HEALTH: &str = "echo 'deploy: {health: []}' > ops.yaml";
 
 /// The real invocations.
@@ -175,6 +195,20 @@ pub(crate) const VERBS: &[Verb] = &[
     Verb::new("ops-deploy switch", &["contract"], Data).prepare(FLAKE),
     Verb::new("ops-deploy plan", &["contract"], Data).prepare(FLAKE),
     Verb::new("ops-deploy copy", &["contract"], Data).prepare(FLAKE),
+    Verb::new(
+        "ops-deploy activate",
+        &["contract", "--store-path", "./result"],
+        Data,
+    )
+    .prepare(COPIED),
+    Verb::new("ops-deploy rollback", &["contract"], Data).prepare(SWITCHED),
+    Verb::new(
+        "ops-deploy promote",
+        &["other", "contract", "--soak", "0s", "--yes"],
+        Data,
+    )
+    .prepare(PROVED),
+    Verb::new("ops-deploy lint", &["{HOST}"], Checks).on_host(),
     Verb::new("ops-deploy verify", &["{HOST}"], Checks)
         .on_host()
         .prepare(NO_HEALTH),
@@ -206,7 +240,38 @@ pub(crate) const VERBS: &[Verb] = &[
     )
     .on_host(),
     Verb::new("ops-db health", &["--host", "{HOST}"], Checks).on_host(),
-    Verb::new("ops-db verify", &["b.dump"], Checks).prepare(BACKUP),
+    Verb::new("ops-db verify", &["b.dump.zst"], Checks).prepare(BACKUP),
+    Verb::new(
+        "ops-db backups",
+        &["."],
+        Records(&[
+            "file",
+            "database",
+            "at",
+            "size_bytes",
+            "state",
+            "verified_at",
+        ]),
+    )
+    .prepare(BACKUP),
+    Verb::new("ops-db prune", &["--last", "1", "."], Data).prepare(BACKUP),
+    Verb::new(
+        "ops-db restore",
+        &[
+            "b.dump.zst",
+            "restored",
+            "--replace",
+            "restored",
+            "--host",
+            "{HOST}",
+        ],
+        Nothing,
+    )
+    .prepare(BACKUP)
+    .on_host(),
+    Verb::new("ops-db drill", &["b.dump.zst", "--host", "{HOST}"], Checks)
+        .prepare(BACKUP)
+        .on_host(),
 ];
 
 const TABLES: &[&str] = &[
@@ -219,7 +284,10 @@ const TABLES: &[&str] = &[
 ];
 
 /// One backup, proven while it was made.
-const BACKUP: &str = "ops-db backup mautrix_slack --host contract -o ./ && mv *.dump* b.dump";
+const BACKUP: &str = r#"
+    ops-db backup mautrix_slack --host contract -o ./ > /dev/null
+    for file in mautrix_slack.*; do mv "$file" "b${file#mautrix_slack.*Z}"; done
+"#;
 
 const ERROR_LINE: &str = "{\"level\":\"error\",\"time\":\"2026-01-31T12:00:00Z\",\"message\":\"Failed to connect\",\"error\":\"refused\"}\n";
 
