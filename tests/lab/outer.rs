@@ -28,6 +28,8 @@ pub const RUN: &str = "/run/ops-lab";
 const ID: &str = "/run/ops-lab/id";
 /// The folders that hosts are made of.
 pub(crate) const LAYERS: &str = "/run/ops-lab/layers";
+/// This program as seen from inside, where it is the first process.
+pub(crate) const MYSELF: &str = "/proc/1/exe";
 const NEEDED: [&str; 7] = [
     "unshare",
     "setpriv",
@@ -95,7 +97,7 @@ pub fn anew(command: &[OsString]) -> Result<ExitStatus> {
 
 /// Runs `command` in a new lab whose hosts have these layers.
 pub(crate) fn in_new_lab(command: &[OsString], layers: &str) -> Result<ExitStatus> {
-    let myself = env::current_exe().during(|| "find the program itself".to_owned())?;
+    let myself = myself()?;
     let mut signals =
         Signals::new([SIGHUP, SIGINT, SIGTERM]).during(|| "listen for signals".to_owned())?;
     let child = program("setpriv")
@@ -133,6 +135,15 @@ pub(crate) fn in_new_lab(command: &[OsString], layers: &str) -> Result<ExitStatu
         0 => Ok(status),
         signal => Ok(ExitStatus::from_raw(signal)),
     }
+}
+
+/// This program, also when a build has put another in its place meanwhile.
+fn myself() -> Result<PathBuf> {
+    let path = env::current_exe().during(|| "find the program itself".to_owned())?;
+    if path.exists() {
+        return Ok(path);
+    }
+    Ok(format!("/proc/{}/exe", std::process::id()).into())
 }
 
 fn draw() -> Result<String> {

@@ -81,9 +81,9 @@ pub fn up(hosts: &[OsString]) -> Result<()> {
 pub fn hold(hosts: &[OsString]) -> Result<ExitStatus> {
     let layers = tree::build()?;
     let _in_use = tree::hold()?;
-    let myself = std::env::current_exe().during(|| "find the program itself".to_owned())?;
-    let command: Vec<_> = [myself.into(), OsString::from("hosts")]
+    let command: Vec<_> = [outer::MYSELF, "hosts"]
         .into_iter()
+        .map(OsString::from)
         .chain(hosts.iter().cloned())
         .collect();
     outer::in_new_lab(&command, &layers.to_string())

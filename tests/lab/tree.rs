@@ -187,9 +187,8 @@ fn made(script: &str, name: &str) -> Option<PathBuf> {
 
 fn boot_layer(name: &str, hash: &str, below: &Layers) -> Result<PathBuf> {
     kept(name, hash, &format!("the {name} layer"), |out| {
-        let myself = env::current_exe().during(|| "find the program itself".to_owned())?;
         let command = [
-            myself.into_os_string(),
+            outer::MYSELF.into(),
             "layer".into(),
             name.into(),
             out.into(),
