@@ -118,7 +118,7 @@ fn a_homeserver_that_is_not_well_is_told_apart() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = platform(lab, "matrix-ill");
+    let host = lab.host("matrix-ill", Kind::Platform);
     let status = |expected: i32| {
         tool("ops-matrix")
             .args(["status", "--json", "--host", host.name()])
@@ -258,7 +258,7 @@ fn a_proxy_that_spoils_paths_and_headers_is_found_out() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = platform(lab, "matrix-proxy");
+    let host = lab.host("matrix-proxy", Kind::Platform);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(
         folder.path().join("ops.yaml"),
