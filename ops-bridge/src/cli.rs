@@ -22,7 +22,7 @@ use crate::log::{self, Printer, Wish};
 use crate::settings::Settings;
 use crate::source::Window;
 use crate::tokens::Tokens;
-use crate::{database, delays, errors, explain, health, login, ping, socket, status, uptime};
+use crate::{database, delays, doctor, errors, explain, health, login, ping, socket, status, uptime};
 
 /// Know whether messages flow between Slack and Matrix, and for how long they have
 ///
@@ -49,6 +49,7 @@ enum Verb {
     Uptime(UptimeArgs),
     Portals(PortalsArgs),
     Logins(LoginsArgs),
+    Doctor(DoctorArgs),
     Ping(PingArgs),
     Login(LoginArgs),
     Explain(ExplainArgs),
@@ -283,6 +284,28 @@ struct LoginsArgs {
     hosts: HostArgs,
 }
 
+/// Examine the set-up, and say what to change
+///
+/// Checks: bridge.config, bridge.provisioning, bridge.auto_reconnect, bridge.log_level, bridge.schema, bridge.listener (127.0.0.1
+/// and ::1), bridge.to_homeserver, bridge.from_homeserver (value: the round trip), bridge.file_events, and with --tokens
+/// bridge.token.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ops-bridge doctor
+  ops-bridge doctor --tokens secrets/slack.yaml
+  ops-bridge doctor --json | jq -r 'select(.status != \"ok\") | [.check, .message, .fix] | @tsv'")]
+struct DoctorArgs {
+    /// Ask Slack, from the host, whether it accepts bot_token and app_token of this sops file
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
 /// Send a message, an edit, a reaction, a deletion and a file each way, and time them
 ///
 /// The only proof that messages flow. The sops file has the keys slack_token and slack_channel (a person's token, xoxp-, and the
@@ -396,6 +419,7 @@ impl Tool for Cli {
             Verb::Uptime(args) => args.run(context),
             Verb::Portals(args) => args.run(context),
             Verb::Logins(args) => args.run(context),
+            Verb::Doctor(args) => args.run(context),
             Verb::Ping(args) => args.run(context),
             Verb::Login(args) => args.run(context),
             Verb::Explain(args) => args.run(context),
@@ -541,6 +565,14 @@ impl LoginsArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
         hosts::ask(context, &self.hosts, |host| Ok::<_, Error>(database::ask(host, &settings)?.logins))
+    }
+}
+
+impl DoctorArgs {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        let settings = settings(context)?;
+        let tokens = self.tokens.as_deref().map(Tokens::read).transpose()?;
+        watch::judge(context, doctor::CHECK, &self.hosts, &self.watch, |host| doctor::look(host, &settings, tokens.as_ref()))
     }
 }
 

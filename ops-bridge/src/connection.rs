@@ -70,6 +70,9 @@ pub(crate) struct Gap {
     pub(crate) attempts: u64,
     at_start: bool,
     failed: bool,
+    /// Error and message of the last attempt that failed.
+    pub(crate) error: String,
+    pub(crate) message: String,
     last_failed_at: Option<Timestamp>,
     last_wait: Option<Duration>,
     pub(crate) reason: String,
@@ -222,6 +225,8 @@ impl Connection {
                 gap.failed = true;
                 gap.last_failed_at = Some(at);
                 gap.reason = reason(&state.error, &state.message);
+                state.error.as_ref().clone_into(&mut gap.error);
+                state.message.as_ref().clone_into(&mut gap.message);
             }
         }
         if *state.name != self.state {
@@ -260,11 +265,16 @@ impl Connection {
         push(&mut self.episodes, Episode { kind, at: gap.since, length_s, attempts: gap.attempts, reason: gap.reason });
     }
 
+    /// Whether an attempt has failed since the connection was last good. A dial in between changes nothing about that.
+    pub(crate) fn is_failing(&self) -> bool {
+        matches!(self.state.as_str(), "CONNECTING" | "TRANSIENT_DISCONNECT") && self.gap.as_ref().is_some_and(|gap| gap.failed)
+    }
+
     /// The next attempt, where the bridge is waiting for it.
     pub(crate) fn next_attempt(&self) -> Option<Timestamp> {
         let gap = self.gap.as_ref().filter(|_| self.state == "TRANSIENT_DISCONNECT")?;
         let failed = gap.last_failed_at?;
-        if self.error == "slack-socketmode-error" {
+        if gap.error == "slack-socketmode-error" {
             return failed.checked_add(Duration::from_secs(10)).ok();
         }
         let wait = gap.last_wait.map_or(FIRST_WAIT, |wait| wait.saturating_mul(2).max(FIRST_WAIT));
@@ -285,7 +295,8 @@ impl Connection {
 
 impl Gap {
     fn new(since: Timestamp, at_start: bool) -> Self {
-        Self { since, attempts: 0, at_start, failed: false, last_failed_at: None, last_wait: None, reason: String::new() }
+        let (error, message, reason) = (String::new(), String::new(), String::new());
+        Self { since, attempts: 0, at_start, failed: false, error, message, last_failed_at: None, last_wait: None, reason }
     }
 }
 

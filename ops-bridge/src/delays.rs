@@ -12,6 +12,7 @@ use crate::event;
 use crate::known::Direction;
 use crate::latency::{Histogram, Traffic};
 use crate::source::{self, Window};
+use crate::verdict;
 
 /// The name of the check.
 pub(crate) const CHECK: &str = "bridge.latency";
@@ -57,7 +58,7 @@ fn quantile(histogram: &Histogram, direction: Direction, hundredths: u64, limit:
     let message = format!("{count} messages, {above} above the limit {}", drawn(histogram));
     let seconds = (length.as_secs_f64() * 1000.0).round() / 1000.0;
     let check = Check::new(status, CHECK, subject, message).value(seconds, "s").limit(limit.as_secs_f64());
-    check.data(json!({"count": count, "above": above, "histogram": counted(histogram)})).fix("ops-bridge log --level warn")
+    verdict::advise(check, "ops-bridge log --level warn").data(json!({"count": count, "above": above, "histogram": counted(histogram)}))
 }
 
 fn edges() -> [Duration; EDGES.len()] {

@@ -22,6 +22,7 @@ use crate::socket;
 use crate::source::{self, Window};
 use crate::status;
 use crate::uptime::{self, Uptime};
+use crate::verdict::advise;
 
 /// The check that stands for all of them where nothing can be looked at.
 pub(crate) const CHECK: &str = status::CHECK;
@@ -142,10 +143,8 @@ fn number(count: u64) -> f64 {
 fn error_count(problems: &Problems, limits: &Limits, length: Span) -> Check {
     let status = if problems.total > limits.errors { State::Fail } else { State::Ok };
     let message = format!("{} errors in {length}", problems.total);
-    Check::new(status, "bridge.error_count", length.to_string(), message)
-        .value(number(problems.total), "")
-        .limit(number(limits.errors))
-        .fix(format!("ops-bridge errors --since {length}"))
+    let check = Check::new(status, "bridge.error_count", length.to_string(), message).value(number(problems.total), "").limit(number(limits.errors));
+    advise(check, &format!("ops-bridge errors --since {length}"))
 }
 
 fn error_rate(problems: &Problems, length: Span) -> Check {
@@ -158,11 +157,9 @@ fn messages_lost(problems: &Problems, direction: Direction, limits: &Limits, len
     let lost = problems.lost_in(direction);
     let causes: Vec<_> = problems.lost.iter().filter(|((lost, ..), _)| *lost == direction).map(|((_, operation, cause), count)| json!({"operation": operation.to_string(), "cause": cause, "count": count})).collect();
     let status = if lost > limits.lost { State::Fail } else { State::Ok };
-    Check::new(status, "bridge.messages_lost", direction.to_string(), format!("{lost} lost in {length}"))
-        .value(number(lost), "")
-        .limit(number(limits.lost))
-        .fix(format!("ops-bridge errors --since {length}"))
-        .data(json!({"causes": causes}))
+    let check = Check::new(status, "bridge.messages_lost", direction.to_string(), format!("{lost} lost in {length}"));
+    let check = check.value(number(lost), "").limit(number(limits.lost)).data(json!({"causes": causes}));
+    advise(check, &format!("ops-bridge errors --since {length}"))
 }
 
 fn bridged(seen: &Seen, name: &str, operation: Operation, direction: Direction) -> Check {

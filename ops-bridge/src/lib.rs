@@ -16,6 +16,7 @@ mod configuration;
 mod connection;
 mod database;
 mod delays;
+mod doctor;
 pub mod error;
 mod errors;
 mod event;

@@ -17,7 +17,7 @@ use crate::probe;
 use crate::settings::Settings;
 use crate::slack_api::SlackApi;
 use crate::tokens::Tokens;
-use crate::verdict::words;
+use crate::verdict::{advise, words};
 
 /// The name of the check.
 pub(crate) const CHECK: &str = "bridge.ping";
@@ -256,7 +256,8 @@ fn judge(subject: String, measured: Measured, limits: Limits) -> Check {
         Ok(Some(length)) => {
             let status = if length > limits.limit { State::Fail } else { State::Ok };
             let seconds = (length.as_secs_f64() * 1000.0).round() / 1000.0;
-            Check::new(status, CHECK, subject, format!("arrived after {}", words(length))).value(seconds, "s").limit(limit).fix("ops-bridge latency --since 1h")
+            let check = Check::new(status, CHECK, subject, format!("arrived after {}", words(length))).value(seconds, "s").limit(limit);
+            advise(check, "ops-bridge latency --since 1h")
         }
     }
 }

@@ -59,7 +59,7 @@ pub(crate) fn of_login(name: &str, login: &str, history: &History, connection: &
 /// A verdict as a check.
 pub(crate) fn check(name: &str, subject: &str, verdict: &Verdict) -> Check {
     let check = Check::new(verdict.status, name, subject, verdict.message.clone()).identity(verdict.code);
-    if verdict.fix.is_empty() { check } else { check.fix(verdict.fix) }
+    verdict::advise(check, verdict.fix).data(json!({"verdict": verdict.code}))
 }
 
 fn facts(connection: &Connection, verdict: &Verdict) -> Value {

@@ -129,7 +129,7 @@ fn unit(answer: &Answer, history: &History, settings: &Settings) -> Check {
     let status = if unit.is_active() { State::Ok } else { State::Fail };
     let remedy = unit.exit_code.and_then(crate::exit_code::find).map_or("ops-bridge errors", |known| known.remedy);
     let check = Check::new(status, NAME, &settings.unit, message).identity(unit.invocation.as_str());
-    let check = if unit.is_active() { check } else { check.fix(remedy) };
+    let check = verdict::advise(check, remedy);
     let check = since.map(|since| between(since, answer.now).as_secs_f64()).map_or(check.clone(), |age| check.value(age, "s"));
     check.data(json!({
         "state": unit.active_state, "sub_state": unit.sub_state, "result": unit.result, "exit_code": unit.exit_code,
@@ -141,7 +141,7 @@ fn unit(answer: &Answer, history: &History, settings: &Settings) -> Check {
 fn connections(answer: &Answer, known: &Result<Vec<Known>, String>, history: &History) -> Vec<Check> {
     if answer.unit.as_ref().is_ok_and(|unit| !unit.is_active()) {
         let verdict = Verdict { code: "stopped", status: State::Fail, message: "the bridge does not run".to_owned(), fix: "" };
-        return vec![socket::check(CHECK, "", &verdict).data(json!({"verdict": verdict.code}))];
+        return vec![socket::check(CHECK, "", &verdict)];
     }
     let database = match &answer.database {
         Ok(database) => database,
@@ -149,7 +149,7 @@ fn connections(answer: &Answer, known: &Result<Vec<Known>, String>, history: &Hi
     };
     if database.logins.is_empty() {
         let verdict = verdict::nobody();
-        return vec![socket::check(CHECK, "", &verdict).data(json!({"verdict": verdict.code}))];
+        return vec![socket::check(CHECK, "", &verdict)];
     }
     database.logins.iter().map(|login| connection(answer, known, history, login)).collect()
 }
@@ -165,7 +165,7 @@ fn connection(answer: &Answer, known: &Result<Vec<Known>, String>, history: &His
     } else if check.status <= State::Warn {
         let is_connected = seen.as_ref().is_some_and(|connection| connection.state == "CONNECTED");
         if let Some(verdict) = socket_verdict(answer).filter(|_| is_connected) {
-            check = socket::check(CHECK, &login.id, &verdict).data(json!({"verdict": verdict.code}));
+            check = socket::check(CHECK, &login.id, &verdict);
         }
     }
     check = distrust(check, answer, known);
@@ -184,7 +184,8 @@ fn newest(known: &Result<Vec<Known>, String>, history: &History, login: &Login) 
     let told = known.as_ref().ok().and_then(|known| known.iter().find(|known| known.id == login.id)).filter(|known| !known.state.is_empty());
     let Some(told) = told else { return (logged, "log") };
     match logged {
-        Some(logged) if logged.state == told.state => (Some(logged), "provisioning"),
+        // A dial in the middle of a loss says less than the log of that loss.
+        Some(logged) if logged.state == told.state || logged.is_failing() && told.state == "CONNECTING" => (Some(logged), "provisioning"),
         _ => {
             let connection = Connection::told(&told.state, &told.error, &told.message, told.since);
             (Some(connection), "provisioning")
@@ -275,7 +276,7 @@ fn error_count(answer: &Answer, problems: &Problems) -> Check {
     let check = Check::new(status, NAME, "1h", message).value(count as f64, "");
     let data = json!({"lost": {"slack->matrix": lost_in(Direction::ToMatrix), "matrix->slack": lost_in(Direction::ToSlack)}});
     let check = check.data(data);
-    if count == 0 { check } else { check.fix("ops-bridge errors --since 1h") }
+    verdict::advise(check, "ops-bridge errors --since 1h")
 }
 
 fn log_level(answer: &Answer, history: &History) -> Check {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ops_common::check::State;
+use ops_common::check::{Check, State};
 
 use crate::connection::{Connection, History, between};
 
@@ -36,6 +36,7 @@ impl Verdict {
 pub(crate) fn of(history: &History, connection: &Connection, now: Timestamp) -> Verdict {
     let for_so_long = connection.since.map_or_else(String::new, |since| format!(" for {}", words(between(since, now))));
     match connection.state.as_str() {
+        _ if connection.is_failing() => disconnected(connection, now),
         "CONNECTED" => connected(history, connection, now),
         "CONNECTING" => connecting(connection, now),
         "TRANSIENT_DISCONNECT" => disconnected(connection, now),
@@ -77,8 +78,9 @@ fn connecting(connection: &Connection, now: Timestamp) -> Verdict {
 fn disconnected(connection: &Connection, now: Timestamp) -> Verdict {
     let gap = connection.gap.as_ref();
     let length = gap.map(|gap| between(gap.since, now)).unwrap_or_default();
-    if connection.error == "slack-socketmode-error" {
-        let code = if connection.message.is_empty() { "an error" } else { &connection.message };
+    let (error, message) = gap.map_or((&connection.error, &connection.message), |gap| (&gap.error, &gap.message));
+    if error == "slack-socketmode-error" {
+        let code = if message.is_empty() { "an error" } else { message };
         if TOKEN_ERRORS.contains(&code) {
             let message = format!("Slack refuses the app token ({code}) for {}: nothing arrives from Slack, though sending works", words(length));
             return Verdict::new("app-token-refused", State::Fail, message, "make a new app-level token with connections:write and log in with it");
@@ -130,6 +132,11 @@ pub(crate) fn nobody() -> Verdict {
     Verdict::new("nobody-logged-in", State::Fail, "nobody is logged in to Slack", LOGIN)
 }
 
+/// Adds what to do about a finding, unless there is nothing to do.
+pub(crate) fn advise(check: Check, fix: &str) -> Check {
+    if check.status == State::Ok || fix.is_empty() { check } else { check.fix(fix) }
+}
+
 /// A length of time as a person reads it, two units at most.
 pub(crate) fn words(length: Duration) -> String {
     let seconds = length.as_secs();
@@ -168,6 +175,7 @@ mod tests {
         assert_eq!((backoff.code, backoff.status), ("backoff", State::Fail));
         assert!(backoff.message.contains("the next at 2026-08-19T"), "{}", backoff.message);
         assert_eq!(verdict(&["0 CONNECTED", "9 CONNECTING", &format!("9 {LOST}")], 0).code, "disconnected");
+        assert_eq!(verdict(&["0 CONNECTED", "9 CONNECTING", &format!("9 {LOST}"), "10 CONNECTING"], 0).code, "disconnected");
         assert_eq!(verdict(&["0 start", "1 BAD_CREDENTIALS slack-invalid-auth Invalid credentials"], 1).code, "needs-login");
         assert_eq!(verdict(&["0 start", "1 CONNECTING", "1 CONNECTED", "2 stopping", "3 stopped"], 1).code, "stopped");
     }
