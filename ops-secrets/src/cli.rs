@@ -3,6 +3,7 @@
 mod args;
 mod exec;
 mod files;
+mod git;
 mod install;
 mod keys;
 mod tend;
@@ -46,6 +47,10 @@ enum Verb {
     Verify(tend::Verify),
     ExecEnv(exec::ExecEnv),
     ExecFile(exec::ExecFile),
+    Lint(git::Lint),
+    Diff(git::Diff),
+    Merge(git::Merge),
+    GitSetup(git::GitSetup),
     Install(install::Install),
     Filestatus(files::Filestatus),
     Recipient(keys::Recipient),
@@ -73,6 +78,10 @@ impl Tool for Cli {
             Verb::Verify(verb) => verb.run(context),
             Verb::ExecEnv(verb) => verb.run(context),
             Verb::ExecFile(verb) => verb.run(context),
+            Verb::Lint(verb) => verb.run(context),
+            Verb::Diff(verb) => verb.run(context),
+            Verb::Merge(verb) => verb.run(context),
+            Verb::GitSetup(verb) => verb.run(context),
             Verb::Install(verb) => verb.run(context),
             Verb::Filestatus(verb) => verb.run(context),
             Verb::Recipient(verb) => verb.run(context),

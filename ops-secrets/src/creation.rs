@@ -271,6 +271,16 @@ impl Configuration {
         })
     }
 
+    /// Whether a rule, by its number, is for certain paths: one for every file says nothing about what must be encrypted.
+    pub fn names_paths(&self, number: usize) -> bool {
+        let rules = self.raw.creation_rules.as_deref().unwrap_or_default();
+        rules.get(number - 1).is_some_and(|rule| {
+            rule.path_regex
+                .as_deref()
+                .is_some_and(|text| !text.is_empty())
+        })
+    }
+
     /// Every rule, checked.
     pub fn check(&self) -> Vec<Fault> {
         let rules = self.raw.creation_rules.as_deref().unwrap_or_default();

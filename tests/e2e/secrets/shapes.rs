@@ -55,8 +55,8 @@ const KEPT: [&str; 54] = [
     "url: https://user:pass@host/path?q=1#frag\n",
     "a: x\n---\nb: z\n",
     "---\na: x\n...\n",
-    "%YAML 1.2\n---\na: x\n",
-    "a_unencrypted: &x v\nb_unencrypted: *x\n",
+    "%YAML 1.1\n---\na: x\n",
+    "a: x\na_unencrypted: &x v\nb_unencrypted: *x\n",
     "\u{feff}a: x\n",
 ];
 
