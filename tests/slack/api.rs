@@ -65,10 +65,11 @@ fn note(shared: &Shared, method: &str, form: &HashMap<String, String>) -> Option
 
 fn reply(shared: &Arc<Shared>, method: &str, form: &HashMap<String, String>) -> Value {
     let field = |name: &str| form.get(name).map_or("", String::as_str);
-    let token = if method == "apps.connections.open" { APP_TOKEN } else { BOT_TOKEN };
-    if field("token") != token {
-        return json!({"ok": false, "error": "invalid_auth"});
-    }
+    let user_id = match (method == "apps.connections.open", field("token")) {
+        (true, APP_TOKEN) | (false, BOT_TOKEN) => BOT,
+        (false, HUMAN_TOKEN) => HUMAN,
+        _ => return json!({"ok": false, "error": "invalid_auth"}),
+    };
     let (channel, ts) = (field("channel"), field("ts"));
     match method {
         "auth.test" => json!({"ok": true, "url": "https://acme.slack.com/", "team": "Acme", "user": "bridge", "team_id": TEAM, "user_id": BOT, "bot_id": "B1"}),
@@ -80,15 +81,16 @@ fn reply(shared: &Arc<Shared>, method: &str, form: &HashMap<String, String>) -> 
         "conversations.info" if channel == GENERAL || channel == INCIDENTS => json!({"ok": true, "channel": channel_facts(channel)}),
         "conversations.info" => json!({"ok": false, "error": "channel_not_found"}),
         "conversations.members" => json!({"ok": true, "members": [BOT, HUMAN], "response_metadata": {"next_cursor": ""}}),
-        "chat.postMessage" => post(shared, channel, &text(form)),
+        "conversations.history" => history(shared, channel),
+        "chat.postMessage" => post(shared, channel, user_id, &text(form)),
         "chat.update" => change(shared, ts, &text(form)),
         "chat.delete" => remove(shared, ts),
-        "reactions.add" | "reactions.remove" => react(shared, method, form),
+        "reactions.add" | "reactions.remove" => react(shared, method, user_id, form),
         "files.getUploadURLExternal" => {
             let id = shared.keep_file(field("filename"), Vec::new());
             json!({"ok": true, "upload_url": format!("http://{}/upload/{id}", shared.plain), "file_id": id})
         }
-        "files.completeUploadExternal" => complete(shared, form),
+        "files.completeUploadExternal" => complete(shared, user_id, form),
         "files.delete" => json!({"ok": true}),
         _ => json!({"ok": false, "error": "unknown_method"}),
     }
@@ -130,9 +132,15 @@ fn echo(shared: &Arc<Shared>, echoes: Vec<Value>) {
     });
 }
 
-fn post(shared: &Arc<Shared>, channel: &str, text: &str) -> Value {
-    let message = shared.post(channel, BOT, text);
-    echo(shared, vec![events::message(&message, None, None)]);
+fn history(shared: &Shared, channel: &str) -> Value {
+    let state = shared.state();
+    let messages: Vec<_> = state.messages.iter().rev().filter(|message| message.channel == channel).take(20).map(events::in_history).collect();
+    json!({"ok": true, "messages": messages, "has_more": false})
+}
+
+fn post(shared: &Arc<Shared>, channel: &str, user: &str, text: &str) -> Value {
+    let message = shared.post(channel, user, text);
+    echo(shared, vec![events::message(&message, None)]);
     json!({"ok": true, "channel": channel, "ts": message.ts})
 }
 
@@ -148,21 +156,27 @@ fn remove(shared: &Arc<Shared>, ts: &str) -> Value {
     json!({"ok": true, "channel": message.channel, "ts": ts})
 }
 
-fn react(shared: &Arc<Shared>, method: &str, form: &HashMap<String, String>) -> Value {
+fn react(shared: &Arc<Shared>, method: &str, user: &str, form: &HashMap<String, String>) -> Value {
     let field = |name: &str| form.get(name).map_or("", String::as_str);
     let kind = if method == "reactions.add" { "reaction_added" } else { "reaction_removed" };
-    echo(shared, vec![events::reaction(kind, BOT, field("channel"), field("timestamp"), field("name"), &shared.stamp())]);
+    if let Some(message) = shared.state().messages.iter_mut().find(|message| message.ts == field("timestamp")) {
+        match kind {
+            "reaction_added" => message.reactions.push(field("name").to_owned()),
+            _ => message.reactions.retain(|name| name != field("name")),
+        }
+    }
+    echo(shared, vec![events::reaction(kind, user, field("channel"), field("timestamp"), field("name"), &shared.stamp())]);
     json!({"ok": true})
 }
 
-fn complete(shared: &Arc<Shared>, form: &HashMap<String, String>) -> Value {
+fn complete(shared: &Arc<Shared>, user: &str, form: &HashMap<String, String>) -> Value {
     let listed: Value = form.get("files").and_then(|files| serde_json::from_str(files).ok()).unwrap_or_default();
     let id = listed[0]["id"].as_str().unwrap_or_default().to_owned();
     let channel = form.get("channel_id").map_or(GENERAL, String::as_str);
     let Some((name, content)) = shared.state().files.get(&id).cloned() else { return json!({"ok": false, "error": "file_not_found"}) };
-    let file = events::file(&id, &name, content.len(), BOT, &shared.plain);
-    let message = shared.post(channel, BOT, "");
-    echo(shared, vec![events::file_created(&id, &shared.stamp()), events::message(&message, Some("file_share"), Some(&file))]);
+    let file = events::file(&id, &name, content.len(), user, &shared.plain);
+    let message = shared.post_with(channel, user, "", Some(file));
+    echo(shared, vec![events::file_created(&id, user, &shared.stamp()), events::message(&message, Some("file_share"))]);
     json!({"ok": true, "files": [{"id": id, "title": name}]})
 }
 

@@ -34,7 +34,7 @@ pub(super) fn text_of(blocks: &str) -> String {
 }
 
 /// A new message.
-pub(super) fn message(message: &Message, subtype: Option<&str>, file: Option<&Value>) -> Value {
+pub(super) fn message(message: &Message, subtype: Option<&str>) -> Value {
     let mut event = json!({
         "type": "message", "channel": message.channel, "user": message.user, "text": message.text, "ts": message.ts,
         "event_ts": message.ts, "channel_type": channel_type(&message.channel), "team": TEAM,
@@ -42,18 +42,33 @@ pub(super) fn message(message: &Message, subtype: Option<&str>, file: Option<&Va
     if message.user == BOT {
         event["bot_id"] = json!("B1");
         event["app_id"] = json!("A1");
-        if file.is_none() {
+        if message.file.is_none() {
             event["blocks"] = blocks(&message.text);
         }
     }
     if let Some(subtype) = subtype {
         event["subtype"] = json!(subtype);
     }
-    if let Some(file) = file {
+    if let Some(file) = &message.file {
         event["files"] = json!([file]);
         event["upload"] = json!(false);
     }
     event
+}
+
+/// A message as the history of its channel has it.
+pub(super) fn in_history(message: &Message) -> Value {
+    let mut told = json!({"type": "message", "user": message.user, "text": message.text, "ts": message.ts});
+    if let Some(ts) = &message.edited {
+        told["edited"] = json!({"ts": ts, "user": message.user});
+    }
+    if !message.reactions.is_empty() {
+        told["reactions"] = message.reactions.iter().map(|name| json!({"name": name, "count": 1})).collect();
+    }
+    if let Some(file) = &message.file {
+        told["files"] = json!([file]);
+    }
+    told
 }
 
 /// An edit.
@@ -91,8 +106,8 @@ pub(super) fn file(id: &str, name: &str, size: usize, user: &str, plain: &str) -
 }
 
 /// The event that tells of an upload.
-pub(super) fn file_created(id: &str, at: &str) -> Value {
-    json!({"type": "file_created", "file_id": id, "file": {"id": id}, "user_id": BOT, "event_ts": at})
+pub(super) fn file_created(id: &str, user: &str, at: &str) -> Value {
+    json!({"type": "file_created", "file_id": id, "file": {"id": id}, "user_id": user, "event_ts": at})
 }
 
 /// An event in its envelope.

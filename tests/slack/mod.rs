@@ -16,10 +16,11 @@ mod http;
 mod socket;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ops_tests::{Address, Lab, LabHost, tree};
@@ -38,6 +39,8 @@ pub const HUMAN: &str = "U2";
 pub const GENERAL: &str = "C1";
 pub const INCIDENTS: &str = "C2";
 pub const BOT_TOKEN: &str = "xoxb-made-up-CANARY-1";
+/// The token of the human.
+pub const HUMAN_TOKEN: &str = "xoxp-made-up-CANARY-4";
 pub const APP_TOKEN: &str = "xapp-made-up-CANARY-2";
 
 /// How long anything that a test waits for may take.
@@ -46,12 +49,14 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// A running stand-in.
 pub struct Slack {
     shared: Arc<Shared>,
+    listeners: Vec<(SocketAddr, JoinHandle<()>)>,
     address: Address,
 }
 
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    stopped: AtomicBool,
     /// Where WebSockets, uploads and downloads are: `ADDRESS:PORT`.
     plain: String,
 }
@@ -62,7 +67,7 @@ struct State {
     acknowledged: Vec<String>,
     faults: HashMap<String, VecDeque<Fault>>,
     link: Link,
-    sockets: Vec<Sender<Order>>,
+    sockets: Vec<(u64, Sender<Order>)>,
     messages: Vec<Message>,
     files: HashMap<String, (String, Vec<u8>)>,
     number: u64,
@@ -83,6 +88,9 @@ struct Message {
     user: String,
     ts: String,
     text: String,
+    edited: Option<String>,
+    reactions: Vec<String>,
+    file: Option<Value>,
 }
 
 /// What a socket is told to do.
@@ -100,16 +108,16 @@ impl Slack {
         let plain = TcpListener::bind((address.v4(), 0)).expect("a free port");
         let at = plain.local_addr().expect("a bound socket").to_string();
         let state = State { echo_delay: Duration::from_millis(50), ..State::default() };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), plain: at });
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), stopped: AtomicBool::new(false), plain: at });
         let config = Arc::new(tls());
-        serve(secure, &shared, move |shared, stream| {
+        let secure = serve(secure, &shared, move |shared, stream| {
             let Ok(session) = ServerConnection::new(Arc::clone(&config)) else { return };
             api::serve(shared, StreamOwned::new(session, stream));
         });
-        serve(plain, &shared, |shared, stream| {
+        let plain = serve(plain, &shared, |shared, stream| {
             if socket::is_wanted(&stream) { socket::serve(shared, stream) } else { api::serve(shared, stream) }
         });
-        Self { shared, address }
+        Self { shared, listeners: vec![secure, plain], address }
     }
 
     /// Makes it slack.com for a host.
@@ -121,7 +129,7 @@ impl Slack {
     pub fn say(&self, channel: &str, text: &str) -> String {
         let message = self.shared.post(channel, HUMAN, text);
         let ts = message.ts.clone();
-        self.shared.send(events::message(&message, None, None));
+        self.shared.send(events::message(&message, None));
         ts
     }
 
@@ -146,8 +154,8 @@ impl Slack {
     pub fn share(&self, channel: &str, name: &str, content: &[u8]) -> String {
         let id = self.shared.keep_file(name, content.to_vec());
         let file = events::file(&id, name, content.len(), HUMAN, &self.shared.plain);
-        let message = self.shared.post(channel, HUMAN, "");
-        self.shared.send(events::message(&message, Some("file_share"), Some(&file)));
+        let message = self.shared.post_with(channel, HUMAN, "", Some(file));
+        self.shared.send(events::message(&message, Some("file_share")));
         id
     }
 
@@ -212,9 +220,10 @@ impl Slack {
         self.shared.wait("a socket is open", |state| (!state.sockets.is_empty()).then_some(()));
     }
 
-    /// The texts that the channel holds.
-    pub fn texts(&self, channel: &str) -> Vec<String> {
-        self.shared.state().messages.iter().filter(|message| message.channel == channel).map(|message| message.text.clone()).collect()
+    /// Waits until no message is left in a channel.
+    pub fn wait_until_empty(&self, channel: &str) {
+        let none = |state: &State| state.messages.iter().all(|message| message.channel != channel).then_some(());
+        self.shared.wait("the channel is empty", none);
     }
 }
 
@@ -244,22 +253,30 @@ impl Shared {
     }
 
     fn post(&self, channel: &str, user: &str, text: &str) -> Message {
-        let message = Message { channel: channel.to_owned(), user: user.to_owned(), ts: self.stamp(), text: text.to_owned() };
+        self.post_with(channel, user, text, None)
+    }
+
+    fn post_with(&self, channel: &str, user: &str, text: &str, file: Option<Value>) -> Message {
+        let (channel, user, text) = (channel.to_owned(), user.to_owned(), text.to_owned());
+        let message = Message { channel, user, ts: self.stamp(), text, edited: None, reactions: Vec::new(), file };
         self.state().messages.push(message.clone());
         message
     }
 
     fn edit(&self, ts: &str, text: &str) -> Option<(Message, Message)> {
+        let stamp = self.stamp();
         let mut state = self.state();
         let message = state.messages.iter_mut().find(|message| message.ts == ts)?;
         let before = message.clone();
         text.clone_into(&mut message.text);
+        message.edited = Some(stamp);
         Some((before, message.clone()))
     }
 
     fn delete(&self, ts: &str) -> Option<Message> {
         let mut state = self.state();
         let place = state.messages.iter().position(|message| message.ts == ts)?;
+        self.changed.notify_all();
         Some(state.messages.remove(place))
     }
 
@@ -276,18 +293,40 @@ impl Shared {
     }
 
     fn order(&self, order: impl Fn() -> Order) {
-        self.state().sockets.retain(|socket| socket.send(order()).is_ok());
+        self.state().sockets.retain(|(_, socket)| socket.send(order()).is_ok());
     }
 }
 
-fn serve(listener: TcpListener, shared: &Arc<Shared>, each: impl Fn(&Arc<Shared>, TcpStream) + Send + Sync + 'static) {
+impl Drop for Slack {
+    /// The address is given back afterwards, so nobody may listen on it any more.
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+        self.cut();
+        for (address, listener) in self.listeners.drain(..) {
+            drop(TcpStream::connect(address));
+            drop(listener.join());
+        }
+    }
+}
+
+/// Serves each connection on a thread of its own.
+fn serve(
+    listener: TcpListener,
+    shared: &Arc<Shared>,
+    each: impl Fn(&Arc<Shared>, TcpStream) + Send + Sync + 'static,
+) -> (SocketAddr, JoinHandle<()>) {
     let (shared, each) = (Arc::clone(shared), Arc::new(each));
-    thread::spawn(move || {
+    let address = listener.local_addr().expect("a bound socket");
+    let thread = thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
+            if shared.stopped.load(Ordering::Relaxed) {
+                return;
+            }
             let (shared, each) = (Arc::clone(&shared), Arc::clone(&each));
             thread::spawn(move || each(&shared, stream));
         }
     });
+    (address, thread)
 }
 
 fn tls() -> ServerConfig {

@@ -3,8 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
-use std::thread;
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -42,9 +41,16 @@ pub(super) fn serve(shared: &Arc<Shared>, mut stream: TcpStream) {
     if socket.get_ref().set_read_timeout(Some(TURN)).is_err() {
         return;
     }
-    shared.state().sockets.push(orders);
+    let number = {
+        let mut state = shared.state();
+        state.number += 1;
+        let number = state.number;
+        state.sockets.push((number, orders));
+        number
+    };
     shared.changed.notify_all();
     talk(shared, &mut socket, &told);
+    shared.state().sockets.retain(|(open, _)| *open != number);
     drop(socket.get_ref().shutdown(Shutdown::Both));
 }
 
@@ -65,14 +71,10 @@ fn talk(shared: &Shared, socket: &mut WebSocket<TcpStream>, told: &Receiver<Orde
                 return;
             }
         }
-        match told.try_recv() {
-            Ok(order) => {
-                if !obey(shared, socket, order, link) {
-                    return;
-                }
-            }
-            Err(TryRecvError::Disconnected) if link != Link::Mute => return linger(socket),
-            Err(_) => {}
+        if let Ok(order) = told.try_recv()
+            && !obey(shared, socket, order, link)
+        {
+            return;
         }
         match socket.read() {
             Ok(Message::Text(text)) => acknowledge(shared, &text),
@@ -98,12 +100,6 @@ fn obey(shared: &Shared, socket: &mut WebSocket<TcpStream>, order: Order, link: 
         Order::Raw(text) => socket.send(Message::text(text)).is_ok(),
         Order::Close => false,
     }
-}
-
-/// The list of sockets has forgotten this one, as it does after a cut.
-fn linger(socket: &WebSocket<TcpStream>) {
-    thread::yield_now();
-    drop(socket.get_ref().shutdown(Shutdown::Both));
 }
 
 fn acknowledge(shared: &Shared, text: &str) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ops_tests::{Kind, Lab, LabHost, Ran, tool};
+use ops_tests::{Kind, Lab, LabHost, Ran, tool, tree};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -64,7 +64,7 @@ impl Bed {
     pub fn bridge(&self, arguments: &str) -> Ran {
         let key = self.folder.path().join("key.txt");
         let words = arguments.split_whitespace().filter(|word| !word.is_empty());
-        tool("ops-bridge").args(words).args(["--host", self.host.name()]).env("SOPS_AGE_KEY_FILE", key).dir(self.folder.path()).run()
+        tool("ops-bridge").args(words).args(["--host", self.host.name()]).env("SOPS_AGE_KEY_FILE", key).env("SSL_CERT_FILE", tree::authority().join("ca.pem")).dir(self.folder.path()).run()
     }
 
     /// The record of a check, looked at until it is as wanted.
@@ -87,6 +87,12 @@ impl Bed {
             let found = records.iter().find(|record| ["bridge.connection_status", "bridge.socket"].contains(&record["check"].as_str().unwrap_or_default()));
             found.and_then(|record| record["data"]["verdict"].as_str()).unwrap_or_else(|| panic!("no verdict in {records:#?}")).to_owned()
         })
+    }
+
+    /// How many messages were lost from Slack and from Matrix, as `health` counts them.
+    pub fn wait_lost(&self) -> Vec<Value> {
+        let lost = |direction: &str| self.wait_for("health --json", |record| record["check"] == "bridge.messages_lost" && record["subject"] == direction);
+        ["slack->matrix", "matrix->slack"].map(|direction| lost(direction)["data"]["causes"].as_array().map(|causes| causes.iter().map(|cause| cause["count"].as_u64().unwrap_or(0)).sum::<u64>()).into()).into()
     }
 
     /// The room of a portal, once it is there.
@@ -114,6 +120,11 @@ impl Bed {
         let header = format!("Authorization: Bearer {}", self.token);
         let call = format!("curl -sS --fail-with-body -X {method} -H @- -d '{body}' 'http://127.0.0.1:8008{path}'");
         self.host.sh_with(&call, header.as_bytes())
+    }
+
+    /// The user's token.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// Sends an event into a room, and returns its id.

@@ -4,5 +4,8 @@
 mod slack;
 
 mod bed;
+mod failures;
 mod flow;
 mod nobody;
+mod probing;
+mod recorded;

@@ -38,6 +38,12 @@ fn every_verb_of_the_runbook_says_what_is_so() {
     assert_eq!(bridge("bridge-new", "logins").expect(0).out(), "");
     assert_eq!(bridge("bridge-new", "errors").expect(0).out(), "");
 
+    let doctor = bridge("bridge-new", "doctor --json").expect(0).json();
+    assert_eq!(find(&doctor, "bridge.from_homeserver")["status"], "ok", "{doctor:#?}");
+    assert_eq!(find(&doctor, "bridge.to_homeserver")["status"], "ok", "{doctor:#?}");
+    let warned: Vec<_> = doctor.iter().filter(|record| record["status"] != "ok").map(|record| record["check"].as_str()).collect();
+    assert_eq!(warned, [Some("bridge.auto_reconnect")], "{doctor:#?}");
+
     host.install_tools();
     let here = host.tool("ops-bridge").args(["status", "--json"]).run().expect(1).json();
     let same = |records: &[Value]| records.iter().map(|record| (record["check"].clone(), record["status"].clone())).collect::<Vec<_>>();
