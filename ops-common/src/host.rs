@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `command.rs` | what to run, and the little shell program around it |
 //! | `quote.rs` | argument vectors to shell words |
-//! | `lane.rs`, `process.rs`, `stream.rs` | bytes to and from the host, with deadlines |
+//! | `lane.rs`, `chunks.rs`, `process.rs`, `stream.rs` | bytes to and from the host, with deadlines |
 //! | `ending.rs` | when a command counts as finished |
 //! | `ssh.rs`, `link.rs`, `channel.rs`, `heard.rs` | the thread that owns an ssh session, and one channel of it |
 //! | `session.rs`, `dial.rs`, `auth.rs`, `prompt.rs` | the way to a session: settings, socket, handshake, host key, login |
@@ -28,6 +28,7 @@ mod address;
 mod auth;
 mod channel;
 mod child;
+mod chunks;
 mod command;
 mod dial;
 mod ending;

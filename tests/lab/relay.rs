@@ -205,6 +205,25 @@ impl Relay {
             .wait(|state| state.count.connections >= connections);
     }
 
+    /// Waits until the count is as wanted.
+    ///
+    /// # Panics
+    /// When it is not within a minute.
+    pub fn wait_until(&self, ready: impl Fn(&Count) -> bool) {
+        let guard = self.shared.lock();
+        let limit = Duration::from_secs(60);
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(guard, limit, |state| !ready(&state.count));
+        let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(
+            !waited.timed_out(),
+            "the relay waits in vain: {:?}",
+            state.count
+        );
+    }
+
     /// Waits until a fault has struck.
     pub fn wait_fault(&self) {
         self.shared.wait(|state| state.count.faults > 0);

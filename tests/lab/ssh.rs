@@ -10,8 +10,6 @@ use crate::program::{During, Error, Result, lock_file, read, run, write};
 
 /// The part of /etc/hosts that is always there.
 pub(crate) const HOSTS_HEAD: &str = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n";
-/// Where tests put settings of their own, a file for each alias.
-const INCLUDE: &str = "Include config.d/*\n";
 const CONFIG_HEAD: &str = "Host *
     IdentityFile ~/.ssh/id_ed25519
     IdentitiesOnly yes
@@ -130,7 +128,9 @@ pub(crate) fn render() -> Result<()> {
     lock.lock().during(|| "lock the ssh files".to_owned())?;
     let settings = folder()?;
     // ssh takes the first value that it finds, so what a test adds wins.
-    let config = INCLUDE.to_owned() + &gather("ssh_config") + CONFIG_HEAD;
+    // Its path is a whole one, since ssh asks HOME for the home of a short one.
+    let include = format!("Include {}/config.d/*\n", settings.display());
+    let config = include + &gather("ssh_config") + CONFIG_HEAD;
     replace(&settings.join("config"), &config)?;
     replace(&settings.join("known_hosts"), &gather("known_hosts"))?;
     overwrite(

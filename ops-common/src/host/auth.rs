@@ -94,7 +94,7 @@ impl Attempt<'_> {
             let result = self
                 .driver
                 .drive(|| agent.userauth(&self.settings.user, &key));
-            if self.accepted(result, format!("key '{}' of the agent", key.comment()))? {
+            if self.accepted(result, &format!("key '{}' of the agent", key.comment()))? {
                 return Ok(true);
             }
         }
@@ -116,7 +116,7 @@ impl Attempt<'_> {
             }
             Kind::Plain => {
                 let result = self.userauth(&file.path, None);
-                self.accepted(result, format!("'{shown}'"))
+                self.accepted(result, &format!("'{shown}'"))
             }
             Kind::Encrypted => self.try_encrypted(file),
         }
@@ -139,7 +139,7 @@ impl Attempt<'_> {
             match self.userauth(&file.path, Some(&passphrase)) {
                 Err(Stop::Ssh(error))
                     if error.code() == ErrorCode::Session(raw::LIBSSH2_ERROR_FILE) => {}
-                other => return self.accepted(other, format!("'{shown}'")),
+                other => return self.accepted(other, &format!("'{shown}'")),
             }
         }
         self.notes.push(format!("'{shown}' has another passphrase"));
@@ -156,7 +156,7 @@ impl Attempt<'_> {
     }
 
     /// Sorts out the answer to one key. An error is one after which no other key needs to be tried.
-    fn accepted(&mut self, result: Result<(), Stop>, key: String) -> Result<bool, Stop> {
+    fn accepted(&mut self, result: Result<(), Stop>, key: &str) -> Result<bool, Stop> {
         match result {
             Ok(()) => Ok(true),
             Err(Stop::Ssh(error)) => match error.code() {

@@ -30,7 +30,7 @@ pub(super) enum Purpose {
 }
 
 /// How a step of a channel ended.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Something has moved: try again.
     Progress,
@@ -69,22 +69,40 @@ pub(super) struct Channel {
     /// What it has of the link, until it is open or until it is gone.
     lease: Option<Lease>,
     ssh: Option<ssh2::Channel>,
-    /// The request to open it is out.
-    opening: bool,
-    /// The host has accepted the request to run the command, or there is none to run.
-    started: bool,
-    /// The request has left in full, so that input may follow it without waiting for the reply.
-    requested: bool,
+    phase: Phase,
+    feed: Feed,
     input: Vec<u8>,
     input_sent: usize,
-    /// The caller has closed the input; the other side does not know it yet.
-    ending_input: bool,
-    input_over: bool,
+    /// For what is read, before it goes to the lane in its real length.
+    buffer: Vec<u8>,
     output_over: bool,
     errors_over: bool,
+    /// The step that has left half a packet in the socket.
     blocked: Option<Step>,
+}
+
+/// How far a channel has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Waiting,
+    /// The request to open it is out.
+    Opening,
+    Open,
+    /// The request to run the command is out; its reply is missing, but what follows it need not wait for that.
+    Requested,
+    /// It carries data.
+    Running,
     /// Both sides have closed.
-    closed: bool,
+    Closed,
+}
+
+/// How far the input has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Feed {
+    Flowing,
+    /// The caller has closed it; the other side does not know it yet.
+    Ending,
+    Over,
 }
 
 /// Large enough for many packets at a time, small enough for the cache.
@@ -96,23 +114,21 @@ const PACKET: u32 = 32 << 10;
 
 impl Channel {
     pub(super) fn new(purpose: Purpose, lane: Arc<Lane>, lease: Option<Lease>) -> Channel {
-        let started = !matches!(purpose, Purpose::Run { .. });
+        // Only commands have a second output.
+        let errors_over = !matches!(purpose, Purpose::Run { .. });
         Channel {
             purpose,
             lane,
             lease,
             ssh: None,
-            opening: false,
-            started,
-            requested: started,
+            phase: Phase::Waiting,
+            feed: Feed::Flowing,
             input: Vec::new(),
             input_sent: 0,
-            ending_input: false,
-            input_over: false,
+            buffer: Vec::new(),
             output_over: false,
-            errors_over: started,
+            errors_over,
             blocked: None,
-            closed: false,
         }
     }
 
@@ -125,7 +141,7 @@ impl Channel {
 
     /// Whether something that was written has still to leave, though nobody waits for it.
     pub(super) fn owes(&self) -> bool {
-        self.lane.is_released() && !self.input_over
+        self.lane.is_released() && self.feed != Feed::Over
     }
 
     pub(super) fn lane(&self) -> &Lane {
@@ -134,15 +150,12 @@ impl Channel {
 
     /// Whether its opening is under way; libssh2 can have but one of these in a session.
     pub(super) fn is_opening(&self) -> bool {
-        self.opening
+        self.phase == Phase::Opening
     }
 
     /// Whether it has use for what the socket may bring.
     pub(super) fn wants_to_read(&self) -> bool {
-        self.ssh.is_none()
-            || !self.started
-            || self.lane.has_output_room()
-            || self.lane.is_abandoned()
+        self.phase < Phase::Running || self.lane.has_output_room() || self.lane.is_abandoned()
     }
 
     /// Whether half a packet of this channel is in the socket.
@@ -156,7 +169,7 @@ impl Channel {
     ///
     /// The connection is lost, for all its channels. What concerns only this channel goes to its lane.
     pub(super) fn turn(&mut self, session: &Session, may_open: bool) -> Result<Turn, String> {
-        if self.ssh.is_none() && self.lane.is_abandoned() && !self.opening {
+        if self.phase == Phase::Waiting && self.lane.is_abandoned() {
             return Ok(Turn::Gone);
         }
         let mut turn = Turn::Idle;
@@ -169,17 +182,15 @@ impl Channel {
             self.blocked = None;
             match self.step(step, session) {
                 Ok(true) => turn = Turn::Progress,
-                Ok(false) => {}
                 Err(Fault::Again) if is_sending(session) => {
                     self.blocked = Some(step);
                     return Ok(Turn::Blocked);
                 }
-                // The request is out and only its reply is missing; what follows it need not wait for that.
-                Err(Fault::Again) if step == Step::Start && !self.requested => {
-                    self.requested = true;
+                Err(Fault::Again) if step == Step::Start && self.phase == Phase::Open => {
+                    self.phase = Phase::Requested;
                     turn = Turn::Progress;
                 }
-                Err(Fault::Again) => {}
+                Ok(false) | Err(Fault::Again) => {}
                 Err(Fault::Refused(reason)) => {
                     self.lane.finish(Err(Broken::Refused(reason)));
                     return Ok(Turn::Gone);
@@ -187,8 +198,11 @@ impl Channel {
                 Err(Fault::Lost(reason)) => return Err(reason),
             }
         }
-        let is_gone = self.closed;
-        Ok(if is_gone { Turn::Gone } else { turn })
+        Ok(if self.phase == Phase::Closed {
+            Turn::Gone
+        } else {
+            turn
+        })
     }
 
     fn step(&mut self, step: Step, session: &Session) -> Result<bool, Fault> {
@@ -203,65 +217,71 @@ impl Channel {
     }
 
     fn open(&mut self, session: &Session) -> Result<bool, Fault> {
-        if self.ssh.is_some() {
+        if self.phase > Phase::Opening {
             return Ok(false);
         }
-        self.opening = true;
+        self.phase = Phase::Opening;
         let opened = match &self.purpose {
             Purpose::Run { window, .. } => session.channel_open("session", *window, PACKET, None),
             Purpose::Unix(path) => session.channel_direct_streamlocal(path, None),
             Purpose::Tcp(address, port) => session.channel_direct_tcpip(address, *port, None),
             Purpose::Errand => session.channel_session(),
         };
-        let opened = opened.map_err(Fault::from);
-        self.opening = matches!(opened, Err(Fault::Again));
-        if !self.opening && matches!(self.purpose, Purpose::Tcp(..)) {
-            self.lease = None;
-        }
         self.ssh = Some(opened?);
-        if self.started {
-            self.lane.set_opened();
+        self.phase = Phase::Open;
+        if !matches!(self.purpose, Purpose::Run { .. }) {
+            // What a dial has of the link it gives back now: others may open theirs.
+            self.lease = None;
+            self.run();
         }
         Ok(true)
     }
 
     fn start(&mut self) -> Result<bool, Fault> {
-        let (Some(channel), false, Purpose::Run { line, .. }) =
-            (&mut self.ssh, self.started, &self.purpose)
-        else {
+        let (Some(channel), Purpose::Run { line, .. }) = (&mut self.ssh, &self.purpose) else {
             return Ok(false);
         };
+        if self.phase >= Phase::Running {
+            return Ok(false);
+        }
         channel.exec(line)?;
-        self.started = true;
-        self.requested = true;
-        self.lane.set_opened();
+        self.run();
         Ok(true)
     }
 
+    fn run(&mut self) {
+        self.phase = Phase::Running;
+        self.lane.set_opened();
+    }
+
+    /// The ssh channel, once data may flow.
+    fn flowing(&self) -> Option<ssh2::Channel> {
+        self.ssh.clone().filter(|_| self.phase >= Phase::Requested)
+    }
+
     fn read_output(&mut self, session: &Session) -> Result<bool, Fault> {
-        let (Some(channel), false, true) = (&self.ssh, self.output_over, self.requested) else {
+        let (Some(channel), false) = (self.flowing(), self.output_over) else {
             return Ok(false);
         };
         if !self.lane.has_output_room() {
             return Ok(false);
         }
-        let mut piece = vec![0; PIECE];
+        self.buffer.resize(PIECE, 0);
         let count = channel
             .stream(0)
-            .read(&mut piece)
+            .read(&mut self.buffer)
             .map_err(|error| Fault::of_io(session, &error))?;
         self.output_over = count == 0;
         if self.output_over {
             self.lane.end_output();
         } else {
-            piece.truncate(count);
-            self.lane.push_output(piece);
+            self.lane.push_output(self.buffer[..count].to_vec());
         }
         Ok(true)
     }
 
     fn read_errors(&mut self, session: &Session) -> Result<bool, Fault> {
-        let (Some(channel), false, true) = (&self.ssh, self.errors_over, self.requested) else {
+        let (Some(channel), false) = (self.flowing(), self.errors_over) else {
             return Ok(false);
         };
         let mut piece = [0; 4096];
@@ -275,7 +295,7 @@ impl Channel {
     }
 
     fn write_input(&mut self, session: &Session) -> Result<bool, Fault> {
-        let (Some(channel), false, true) = (&mut self.ssh, self.input_over, self.requested) else {
+        let Some(mut channel) = self.flowing().filter(|_| self.feed != Feed::Over) else {
             return Ok(false);
         };
         if self.input_sent == self.input.len() {
@@ -284,14 +304,14 @@ impl Channel {
             match self.lane.next_input() {
                 Supply::Piece(piece) => self.input = piece,
                 Supply::Empty => return Ok(false),
-                Supply::Closed => self.ending_input = true,
+                Supply::Closed => self.feed = Feed::Ending,
             }
         }
-        let sent = if self.ending_input {
+        let sent = if self.feed == Feed::Ending {
             channel
                 .send_eof()
                 .map_err(Fault::from)
-                .map(|()| self.input_over = true)
+                .map(|()| self.feed = Feed::Over)
         } else {
             let written = channel.stream(0).write(&self.input[self.input_sent..]);
             written
@@ -302,7 +322,7 @@ impl Channel {
             // The other side has closed and wants no more; what it has to say about that comes with its end.
             Err(Fault::Refused(_)) => {
                 self.lane.refuse_input();
-                self.input_over = true;
+                self.feed = Feed::Over;
             }
             other => other?,
         }
@@ -314,10 +334,11 @@ impl Channel {
         let Some(channel) = &mut self.ssh else {
             return Ok(false);
         };
-        let is_left = self.lane.is_abandoned() || (self.lane.is_released() && self.input_over);
+        let is_fed = self.feed == Feed::Over;
+        let is_left = self.lane.is_abandoned() || (self.lane.is_released() && is_fed);
         if !is_left {
             let is_run = matches!(self.purpose, Purpose::Run { .. });
-            if !(self.output_over && self.errors_over && (is_run || self.input_over)) {
+            if !(self.output_over && self.errors_over && (is_run || is_fed)) {
                 return Ok(false);
             }
             if is_run {
@@ -326,7 +347,7 @@ impl Channel {
             self.lane.finish(Ok(closing(channel)));
         }
         channel.close()?;
-        self.closed = true;
+        self.phase = Phase::Closed;
         Ok(true)
     }
 }

@@ -187,7 +187,7 @@ fn resolve(settings: &Settings, deadline: Instant) -> Result<Vec<SocketAddr>, St
     }
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        drop(sender.send((host.as_str(), port).to_socket_addrs().map(Vec::from_iter)))
+        drop(sender.send((host.as_str(), port).to_socket_addrs().map(Vec::from_iter)));
     });
     let addresses = receiver
         .recv_timeout(deadline.saturating_duration_since(Instant::now()))

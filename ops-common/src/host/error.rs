@@ -36,7 +36,7 @@ pub enum Error {
         /// The address and port that presented the key.
         address: (String, u16),
         /// What is wrong with it.
-        problem: HostKeyProblem,
+        problem: Box<HostKeyProblem>,
     },
     /// No key was accepted.
     #[error("cannot log in to '{host}' as '{user}': {reason}")]

@@ -414,7 +414,7 @@ mod tests {
         let (one, line) = key("ssh-ed25519", 1);
         let authority = format!("@cert-authority *.example {line}");
         assert_eq!(
-            judge(&[authority.clone()], &plain("db.example"), &one),
+            judge(std::slice::from_ref(&authority), &plain("db.example"), &one),
             Verdict::Authority(place(1))
         );
         assert_eq!(judge(&[authority], &plain("db"), &one), Verdict::Unknown);

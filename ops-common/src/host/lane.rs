@@ -5,14 +5,13 @@
 //! down; every wait has a deadline, so nothing can hang for ever.
 
 use std::{
-    collections::VecDeque,
     io,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-/// How much output may wait for the caller, and how much input for the transport.
-const ROOM: usize = 1 << 20;
+use super::chunks::{Chunks, ROOM};
+
 /// How much of standard error is kept: its end, where programs say what went wrong.
 const TAIL: usize = 64 << 10;
 
@@ -53,7 +52,6 @@ pub(super) struct Lane {
 
 #[derive(Default)]
 struct State {
-    collects: bool,
     opened: bool,
     input: Chunks,
     input_closed: bool,
@@ -61,63 +59,29 @@ struct State {
     output_ended: bool,
     errors: Vec<u8>,
     end: Option<Result<Closing, Broken>>,
-    /// The caller wants nothing more, and what runs may be killed.
-    abandoned: bool,
-    /// The caller reads no more, but what it has written is to leave.
-    released: bool,
+    caller: Caller,
+}
+
+/// What the caller still wants.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Caller {
+    #[default]
+    There,
+    /// It takes all output at any time, so that it may be busy with the input.
+    Collecting,
+    /// It reads no more, but what it has written is to leave.
+    Released,
+    /// Nothing, and what runs may be killed.
+    Gone,
 }
 
 impl State {
     fn has_output_room(&self) -> bool {
-        self.collects || self.released || !self.output.is_full()
-    }
-}
-
-/// Bytes in the pieces in which they came, the first one perhaps half used.
-#[derive(Default)]
-struct Chunks {
-    pieces: VecDeque<Vec<u8>>,
-    used: usize,
-    length: usize,
-}
-
-impl Chunks {
-    fn push(&mut self, piece: Vec<u8>) {
-        if !piece.is_empty() {
-            self.length += piece.len();
-            self.pieces.push_back(piece);
-        }
+        self.caller != Caller::There || !self.output.is_full()
     }
 
-    fn pop(&mut self) -> Option<Vec<u8>> {
-        let mut piece = self.pieces.pop_front()?;
-        if self.used > 0 {
-            piece.drain(..self.used);
-            self.used = 0;
-        }
-        self.length -= piece.len();
-        Some(piece)
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> usize {
-        let mut filled = 0;
-        while let Some(piece) = self.pieces.front().filter(|_| filled < buffer.len()) {
-            let rest = &piece[self.used..];
-            let count = rest.len().min(buffer.len() - filled);
-            buffer[filled..filled + count].copy_from_slice(&rest[..count]);
-            filled += count;
-            self.used += count;
-            if self.used == piece.len() {
-                self.pieces.pop_front();
-                self.used = 0;
-            }
-        }
-        self.length -= filled;
-        filled
-    }
-
-    fn is_full(&self) -> bool {
-        self.length >= ROOM
+    fn is_abandoned(&self) -> bool {
+        self.caller == Caller::Gone
     }
 }
 
@@ -138,8 +102,13 @@ impl Lane {
         collects: bool,
         wake_transport: impl Fn(bool) + Send + Sync + 'static,
     ) -> Lane {
+        let caller = if collects {
+            Caller::Collecting
+        } else {
+            Caller::There
+        };
         let state = State {
-            collects,
+            caller,
             ..State::default()
         };
         Lane {
@@ -202,7 +171,7 @@ impl Lane {
                 broken.reason(),
             ))),
             Some(Ok(_)) => Some(Err(io::ErrorKind::BrokenPipe.into())),
-            None if state.abandoned || state.input_closed => {
+            None if state.is_abandoned() || state.input_closed => {
                 Some(Err(io::ErrorKind::BrokenPipe.into()))
             }
             None if state.input.is_full() => None,
@@ -235,7 +204,7 @@ impl Lane {
     pub(super) fn release(&self) {
         let mut state = self.lock();
         state.input_closed = true;
-        state.released = true;
+        state.caller = Caller::Released;
         state.output = Chunks::default();
         drop(state);
         self.changed.notify_all();
@@ -308,8 +277,8 @@ impl Lane {
     /// Gives the lane up: the transport closes it, and kills what runs on it where it can.
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
-        let is_news = !state.abandoned && state.end.is_none();
-        state.abandoned = true;
+        let is_news = !state.is_abandoned() && state.end.is_none();
+        state.caller = Caller::Gone;
         drop(state);
         self.changed.notify_all();
         (self.wake_transport)(is_news);
@@ -323,7 +292,7 @@ impl Lane {
     }
 
     pub(super) fn is_abandoned(&self) -> bool {
-        self.lock().abandoned
+        self.lock().is_abandoned()
     }
 
     pub(super) fn has_output_room(&self) -> bool {
@@ -333,14 +302,14 @@ impl Lane {
     /// Waits for room; false when the caller has given up.
     pub(super) fn wait_output_room(&self) -> bool {
         self.wait_until(None, |state| {
-            (state.abandoned || state.has_output_room()).then_some(!state.abandoned)
+            state.has_output_room().then_some(!state.is_abandoned())
         })
         .unwrap_or(false)
     }
 
     pub(super) fn push_output(&self, piece: Vec<u8>) {
         let mut state = self.lock();
-        if !state.released {
+        if matches!(state.caller, Caller::There | Caller::Collecting) {
             state.output.push(piece);
         }
         drop(state);
@@ -373,7 +342,7 @@ impl Lane {
     /// Waits for input.
     pub(super) fn wait_input(&self) -> Supply {
         let supply = self.wait_until(None, |state| match supply(state) {
-            Supply::Empty if state.abandoned || state.end.is_some() => Some(Supply::Closed),
+            Supply::Empty if state.is_abandoned() || state.end.is_some() => Some(Supply::Closed),
             Supply::Empty => None,
             other => Some(other),
         });
@@ -382,7 +351,7 @@ impl Lane {
     }
 
     pub(super) fn is_released(&self) -> bool {
-        self.lock().released
+        self.lock().caller == Caller::Released
     }
 
     /// Says that the other side takes no more input.
@@ -418,23 +387,8 @@ mod tests {
         Lane::new(false, |_| {})
     }
 
-    fn soon() -> Option<Instant> {
-        Some(Instant::now() + Duration::from_millis(20))
-    }
-
-    #[test]
-    fn output_keeps_its_order_across_pieces_and_reads() {
-        let lane = lane();
-        for piece in ["abc", "", "de", "f"] {
-            lane.push_output(piece.into());
-        }
-        let mut buffer = [0; 4];
-        assert_eq!(lane.read(&mut buffer, None).unwrap(), 4);
-        assert_eq!(&buffer, b"abcd");
-        assert_eq!(lane.read_piece(None).unwrap().unwrap(), b"e");
-        lane.end_output();
-        assert_eq!(lane.read(&mut buffer, None).unwrap(), 1);
-        assert_eq!(lane.read(&mut buffer, None).unwrap(), 0);
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(20)
     }
 
     #[test]
@@ -454,14 +408,14 @@ mod tests {
     fn every_wait_ends_at_its_deadline() {
         let lane = lane();
         assert_eq!(
-            lane.read_piece(soon()).unwrap_err().kind(),
+            lane.read_piece(Some(soon())).unwrap_err().kind(),
             io::ErrorKind::TimedOut
         );
-        assert!(lane.wait_opened(soon()).is_none());
-        assert!(lane.wait_end(soon()).is_none());
-        assert_eq!(lane.write(&vec![0; ROOM], soon()).unwrap(), ROOM);
+        assert!(lane.wait_opened(Some(soon())).is_none());
+        assert!(lane.wait_end(Some(soon())).is_none());
+        assert_eq!(lane.write(&vec![0; ROOM], Some(soon())).unwrap(), ROOM);
         assert_eq!(
-            lane.write(b"x", soon()).unwrap_err().kind(),
+            lane.write(b"x", Some(soon())).unwrap_err().kind(),
             io::ErrorKind::TimedOut
         );
     }
@@ -483,7 +437,7 @@ mod tests {
     fn only_the_tail_of_standard_error_is_kept() {
         let lane = lane();
         for _ in 0..10 {
-            lane.push_errors(&[b'x'; TAIL]);
+            lane.push_errors(&vec![b'x'; TAIL]);
         }
         lane.push_errors(b"last");
         lane.finish(Ok(Closing::default()));

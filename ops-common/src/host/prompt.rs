@@ -35,8 +35,9 @@ pub(super) fn ask(question: &str) -> io::Result<Secret> {
     let terminal = File::options().read(true).write(true).open("/dev/tty");
     let terminal =
         Arc::new(terminal.map_err(|_| io::Error::other("there is no terminal to ask on"))?);
-    (&*terminal).write_all(question.as_bytes())?;
+    // First the silence: who answers as soon as the question stands there must find it.
     let silence = Silence::over(&terminal)?;
+    (&*terminal).write_all(question.as_bytes())?;
     let mut line = String::new();
     let result = BufReader::new(&*terminal).read_line(&mut line);
     drop(silence);

@@ -49,7 +49,7 @@ pub(super) fn connect(name: &str, settings: &Settings, timeout: Duration) -> Res
     if let Err(stop) = driver.drive(|| handshaking.handshake()) {
         return Err(match (stop, line.proxy_words()) {
             (_, Some(words)) => fail(words),
-            (Stop::Deadline, None) => fail("connection timed out".to_owned()),
+            (Stop::Deadline, None) => fail("ssh handshake timed out".to_owned()),
             (Stop::Ssh(error), None) => Error::Handshake {
                 host: name.to_owned(),
                 reason: error.message().to_owned(),
@@ -145,7 +145,7 @@ fn check_host_key(
         host: name.to_owned(),
         known_as: identity.name().to_owned(),
         address: (settings.host_name.clone(), settings.port),
-        problem,
+        problem: Box::new(problem),
     })
 }
 

@@ -16,8 +16,6 @@ use crate::program::Program;
 /// How to reach a host and log in there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
-    /// The name that ssh was asked about.
-    pub(super) original: String,
     pub(super) host_name: String,
     pub(super) user: String,
     pub(super) port: u16,
@@ -92,73 +90,27 @@ impl Settings {
 
     /// Reads ssh's answer.
     pub(super) fn parse(name: &str, original: &str, answer: &str) -> Result<Settings, Error> {
-        let lines = Lines {
-            name,
-            pairs: answer
-                .lines()
-                .filter_map(|line| line.split_once(' '))
-                .collect(),
-        };
+        let lines = Lines::new(name, original, answer);
         lines.refuse()?;
-        let host_name = lines.one("hostname").unwrap_or(original).to_owned();
-        let port = lines
-            .one("port")
-            .and_then(|port| port.parse().ok())
-            .unwrap_or(22);
-        let user = lines.one("user").unwrap_or("root").to_owned();
-        let tokens = Tokens::new(original, &host_name, port, &user);
-        let expand = |setting: &'static str, value: &str| {
-            tokens
-                .expand(value)
-                .map_err(|token| lines.cannot(setting, format!("unknown token {token}")))
-        };
-        let paths = |setting: &'static str, values: Vec<&str>| -> Result<Vec<PathBuf>, Error> {
-            let values = values
-                .into_iter()
-                .filter(|value| *value != "none" && *value != "/dev/null");
-            values
-                .map(|value| Ok(tokens::home(&expand(setting, value)?)))
-                .collect()
-        };
-        let agent = match lines.one("identityagent") {
-            None | Some("SSH_AUTH_SOCK") => Agent::Environment,
-            Some("none") => Agent::None,
-            Some(path) if path.starts_with('$') => {
-                return Err(lines.cannot("identityagent", "its value is a variable".to_owned()));
-            }
-            Some(path) => Agent::Socket(tokens::home(&expand("identityagent", path)?)),
-        };
-        let proxy = match (lines.one("proxycommand"), lines.one("proxyjump")) {
-            (Some(command), _) if command != "none" => {
-                Proxy::Command(expand("proxycommand", command)?)
-            }
-            (_, Some(jump)) if jump != "none" => Proxy::Jump(jump.to_owned()),
-            _ => Proxy::None,
-        };
-        let family = match lines.one("addressfamily") {
-            Some("inet") => Family::V4,
-            Some("inet6") => Family::V6,
-            _ => Family::Any,
-        };
-        let known_hosts = ["userknownhostsfile", "globalknownhostsfile"];
-        let known_hosts = known_hosts.map(|key| paths(key, lines.words(key)));
-        let [of_user, of_machine] = known_hosts;
+        let known_hosts = [
+            lines.paths("userknownhostsfile", lines.words("userknownhostsfile"))?,
+            lines.paths("globalknownhostsfile", lines.words("globalknownhostsfile"))?,
+        ];
+        let connect_timeout = lines
+            .one("connecttimeout")
+            .and_then(|value| value.parse().ok());
         Ok(Settings {
-            family,
-            proxy,
-            agent,
-            connect_timeout: lines
-                .one("connecttimeout")
-                .and_then(|value| value.parse().ok())
-                .map(Duration::from_secs),
+            host_name: lines.host_name().to_owned(),
+            user: lines.user().to_owned(),
+            port: lines.port(),
+            family: lines.family(),
+            proxy: lines.proxy()?,
+            connect_timeout: connect_timeout.map(Duration::from_secs),
             host_key_alias: lines.one("hostkeyalias").map(str::to_owned),
-            known_hosts: [of_user?, of_machine?].concat(),
-            identity_files: paths("identityfile", lines.all("identityfile"))?,
+            known_hosts: known_hosts.concat(),
+            identity_files: lines.paths("identityfile", lines.all("identityfile"))?,
             identities_only: lines.one("identitiesonly") == Some("yes"),
-            original: original.to_owned(),
-            host_name,
-            user,
-            port,
+            agent: lines.agent()?,
         })
     }
 }
@@ -166,10 +118,83 @@ impl Settings {
 /// ssh's answer, taken apart.
 struct Lines<'a> {
     name: &'a str,
+    original: &'a str,
     pairs: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Lines<'a> {
+    fn new(name: &'a str, original: &'a str, answer: &'a str) -> Lines<'a> {
+        let pairs = answer
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .collect();
+        Lines {
+            name,
+            original,
+            pairs,
+        }
+    }
+
+    fn host_name(&self) -> &'a str {
+        self.one("hostname").unwrap_or(self.original)
+    }
+
+    fn user(&self) -> &'a str {
+        self.one("user").unwrap_or("root")
+    }
+
+    fn port(&self) -> u16 {
+        self.one("port")
+            .and_then(|port| port.parse().ok())
+            .unwrap_or(22)
+    }
+
+    fn family(&self) -> Family {
+        match self.one("addressfamily") {
+            Some("inet") => Family::V4,
+            Some("inet6") => Family::V6,
+            _ => Family::Any,
+        }
+    }
+
+    fn proxy(&self) -> Result<Proxy, Error> {
+        Ok(match (self.one("proxycommand"), self.one("proxyjump")) {
+            (Some(command), _) if command != "none" => {
+                Proxy::Command(self.expand("proxycommand", command)?)
+            }
+            (_, Some(jump)) if jump != "none" => Proxy::Jump(jump.to_owned()),
+            _ => Proxy::None,
+        })
+    }
+
+    fn agent(&self) -> Result<Agent, Error> {
+        Ok(match self.one("identityagent") {
+            None | Some("SSH_AUTH_SOCK") => Agent::Environment,
+            Some("none") => Agent::None,
+            Some(path) if path.starts_with('$') => {
+                return Err(self.cannot("identityagent", "its value is a variable".to_owned()));
+            }
+            Some(path) => Agent::Socket(tokens::home(&self.expand("identityagent", path)?)),
+        })
+    }
+
+    /// The paths that are any, with their tokens expanded.
+    fn paths(&self, key: &str, values: Vec<&str>) -> Result<Vec<PathBuf>, Error> {
+        let values = values
+            .into_iter()
+            .filter(|value| *value != "none" && *value != "/dev/null");
+        values
+            .map(|value| Ok(tokens::home(&self.expand(key, value)?)))
+            .collect()
+    }
+
+    fn expand(&self, key: &str, value: &str) -> Result<String, Error> {
+        let tokens = Tokens::new(self.original, self.host_name(), self.port(), self.user());
+        tokens
+            .expand(value)
+            .map_err(|token| self.cannot(key, format!("unknown token {token}")))
+    }
+
     fn one(&self, key: &str) -> Option<&'a str> {
         self.pairs
             .iter()

@@ -19,7 +19,7 @@ pub(super) struct Ssh {
     name: String,
     settings: Settings,
     connect_timeout: Duration,
-    links: Mutex<Vec<Arc<Link>>>,
+    links: Mutex<Vec<Link>>,
 }
 
 impl Ssh {
@@ -28,7 +28,7 @@ impl Ssh {
         settings: Settings,
         connect_timeout: Duration,
     ) -> Result<Ssh, Error> {
-        let link = Arc::new(session::connect(name, &settings, connect_timeout)?);
+        let link = session::connect(name, &settings, connect_timeout)?;
         let links = Mutex::new(vec![link]);
         Ok(Ssh {
             name: name.to_owned(),
@@ -55,18 +55,14 @@ impl Ssh {
 
     /// Uses a link on which nothing is in the way.
     fn ready<T>(&self, ask: impl FnOnce(&Link) -> T) -> Result<T, Error> {
-        // Held all the time: two that come at once must not both take the same link as free.
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         let free = links.iter().position(|link| link.is_ready(Duration::ZERO));
-        let link = match free.or_else(|| links.iter().position(|link| link.is_ready(PATIENCE))) {
-            Some(index) => Arc::clone(&links[index]),
-            None => {
-                let link = session::connect(&self.name, &self.settings, self.connect_timeout)?;
-                let link = Arc::new(link);
-                links.push(Arc::clone(&link));
-                link
-            }
-        };
-        Ok(ask(&link))
+        let free = free.or_else(|| links.iter().position(|link| link.is_ready(PATIENCE)));
+        if free.is_none() {
+            let link = session::connect(&self.name, &self.settings, self.connect_timeout)?;
+            links.push(link);
+        }
+        // Asked under the lock, or two that come at once could both find the same link free.
+        Ok(ask(&links[free.unwrap_or(links.len() - 1)]))
     }
 }

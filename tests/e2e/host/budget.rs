@@ -149,6 +149,67 @@ fn a_slow_reader_holds_up_only_itself_and_no_memory() {
     assert!(first.iter().all(|byte| *byte == 0));
 }
 
+/// A host may take minutes to find out that nobody answers at an address. Meanwhile the next address is dialled, over a
+/// second connection, since libssh2 can open but one channel at a time.
+#[test]
+fn a_dial_that_hangs_is_walked_around() {
+    let Some(lab) = lab() else { return };
+    let machine = lab.host("budget-6", Kind::Plain);
+    let relay = Relay::before(&machine, "budget-6-far", Link::new());
+    let host = connect(relay.alias());
+    // A queue of connections that is full: further ones are not answered at all.
+    let listen = "import socket, sys, time\n\
+        s = socket.socket(); s.bind(('127.0.0.1', 7)); s.listen(0)\n\
+        c = [socket.socket() for _ in range(4)]\n\
+        for one in c: one.setblocking(False); one.connect_ex(('127.0.0.1', 7))\n\
+        print('full', flush=True); sys.stdin.read()";
+    let mut full = host
+        .spawn(&Command::new("python3").arg("-c").arg(listen))
+        .unwrap();
+    full.stdout.read_exact(&mut [0; 5]).unwrap();
+    let hanging = host.with_timeout(Some(Duration::from_secs(6)));
+    thread::scope(|scope| {
+        let dead = scope.spawn(move || hanging.connect_tcp([127, 0, 0, 1].into(), 7));
+        let mut alive = None;
+        while relay.count().connections < 2 {
+            alive = Some(host.connect_tcp([127, 0, 0, 1].into(), 22).unwrap());
+        }
+        let mut banner = [0; 4];
+        alive.unwrap().read_exact(&mut banner).unwrap();
+        assert_eq!(&banner, b"SSH-");
+        assert_eq!(
+            host.output(&Command::new("echo").arg("hi")).unwrap(),
+            b"hi\n"
+        );
+        let error = dead.join().unwrap().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot connect to '127.0.0.1:7' on 'budget-6-far': connection timed out"
+        );
+    });
+    assert_eq!(relay.count().connections, 2);
+}
+
+/// While nothing runs on it, a connection still answers the other side's questions, and notices its end.
+#[test]
+fn an_idle_connection_stays_alive() {
+    let Some(lab) = lab() else { return };
+    let machine = lab.host("budget-7", Kind::Plain);
+    machine.write(
+        "/etc/ssh/sshd_config.d/alive.conf",
+        "ClientAliveInterval 1\nClientAliveCountMax 1\n",
+    );
+    machine.sh("systemctl reload ssh").expect(0);
+    let relay = Relay::before(&machine, "budget-7-idle", Link::new());
+    let host = connect(relay.alias());
+    assert!(host.run(&Command::new("true")).unwrap().success());
+    // Five questions of sshd; two without an answer would have ended the connection.
+    let before = relay.count().round_trips;
+    relay.wait_until(|count| count.round_trips >= before + 5);
+    assert!(host.run(&Command::new("true")).unwrap().success());
+    assert_eq!(relay.count().connections, 1);
+}
+
 struct Counting(u64);
 
 impl Write for Counting {

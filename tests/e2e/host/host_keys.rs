@@ -198,11 +198,10 @@ fn the_fingerprint_is_ssh_keygens_and_the_hint_works() {
         machine.v4()
     );
     let error = attempt(&settings, folder, "").unwrap_err();
-    let Error::HostKey {
-        problem: HostKeyProblem::Unknown { fingerprint, .. },
-        ..
-    } = &error
-    else {
+    let Error::HostKey { problem, .. } = &error else {
+        panic!("{error}")
+    };
+    let HostKeyProblem::Unknown { fingerprint, .. } = &**problem else {
         panic!("{error}")
     };
     let shown = machine

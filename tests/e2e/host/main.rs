@@ -25,10 +25,11 @@ fn lab() -> Option<Lab> {
     lab
 }
 
-/// Limits that no test comes near unless something hangs.
+/// Limits that no test comes near unless something hangs, however loaded the machine is.
 fn options() -> Options {
     Options {
-        timeout: Some(Duration::from_secs(60)),
+        connect_timeout: Duration::from_secs(60),
+        timeout: Some(Duration::from_secs(120)),
         ..Options::default()
     }
 }

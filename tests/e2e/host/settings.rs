@@ -6,7 +6,7 @@ use ops_common::{
     exit::{Failure, Status},
     host::{Command, Error, Host},
 };
-use ops_tests::{Alias, Kind, LabHost, Options as Machine, command};
+use ops_tests::{Alias, Kind, LabHost, Options as Machine, command, tool};
 
 use crate::{connect, lab, options};
 
@@ -189,6 +189,42 @@ fn keys_of_files_and_of_the_agent() {
         matches!(error, Error::Login { .. }) && !error.to_string().contains("agent"),
         "{error}"
     );
+}
+
+/// Seen on a real tool, since only a process with a terminal of its own can be asked something there.
+#[test]
+fn a_passphrase_is_asked_for_on_the_terminal_and_nowhere_else() {
+    let Some(lab) = lab() else { return };
+    let machine = lab.host("settings-6", Kind::Postgres);
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("locked").display().to_string();
+    command("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "made up", "-f", &key])
+        .run()
+        .expect(0);
+    machine.write(
+        "/root/.ssh/authorized_keys",
+        fs::read(format!("{key}.pub")).unwrap(),
+    );
+    let only = format!("    IdentityFile {key}\n    IdentitiesOnly yes\n    IdentityAgent none");
+    let alias = Alias::new("settings-6-locked", &reach(&machine, &only));
+    let list = || tool("ops-db").args(["list", "--host", alias.name()]);
+
+    let mut asked = list().terminal(100, 30).spawn();
+    asked.wait_for("passphrase for");
+    asked.type_in("made up\n");
+    let ran = asked.finish().expect(0);
+    assert!(ran.out().contains("mautrix_slack"), "{ran}");
+    assert!(!ran.out().contains("made up"), "{ran}");
+
+    // In a session of its own it has no terminal, whatever the test has.
+    let ran = list()
+        .through(r#"exec setsid --wait "$@""#)
+        .run()
+        .expect(77);
+    let reason = format!("'{key}' has a passphrase, and there is no terminal to ask on");
+    assert!(ran.err().contains(&reason), "{ran}");
+    assert!(ran.out().is_empty(), "{ran}");
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn nobody_there_is_said_at_once_and_a_silent_one_in_time() {
     let error = connect();
     assert_eq!(
         error.to_string(),
-        "cannot connect to 'success-8': connection timed out"
+        "cannot connect to 'success-8': ssh handshake timed out"
     );
     assert_eq!(error.status(), Status::Unavailable);
     drop(listener);
