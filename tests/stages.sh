@@ -3,12 +3,12 @@ log=$(mktemp -d)
 trap 'rm -rf "$log"' EXIT
 times=() failed=()
 
-# stage NAME COMMAND...: runs it bound to the life of this script, and notes its end and its minutes.
+# stage NAME COMMAND...: runs it, and notes its end and its minutes.
 stage() {
     local name=$1 begin=$SECONDS end=ok
     shift
     echo "== $name"
-    setpriv --pdeathsig KILL "$@" 2>&1 | tee "$log/$name"
+    "$@" 2>&1 | tee "$log/$name"
     [ "${PIPESTATUS[0]}" = 0 ] || { end=FAILED; failed+=("$name"); }
     times+=("$(printf '%-12s %2d:%02d  %s' "$name" $(((SECONDS - begin) / 60)) $(((SECONDS - begin) % 60)) $end)")
 }

@@ -5,7 +5,7 @@ cd "$(dirname "$(realpath "$0")")/../.."
 
 tests/setup.sh
 echo "demo: building the tools"
-setpriv --pdeathsig KILL cargo build --workspace --bins
+cargo build --workspace --bins
 lab=$PWD/target/debug/ops-lab
 if why=$("$lab" missing); then
     "$lab" build

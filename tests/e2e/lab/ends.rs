@@ -165,11 +165,11 @@ fn a_lab_ends_when_make_is_killed() {
     if Lab::get().is_none() {
         return skip("lab");
     }
-    // As in the Makefile: the recipe becomes the runner, which is bound to make, as its stages are to it.
+    // As in the Makefile, with a process that has left its group and its parent, as a compiler of a killed cargo.
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let stages = concat!(env!("CARGO_MANIFEST_DIR"), "/stages.sh");
+    let tests = env!("CARGO_MANIFEST_DIR");
     let makefile = format!(
-        "test:\n\t@exec setpriv --pdeathsig KILL bash -c '. {stages}; stage lab {}; report'\n",
+        "test:\n\t@exec {tests}/bound.sh bash -c '(setsid sleep 86399 &); . {tests}/stages.sh; stage lab {}; report'\n",
         lab()
     );
     command("tee")
@@ -177,11 +177,18 @@ fn a_lab_ends_when_make_is_killed() {
         .stdin(makefile)
         .run()
         .expect(0);
-    let running = booted(command("make").arg("test").dir(folder.path()));
-    let below = Below::of(running.pid());
-    running.signal(Signal::KILL);
-    below.end();
-    drop(running);
+    let make = || command("make").arg("test").dir(folder.path());
+    for signal in [Some(Signal::KILL), Some(Signal::TERM), None] {
+        let mut running = booted(make().terminal(80, 24));
+        let below = Below::of(running.pid());
+        below.find("sleep");
+        match signal {
+            Some(signal) => running.signal(signal),
+            None => running.type_in("\u{3}"),
+        }
+        below.end();
+        drop(running);
+    }
 }
 
 #[test]
