@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The properties that are asked for; [`parse`] reads them in any order.
-pub const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,Result,NRestarts,ExecMainStatus,MainPID,FragmentPath,Type,\
+pub const PROPERTIES: &str = "Id,LoadState,UnitFileState,ActiveState,SubState,Result,NRestarts,ExecMainStatus,MainPID,FragmentPath,Type,\
 TimeoutStartUSec,StateChangeTimestampMonotonic,InactiveExitTimestampMonotonic,InvocationID";
 
 /// One unit at one moment.
@@ -14,6 +14,8 @@ pub struct Unit {
     pub name: String,
     /// `loaded`, `not-found`, `masked`.
     pub load: String,
+    /// `enabled`, `disabled`, `static`.
+    pub enabled: String,
     /// `active`, `inactive`, `failed`, `activating`, `deactivating`, `reloading`.
     pub active: String,
     /// The state in the words of its type: `running`, `exited`, `auto-restart`, `listening`.
@@ -113,6 +115,7 @@ fn set(unit: &mut Unit, key: &str, value: &str) {
     match key {
         "Id" => value.clone_into(&mut unit.name),
         "LoadState" => value.clone_into(&mut unit.load),
+        "UnitFileState" => value.clone_into(&mut unit.enabled),
         "ActiveState" => value.clone_into(&mut unit.active),
         "SubState" => value.clone_into(&mut unit.sub),
         "Result" => value.clone_into(&mut unit.result),

@@ -56,6 +56,12 @@ fn units(state: &State, settings: &Settings) -> Vec<Check> {
         let restarts = unit.restarts as f64;
         let check = if unit.is_active() {
             Check::ok("deploy.units", name, unit.told())
+        } else if unit.enabled == "disabled" {
+            Check::warn(
+                "deploy.units",
+                name,
+                format!("is {}, and not enabled", unit.told()),
+            )
         } else {
             Check::fail("deploy.units", name, format!("is {}", unit.told()))
                 .fix(format!("start it: systemctl start {name}"))

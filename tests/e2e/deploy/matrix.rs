@@ -60,6 +60,15 @@ impl Row {
     }
 }
 
+/// Whether all rows are to be run.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no other way to be told"
+)]
+fn long_run() -> bool {
+    std::env::var_os("OPS_TEST_LONG").is_some()
+}
+
 fn check(rows: Vec<Row>, name: &str, good: &System) {
     let Some(lab) = Lab::get() else {
         return skip("lab");
@@ -68,8 +77,11 @@ fn check(rows: Vec<Row>, name: &str, good: &System) {
     let bed = Bed::new().settings(QUICK);
     let old = bed.deployed(name, good);
     let all = rows.len();
-    let long_run = ops_tests::program::variable("OPS_TEST_LONG").is_some();
-    let rows: Vec<_> = rows.into_iter().filter(|row| long_run || !row.long).collect();
+    let long_run = long_run();
+    let rows: Vec<_> = rows
+        .into_iter()
+        .filter(|row| long_run || !row.long)
+        .collect();
     let count = rows.len();
     println!("{name}: {count} of {all} rows");
     for row in rows {
@@ -88,7 +100,16 @@ fn check(rows: Vec<Row>, name: &str, good: &System) {
 }
 
 fn fails(bed: &Bed, host: &LabHost, old: &str, row: Row) {
-    let Row { fault, new, settings, status, says, outcome, reason, .. } = row;
+    let Row {
+        fault,
+        new,
+        settings,
+        status,
+        says,
+        outcome,
+        reason,
+        ..
+    } = row;
     let generation = host.sh("readlink /nix/var/nix/profiles/system").out();
     bed.set(settings);
     let ran = bed.switch(host.name(), &new);
@@ -139,7 +160,8 @@ fn activation_that_fails() {
             "pre-switch check says no",
             new().extra(&pre_switch_check("exit 1")),
             "status 1",
-        ),
+        )
+        .long(),
         Row::rolled_back(
             "inhibitors",
             new().extra(&pre_switch_check("echo inhibitors: dbus; exit 1")),
@@ -161,14 +183,16 @@ fn activation_that_fails() {
             "some other status",
             new().hook("settled", "return 37"),
             "status 37",
-        ),
-        Row::rolled_back("a panic", new().hook("settled", "return 101"), "status 101"),
+        )
+        .long(),
+        Row::rolled_back("a panic", new().hook("settled", "return 101"), "status 101").long(),
         Row::rolled_back("killed", new().hook("settled", "kill -9 $$"), "signal 9"),
         Row::rolled_back(
             "it says that it is killed",
             new().hook("settled", "return 137"),
             "status 137",
-        ),
+        )
+        .long(),
         Row::rolled_back(
             "it takes too long",
             new().hook("activate", "sleep 1000"),
@@ -189,6 +213,7 @@ fn activation_that_fails() {
             new().hook("before", "return 11"),
             "status 11",
         )
+        .long()
         .refused(),
     ];
     check(rows, "activation-1", &System::new("1"));
@@ -199,12 +224,12 @@ fn units_that_fail() {
     let new = || System::new("2");
     let rows = vec![
         Row::rolled_back("fails at once", new().service("bad", "exit 3"), "bad.service: failed (exit-code, status 3)"),
-        Row::rolled_back("cannot start", new().service_with("bad", "exit 1", "Type=oneshot\n"), "bad.service"),
-        Row::rolled_back("fails after a while", new().service("bad", "sleep 0.3; exit 1"), "bad.service"),
+        Row::rolled_back("cannot start", new().service_with("bad", "exit 1", "Type=oneshot\n"), "bad.service").long(),
+        Row::rolled_back("fails after a while", new().service("bad", "sleep 0.3; exit 1"), "bad.service").long(),
         Row::rolled_back("flaps", new().service_with("bad", "sleep 0.2; exit 1", "Restart=always\nRestartSec=0.1\n"), "bad.service"),
-        Row::rolled_back("flaps with success", new().service_with("bad", "sleep 0.2", "Restart=always\nRestartSec=0.1\n"), "bad.service")
+        Row::rolled_back("flaps with success", new().service_with("bad", "sleep 0.2", "Restart=always\nRestartSec=0.1\n"), "bad.service").long()
             .settings("health_window: 2s, rollback_after: 6s, health: []"),
-        Row::rolled_back("its own service breaks", new().service("app", "exit 1"), "app.service"),
+        Row::rolled_back("its own service breaks", new().service("app", "exit 1"), "app.service").long(),
         Row::rolled_back("stops listening", new().service("web", "exec sleep 1000"), "web.service: no longer listens")
             .settings("health_window: 500ms, rollback_after: 4s, health: [], units: [web]"),
         Row::rolled_back(
