@@ -25,7 +25,6 @@ use crate::paths;
 use crate::ping;
 use crate::resolve;
 use crate::settings::Settings;
-use crate::socket::Deadline;
 use crate::status;
 use crate::tokens;
 use crate::trust::Trust;
@@ -414,7 +413,7 @@ fn from_host<T>(
         &*ground,
         exceptions,
         context.house.connect_timeout.duration(),
-        Deadline::after(whole),
+        whole,
     );
     look(&view)
 }

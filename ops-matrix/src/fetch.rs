@@ -1,7 +1,7 @@
 //! Fetching a well-known as a peer does, but from each address by itself: redirects are followed, loops are not.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ops_common::check::State;
 use ops_common::hosts::fan_out;
@@ -11,7 +11,7 @@ use crate::cache;
 use crate::chain::{self, ChainFault};
 use crate::discovery::Answer;
 use crate::error::Error;
-use crate::http::Reply;
+use crate::http::{HttpError, Reply};
 use crate::probe::{self, Phases, ProbeFailure};
 use crate::trust::Trust;
 use crate::versions::{Base, now_s};
@@ -172,7 +172,12 @@ pub fn from(
     let mut url = url.clone();
     let home = (Base::of(&url).host, address.port());
     let mut at = address;
+    let started = Instant::now();
     for _ in 0..=MOST_REDIRECTS {
+        if started.elapsed() > view.patience() {
+            fetched.reply = Err(ProbeFailure::from(HttpError::Timeout).into());
+            return Ok(fetched);
+        }
         if fetched.hops.iter().any(|hop| hop.url == url.as_str()) {
             fetched.reply = Err(FetchFault::Loop(url.to_string()));
             return Ok(fetched);

@@ -83,7 +83,7 @@ fn ask(
         headers: vec![("content-type", "application/json".to_owned())],
         body: Some(body),
     };
-    let reply = opened.session.ask(&request, BODY_LIMIT, view.deadline())?;
+    let reply = opened.session.ask(&request, BODY_LIMIT, view.soon())?;
     let answer = document::object(answer::body(&reply)?).map_err(AnswerFault::from)?;
     let found = answer
         .get("server_keys")

@@ -135,7 +135,7 @@ pub fn open(view: &View<'_>, endpoint: &Endpoint) -> Result<Opened, ProbeFailure
         });
     };
     let started = Instant::now();
-    let (socket, facts) = tls::handshake(socket, name, view.deadline())?;
+    let (socket, facts) = tls::handshake(socket, name, view.soon())?;
     phases.tls_s = Some(seconds(started.elapsed()));
     Ok(Opened {
         session: Session::over(Box::new(socket)),
@@ -157,7 +157,7 @@ impl Opened {
             path,
             ..Request::default()
         };
-        let reply = self.session.ask(&request, BODY_LIMIT, view.deadline())?;
+        let reply = self.session.ask(&request, BODY_LIMIT, view.soon())?;
         self.phases.first_byte_s = Some(seconds(reply.first_byte));
         let before = [
             self.phases.resolve_s,

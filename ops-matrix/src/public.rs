@@ -137,7 +137,7 @@ fn options(view: &View<'_>, endpoint: &Endpoint, path: &str) -> Result<Reply, Pr
         headers,
         body: None,
     };
-    Ok(opened.session.ask(&request, BODY_LIMIT, view.deadline())?)
+    Ok(opened.session.ask(&request, BODY_LIMIT, view.soon())?)
 }
 
 fn federation_encoding(view: &View<'_>, endpoint: &Endpoint) -> Check {

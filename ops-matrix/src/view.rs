@@ -90,33 +90,40 @@ fn host_and_rest(text: &str) -> Option<(&str, &str)> {
     }
 }
 
+/// The longest that one question may take, however long the whole may.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Questions that follow one another, such as well-known, SRV, keys, have the time of the whole between them.
+const SHARES: u32 = 4;
+
 /// The view from a machine.
 pub struct View<'a> {
     ground: &'a dyn Ground,
     exceptions: &'a Exceptions,
     connect_timeout: Duration,
     deadline: Deadline,
+    patience: Duration,
     seen: Mutex<HashMap<String, Answer<Vec<IpAddr>>>>,
     servers: OnceLock<Result<Vec<SocketAddr>, String>>,
 }
 
 impl<'a> View<'a> {
-    /// Looks from `ground`; everything is over at `deadline`.
+    /// Looks from `ground`; everything is over after `whole`.
     #[must_use]
     pub fn new(
         ground: &'a dyn Ground,
         exceptions: &'a Exceptions,
         connect_timeout: Duration,
-        deadline: Deadline,
+        whole: Duration,
     ) -> Self {
-        let (seen, servers) = (Mutex::default(), OnceLock::new());
         Self {
             ground,
             exceptions,
             connect_timeout,
-            deadline,
-            seen,
-            servers,
+            deadline: Deadline::after(whole),
+            patience: (whole / SHARES).min(PATIENCE),
+            seen: Mutex::default(),
+            servers: OnceLock::new(),
         }
     }
 
@@ -124,6 +131,18 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn deadline(&self) -> Deadline {
         self.deadline
+    }
+
+    /// How long one question may take, so that a silent peer leaves time for the next question.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// When a question that is asked now has to be answered.
+    #[must_use]
+    pub fn soon(&self) -> Deadline {
+        self.deadline.or_after(self.patience)
     }
 
     /// The sockets that a client of `host` and `port` may connect to, in the order it would.
@@ -176,8 +195,8 @@ impl<'a> View<'a> {
             return answer.clone();
         }
         let answer = match self.exceptions.dns {
-            Some(server) => self.client(vec![server]).addresses(name, self.deadline),
-            None => self.ground.addresses(name, self.deadline),
+            Some(server) => self.client(vec![server]).addresses(name, self.soon()),
+            None => self.ground.addresses(name, self.soon()),
         };
         seen.insert(name.to_owned(), answer.clone());
         answer
@@ -194,7 +213,7 @@ impl<'a> View<'a> {
                 .clone(),
         };
         match servers {
-            Ok(servers) => self.client(servers).srv(name, self.deadline),
+            Ok(servers) => self.client(servers).srv(name, self.soon()),
             Err(reason) => Answer::Failed(reason),
         }
     }
@@ -215,7 +234,7 @@ impl<'a> View<'a> {
     /// Connects to one address.
     pub fn dial(&self, address: SocketAddr) -> Result<Box<dyn Socket>, DialFailure> {
         self.ground
-            .dial(address, self.deadline.or_after(self.connect_timeout))
+            .dial(address, self.soon().or_after(self.connect_timeout))
     }
 }
 
@@ -251,12 +270,7 @@ mod tests {
 
     fn endpoints(exceptions: &Exceptions, host: &str, port: u16) -> String {
         let desk = Desk(0.into());
-        let view = View::new(
-            &desk,
-            exceptions,
-            Duration::ZERO,
-            Deadline::after(Duration::from_secs(9)),
-        );
+        let view = View::new(&desk, exceptions, Duration::ZERO, Duration::from_secs(9));
         match view.endpoints(host, port) {
             Answer::Found(found) => found
                 .iter()
@@ -306,12 +320,7 @@ mod tests {
     #[test]
     fn a_name_is_looked_up_once() {
         let (desk, exceptions) = (Desk(0.into()), Exceptions::default());
-        let view = View::new(
-            &desk,
-            &exceptions,
-            Duration::ZERO,
-            Deadline::after(Duration::from_secs(9)),
-        );
+        let view = View::new(&desk, &exceptions, Duration::ZERO, Duration::from_secs(9));
         for port in 1..4 {
             assert!(matches!(
                 view.endpoints("hs.example", port),

@@ -14,7 +14,7 @@ use crate::names::{Known, Names, alias, srv, v4, v6};
 fn named(bed: &Bed, verb: &str, known: &[(&str, Known)], fakes: Vec<Fake>, more: &str) -> Scene {
     let names = Names::start(known);
     let args = format!(
-        "{verb} --dns {} --cafile {} --timeout 8s {more}",
+        "{verb} --dns {} --cafile {} --timeout 4s {more}",
         names.address,
         bed.ca()
     );
@@ -58,6 +58,13 @@ pub(crate) const ROWS: &[Row] = &[
         let second = Fake::at(at, Start::Tls(Arc::clone(&bed.good)), move |_| Act::Send(json(&body)));
         named(bed, "federation chat.example", &[("_matrix-fed._tcp.chat.example", records(&[srv(1, at.port(), "hs.example")])), ("hs.example", records(&[v4("127.0.0.1"), v6("::1")]))], vec![first, second], "")
     }, status: 1, check: "matrix.same_server", state: "fail", fault: "", says: "different keys" },
+    Row { name: "a silent well-known hides no SRV record", scene: |bed| {
+        let fake = homeserver(bed, "127.0.0.1");
+        let silent = Fake::start("127.0.0.1", Start::Tls(Arc::clone(&bed.good)), |_| Act::Silence);
+        let (port, at) = (fake.address.port(), silent.address.port());
+        let known = [("chat.example", records(&[v4("127.0.0.1")])), ("_matrix-fed._tcp.chat.example", records(&[srv(1, port, "hs.example")])), ("hs.example", records(&[v4("127.0.0.1")]))];
+        named(bed, "federation chat.example", &known, vec![fake, silent], &format!("--connect-to chat.example:443:127.0.0.1:{at}"))
+    }, status: 1, check: "matrix.server_version", state: "ok", fault: "", says: "Fixture 1.0" },
     Row { name: "split-brain", scene: |bed| {
         let (one, other) = split(bed, "hs.example:1", "hs.example:2");
         split_scene(bed, one, other)
@@ -271,4 +278,33 @@ fn host_and_sni_are_those_of_the_specification() {
                 .all(|asked| asked.host == name && asked.sni.is_none()),
         "{told:?}"
     );
+}
+
+/// Many names cost little memory: what is held of each is its findings.
+#[test]
+fn five_hundred_names_stay_below_64_mib() {
+    let bed = Bed::new();
+    let (reached, last) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new((reached, released));
+    let fake = Fake::start("127.0.0.1", Start::Tls(Arc::clone(&bed.good)), move |asked| {
+        if asked.host == "n500.example:8448" {
+            // All others are done or under way: the tool waits here until its memory has been read.
+            let (reached, released) = &*gate.lock().unwrap();
+            reached.send(()).ok();
+            released.recv().ok();
+        }
+        Act::SendAndClose(json("{}"))
+    });
+    let names: String = (1..=500).map(|number| format!("n{number}.example:8448\n")).collect();
+    let args = format!("federation - --json --connect-to ::127.0.0.1:{} --cafile {}", fake.address.port(), bed.ca());
+    let running = tool("ops-matrix").args(Scene::args(&args)).stdin(names).spawn();
+    last.recv().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB");
+    drop(release);
+    let ran = running.finish().expect(1);
+    let names: std::collections::BTreeSet<_> = ran.json().iter().map(|record| record["subject"].as_str().unwrap().split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(names.len(), 500);
+    assert!(peak.parse::<u64>().unwrap() < 64 * 1024, "{peak} KiB");
 }

@@ -1,5 +1,6 @@
 //! The runbook's two lines and the trap that they could not see: from the laptop over ssh, and on the host itself.
 
+use ops_tests::relay::{Link, Relay};
 use ops_tests::{Kind, Lab, LabHost, Ran, skip, tool};
 use serde_json::Value;
 
@@ -304,4 +305,25 @@ fn a_proxy_that_spoils_paths_and_headers_is_found_out() {
     }
     let found = record(&ran, "matrix.cors", &client);
     assert!(found["message"].as_str().is_some_and(|text| text.contains("answers have 2 Access-Control-Allow-Origin headers")), "{found}");
+}
+
+/// What a verb costs in round trips, over a link where they are dear: the handshake, and the verb's own.
+#[test]
+fn status_is_one_question_and_versions_none() {
+    let Some(lab) = Lab::get() else { return skip("lab") };
+    let host = lab.host("matrix-far", Kind::Platform);
+    host.sh("timeout 30 sh -c 'until curl -fs http://127.0.0.1:8008/health; do :; done'").expect(0);
+    let delay = std::time::Duration::from_millis(20);
+    let trips = |alias: &str, args: &[&str], status: i32| {
+        let relay = Relay::before(&host, alias, Link::new().delay(delay));
+        tool("ops-matrix").args(args).args(["--host", alias]).run().expect(status);
+        assert_eq!(relay.count().connections, 1);
+        relay.count().round_trips
+    };
+    let versions = trips("matrix-far-1", &["versions"], 0);
+    let status = trips("matrix-far-2", &["status"], 0);
+    // A refused address opens a channel and nothing more: the least that a connection can do.
+    let least = trips("matrix-far-3", &["versions", "http://127.0.0.1:1"], 1);
+    assert!(versions <= least + 3, "versions {versions}, the least {least}");
+    assert!(status <= versions + 4, "status {status}, versions {versions}");
 }
