@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ops_common::exit::Status;
-use ops_common::host::Host;
 use ops_common::hosts::{self, HostArgs};
 use ops_common::input;
+use ops_common::span::Span;
 use ops_common::tool::Context;
 use ops_common::watch::{self, WatchArgs};
 
@@ -127,8 +127,9 @@ impl DrillArgs {
         let identities = self.identity.resolve(context)?;
         // Without --host it is this machine, whatever OPS_HOST says: the files are here.
         let names = HostArgs { names: vec![self.host.clone().unwrap_or_else(|| "localhost".to_owned())], ..HostArgs::default() };
-        let host: Host = hosts::one(context, &names)?;
-        watch::judge_here(context, drill::CHECK, &self.watch, || {
+        watch::judge(context, drill::CHECK, &names, &self.watch, |host| {
+            // A restore takes as long as it takes.
+            let host = host.with_timeout(context.house.timeout.map(Span::duration));
             let prove = |file: &PathBuf| {
                 let name = file.display().to_string();
                 let source = Source::open(&name, Box::new(input::open(Path::as_os_str(file))?), &identities)?;
