@@ -1,11 +1,18 @@
 //! One entry for each verb.
 
-use crate::verbs::Prints::{Checks, Data, Nothing, Records};
+use crate::verbs::Prints::{Checks, Data, Lines, Nothing, Records};
 use crate::verbs::Verb;
 
 /// Verbs that need something of the environment, with the reason.
 pub(crate) const BARE_ENVIRONMENT: &[(&str, &str)] = &[
+    (
+        "ops-matrix ping",
+        "the file of tokens is opened by ops-secrets, which is looked for on PATH",
+    ),
     ("ops-secrets decrypt", KEYS),
+    ("ops-secrets diff", KEYS),
+    ("ops-secrets merge", KEYS),
+    ("ops-secrets lint", KEYS),
     ("ops-secrets edit", KEYS),
     ("ops-secrets set", KEYS),
     ("ops-secrets unset", KEYS),
@@ -84,6 +91,14 @@ END
 
 const FLAKE: &str = flake!("");
 
+/// The same, with a service more than any other entry has.
+const LATER: &str = flake!(
+    "sed -i s/notice/later/ flake.nix; git -c user.name=op -c user.email=op@chat.example commit -qam later"
+);
+
+/// The same, built.
+const BUILT: &str = flake!("ln -s $(ops-deploy build contract) result");
+
 /// The same, built and on the host.
 const COPIED: &str = flake!(
     "ln -s $(ops-deploy build contract) result; ops-deploy copy contract --store-path ./result > /dev/null"
@@ -121,6 +136,17 @@ pub(crate) const VERBS: &[Verb] = &[
     )
     .prepare(SECRETS),
     Verb::new("ops-secrets filestatus", &["x.yaml"], Data).prepare(SECRETS),
+    Verb::new("ops-secrets lint", &["."], Checks)
+        .prepare(SECRETS)
+        .status(1),
+    Verb::new("ops-secrets diff", &["x.yaml"], Data).prepare(SECRETS),
+    Verb::new(
+        "ops-secrets merge",
+        &["x.yaml", "x.yaml", "x.yaml"],
+        Nothing,
+    )
+    .prepare(SECRETS),
+    Verb::new("ops-secrets git-setup", &[], Nothing).prepare("git init -q ."),
     Verb::new("ops-secrets keygen", &[], Data),
     Verb::new("ops-secrets recipient", &["--host", "{HOST}"], Data).on_host(),
     Verb::new("ops-matrix versions", &["--host", "{HOST}"], Checks).on_host(),
@@ -129,7 +155,7 @@ pub(crate) const VERBS: &[Verb] = &[
     Verb::new(
         "ops-matrix resolve",
         &["chat.example", "--cafile", "{CA}", "--host", "{HOST}"],
-        Records(&["name", "kind"]),
+        Records(&["server", "kind", "question", "answer"]),
     )
     .on_host(),
     Verb::new(
@@ -162,14 +188,14 @@ pub(crate) const VERBS: &[Verb] = &[
         .prepare(MATRIX_TOKENS),
     Verb::new("ops-bridge status", &["--host", "{HOST}"], Checks)
         .on_host()
-        .status(1),
+        .status(3),
     Verb::new("ops-bridge socket", &["--host", "{HOST}"], Checks)
         .on_host()
         .status(1),
     Verb::new(
         "ops-bridge log",
         &["-n", "5", "--host", "{HOST}"],
-        Records(&["at", "level", "message"]),
+        Lines(&["at", "level", "message"]),
     )
     .on_host(),
     Verb::new("ops-bridge errors", &["-"], Records(&["count", "message"])).stdin(ERROR_LINE),
@@ -183,7 +209,7 @@ pub(crate) const VERBS: &[Verb] = &[
     Verb::new("ops-bridge explain", &["11"], Data),
     Verb::new("ops-bridge health", &["--host", "{HOST}"], Checks)
         .on_host()
-        .status(1),
+        .status(3),
     Verb::new("ops-bridge latency", &["--host", "{HOST}"], Checks).on_host(),
     Verb::new("ops-bridge uptime", &["--host", "{HOST}"], Checks)
         .on_host()
@@ -193,8 +219,13 @@ pub(crate) const VERBS: &[Verb] = &[
         .status(1),
     Verb::new("ops-deploy build", &["contract"], Data).prepare(FLAKE),
     Verb::new("ops-deploy switch", &["contract"], Data).prepare(FLAKE),
-    Verb::new("ops-deploy plan", &["contract"], Data).prepare(FLAKE),
-    Verb::new("ops-deploy copy", &["contract"], Data).prepare(FLAKE),
+    Verb::new("ops-deploy plan", &["contract"], Data).prepare(LATER),
+    Verb::new(
+        "ops-deploy copy",
+        &["contract", "--store-path", "./result"],
+        Data,
+    )
+    .prepare(BUILT),
     Verb::new(
         "ops-deploy activate",
         &["contract", "--store-path", "./result"],
@@ -265,7 +296,7 @@ pub(crate) const VERBS: &[Verb] = &[
             "--host",
             "{HOST}",
         ],
-        Nothing,
+        Data,
     )
     .prepare(BACKUP)
     .on_host(),

@@ -8,6 +8,8 @@ use clap::CommandFactory;
 pub(crate) enum Prints {
     /// Records with these fields, in the order of their columns.
     Records(&'static [&'static str]),
+    /// Records with these fields, which a terminal shows as lines of text without a header.
+    Lines(&'static [&'static str]),
     /// Check records.
     Checks,
     /// Bytes or lines of its own form.
