@@ -5,6 +5,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use ops_common::interrupt::{self, Guard};
@@ -14,6 +15,9 @@ use tokio::runtime::Runtime;
 
 use crate::copied::Row;
 use crate::error::Error;
+
+/// A server that does not close within this time has a fault of its own.
+const CANCELLED: Duration = Duration::from_secs(5);
 
 /// Opens one more connection to the same server: for a session, or to cancel what another does.
 pub type Dial = Arc<dyn Fn() -> Result<UnixStream, Error> + Send + Sync>;
@@ -125,16 +129,24 @@ impl Session {
     fn cancelled_by_signals(&self) -> Guard {
         let (token, dial) = (self.client.cancel_token(), self.dial.clone());
         interrupt::guard(move || {
-            let (Ok(stream), Ok(runtime)) = (dial(), runtime()) else { return };
-            runtime.block_on(async {
-                if stream.set_nonblocking(true).is_ok()
-                    && let Ok(stream) = tokio::net::UnixStream::from_std(stream)
-                {
-                    drop(token.cancel_query_raw(stream, NoTls).await);
-                }
-            });
+            if let (Ok(stream), Ok(runtime)) = (dial(), runtime()) {
+                drop(cancel(&runtime, stream, &token));
+            }
         })
     }
+}
+
+/// Asks the server to give up what a session does, and waits until it has heard: it closes the connection then.
+fn cancel(runtime: &Runtime, stream: UnixStream, token: &tokio_postgres::CancelToken) -> io::Result<()> {
+    let mut answer = stream.try_clone()?;
+    stream.set_nonblocking(true)?;
+    runtime.block_on(async {
+        let stream = tokio::net::UnixStream::from_std(stream)?;
+        token.cancel_query_raw(stream, NoTls).await.map_err(io::Error::other)
+    })?;
+    answer.set_nonblocking(false)?;
+    answer.set_read_timeout(Some(CANCELLED))?;
+    answer.read(&mut [0]).map(drop)
 }
 
 /// A piece of an answer.

@@ -1,0 +1,220 @@
+//! The fault matrix of backups: whatever strikes, the status and the words are these, and no file passes for a backup.
+
+use std::fs;
+use std::path::Path;
+
+use ops_tests::relay::{Fault, Link, Relay, Toward};
+use ops_tests::{Lab, LabHost, Ran, command, skip, tool};
+use rustix::process::Signal;
+
+use crate::backup::{SHAPE, backup, server, verify};
+use crate::look::{psql, wait_until};
+
+/// Thirty megabytes that do not compress, so that a dump over a slow link takes its time.
+const LARGE: &str = "CREATE TABLE big AS SELECT i, (SELECT string_agg(md5(random()::text || i || j), '') FROM generate_series(1, 30) j) AS t
+    FROM generate_series(1, 30000) i";
+/// The dump has come to its rows, and waits for the link: the barrier that every strike needs.
+const IN_ROWS: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'pg_dump' AND query LIKE 'COPY public.big%' AND wait_event = 'ClientWrite')";
+
+/// What strikes while rows are on their way.
+enum Strike {
+    /// A line of shell on the host.
+    OnHost(&'static str),
+    /// The end of the link.
+    Cut,
+    /// A signal to the program.
+    Signal(Signal),
+}
+
+struct Row {
+    fault: &'static str,
+    strike: Strike,
+    status: i32,
+    says: &'static str,
+}
+
+fn rows() -> Vec<Row> {
+    let row = |fault, strike, status, says| Row { fault, strike, status, says };
+    let terminate = "runuser -u postgres -- psql -XAtqc \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg_dump'\"";
+    vec![
+        row("pg_dump is killed", Strike::OnHost("pkill -KILL -x pg_dump"), 69, "pg_dump"),
+        row("pg_dump is told to end", Strike::OnHost("pkill -TERM -x pg_dump"), 74, "terminated by user"),
+        row("its backend is terminated", Strike::OnHost(terminate), 74, "pg_dump failed on"),
+        row("the server is restarted", Strike::OnHost("systemctl restart postgresql"), 74, "pg_dump failed on"),
+        row("sshd's child is killed", Strike::OnHost("pkill -KILL -f '[s]shd-session: root'"), 74, "db-slow"),
+        row("the link is cut", Strike::Cut, 74, "db-slow"),
+        row("Ctrl-C", Strike::Signal(Signal::INT), 130, ""),
+        row("kill", Strike::Signal(Signal::TERM), 143, ""),
+        row("kill -9", Strike::Signal(Signal::KILL), 137, ""),
+    ]
+}
+
+/// No file here is one that `backups` would count, nor anything else than the note that the backup failed.
+fn assert_no_backup(folder: &Path, fault: &str) {
+    let listed = tool("ops-db").arg("backups").arg(folder).run().expect(0);
+    assert_eq!(listed.out(), "", "{fault}");
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name.starts_with('.') && name.ends_with(".failed"), "{fault} left '{name}'");
+    }
+}
+
+/// Waits until nothing of ours is left on the host.
+fn wait_clean(host: &LabHost, fault: &str) {
+    let gone = host.sh(
+        "for i in $(seq 300); do
+           [ -z \"$(systemctl list-units --all --plain --no-legend 'ops-db-*'; ls -d /run/ops-db-* 2>/dev/null; pgrep -x pg_dump)\" ] && exit 0
+           sleep 0.1
+         done; systemctl list-units --all 'ops-db-*'; pgrep -af pg_dump; exit 1",
+    );
+    assert_eq!(gone.status, 0, "after '{fault}': {}", gone.out());
+}
+
+#[test]
+fn whatever_strikes_a_backup_on_its_way_leaves_none() {
+    let Some(lab) = Lab::get() else { return skip("lab") };
+    let host = server(lab, "db-slow");
+    psql(&host, "mautrix_slack", LARGE);
+    let folder = tempfile::tempdir().unwrap();
+    for (place, row) in rows().into_iter().enumerate() {
+        let relay = Relay::before(&host, &format!("db-slow-{place}"), Link::new().throttle(4 << 20));
+        let running = tool("ops-db").args(["backup", "mautrix_slack", "--host", relay.alias(), "-o"]).arg(folder.path()).spawn();
+        wait_until(&host, IN_ROWS);
+        match row.strike {
+            Strike::OnHost(line) => drop(host.sh(line).expect(0)),
+            Strike::Cut => relay.cut(),
+            Strike::Signal(signal) => running.signal(signal),
+        }
+        let ran = running.finish();
+        assert_eq!(ran.status, row.status, "{}: {}", row.fault, ran.err());
+        assert!(ran.err().contains(row.says), "{}: {}", row.fault, ran.err());
+        assert_eq!(ran.out(), "", "{}", row.fault);
+        assert_no_backup(folder.path(), row.fault);
+        drop(relay);
+        wait_clean(&host, row.fault);
+    }
+    // After all that it works, and the note of failure is gone.
+    let file = backup("db-slow", "mautrix_slack", folder.path(), &[]);
+    verify(&file, &[]).expect(0);
+    assert!(!folder.path().join(".mautrix_slack.failed").exists());
+}
+
+fn attempt(host: &str, folder: &Path, more: &[&str]) -> Ran {
+    tool("ops-db").args(["backup", "mautrix_slack", "--host", host, "-o"]).arg(folder).args(more).run()
+}
+
+#[test]
+fn what_stands_in_the_way_is_named() {
+    let Some(lab) = Lab::get() else { return skip("lab") };
+    let host = server(lab, "db-ways-off");
+    psql(&host, "mautrix_slack", "CREATE TABLE t AS SELECT md5(i::text) FROM generate_series(1, 200000) i");
+    let folder = tempfile::tempdir().unwrap();
+    let small = folder.path().join("small");
+    fs::create_dir(&small).unwrap();
+    command("mount").args(["-t", "tmpfs", "-o", "size=1M", "tmpfs"]).arg(&small).run().expect(0);
+    attempt("db-ways-off", &small, &[]).expect(74).complains("cannot write");
+    assert_no_backup(&small, "the local disk is full");
+    command("umount").arg(&small).run().expect(0);
+    command("mount").args(["-t", "tmpfs", "-o", "ro", "tmpfs"]).arg(&small).run().expect(0);
+    attempt("db-ways-off", &small, &[]).expect(77).complains("cannot create");
+    assert_no_backup(&small, "the target is read only");
+    command("umount").arg(&small).run().expect(0);
+    let target = folder.path().join("target");
+    fs::create_dir(&target).unwrap();
+    attempt("db-ways-off", &folder.path().join("nowhere/"), &[]).expect(74).complains("nowhere");
+    for (more, status, says) in [
+        (&["--role", "nobody-at-all"][..], 77, "no system user 'nobody-at-all'"),
+        (&["--role", "games"], 77, "role \"games\" does not exist"),
+        (&["--role", "mautrix_slack"], 77, "permission denied"),
+    ] {
+        attempt("db-ways-off", &target, more).expect(status).complains(says);
+        assert_no_backup(&target, says);
+    }
+    let absent = tool("ops-db").args(["backup", "nowhere", "--host", "db-ways-off", "-o"]).arg(&target).run();
+    absent.expect(69).complains("database \"nowhere\" does not exist");
+    let locker = "runuser -u postgres -- sh -c 'psql -XAtq -d mautrix_slack -c \"BEGIN; LOCK TABLE t; SELECT pg_sleep(600)\" >/dev/null 2>&1 &'";
+    host.sh(locker).expect(0);
+    wait_until(&host, "EXISTS (SELECT FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL AND database <> 0)");
+    attempt("db-ways-off", &target, &["--lock-wait", "100ms"]).expect(75).complains("lock");
+    psql(&host, "postgres", "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE query LIKE '%LOCK TABLE%' AND pid <> pg_backend_pid()");
+    assert_no_backup(&target, "a lock is held");
+    host.sh("for path in $(which -a pg_dump); do mv $path $path.away; done").expect(0);
+    attempt("db-ways-off", &target, &[]).expect(69).complains("pg_dump");
+    host.sh("for path in /usr/bin/*.away /usr/local/bin/*.away; do [ ! -L $path ] && [ ! -e $path ] || mv $path ${path%.away}; done; systemctl stop postgresql").expect(0);
+    attempt("db-ways-off", &target, &[]).expect(69);
+    assert_no_backup(&target, "the server is down");
+}
+
+#[test]
+fn a_link_cut_at_any_byte_leaves_no_backup() {
+    let Some(lab) = Lab::get() else { return skip("lab") };
+    let host = server(lab, "db-cut");
+    host.sh_with("runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 -d mautrix_slack -f -", SHAPE.as_bytes()).expect(0);
+    let folder = tempfile::tempdir().unwrap();
+    let whole = Relay::before(&host, "db-cut-whole", Link::new());
+    let file = backup("db-cut-whole", "mautrix_slack", folder.path(), &[]);
+    let total = whole.count().to_client;
+    fs::remove_file(format!("{}.manifest.json", file.display())).unwrap();
+    fs::remove_file(file).unwrap();
+    let rounds = if std::env::var_os("OPS_TEST_LONG").is_some() { 200 } else { 16 };
+    for round in 0..rounds {
+        // Spread over the whole run by the golden ratio: the same places every time, and no two alike.
+        let at = (round + 1) * 618_033_988 % 1_000_000_000 * total / 1_000_000_000;
+        let relay = Relay::before(&host, &format!("db-cut-{round}"), Link::new().fault(Toward::Client, at, Fault::Cut));
+        let ran = attempt(relay.alias(), folder.path(), &[]);
+        relay.wait_fault();
+        let what = format!("cut at byte {at} of {total}: {}", ran.err());
+        if ran.status == 0 {
+            // All of the dump was here, and only the farewell was lost.
+            let file = ran.out().trim_end().to_owned();
+            verify(Path::new(&file), &[]).expect(0);
+            fs::remove_file(format!("{file}.manifest.json")).unwrap();
+            fs::remove_file(file).unwrap();
+        } else {
+            assert!(matches!(ran.status, 69 | 74), "{what}");
+        }
+        assert_no_backup(folder.path(), &what);
+    }
+    wait_clean(&host, "cuts");
+}
+
+#[test]
+fn every_truncation_and_every_flipped_bit_is_seen() {
+    let Some(lab) = Lab::get() else { return skip("lab") };
+    let host = server(lab, "db-rot");
+    psql(&host, "mautrix_slack", "CREATE TABLE t AS SELECT i, md5(i::text) AS h FROM generate_series(1, 1500) i");
+    let folder = tempfile::tempdir().unwrap();
+    let file = backup("db-rot", "mautrix_slack", folder.path(), &[]);
+    let whole = fs::read(&file).unwrap();
+    let manifest = fs::read(format!("{}.manifest.json", file.display())).unwrap();
+    let broken = folder.path().join("broken");
+    fs::create_dir(&broken).unwrap();
+    let mut names = Vec::new();
+    let mut put = |name: String, bytes: &[u8], with_manifest: bool| {
+        fs::write(broken.join(&name), bytes).unwrap();
+        if with_manifest {
+            fs::write(broken.join(format!("{name}.manifest.json")), &manifest).unwrap();
+        }
+        names.push(name);
+    };
+    for length in (0..whole.len()).step_by(4096) {
+        for with_manifest in [true, false] {
+            put(format!("cut-{length}-{with_manifest}.dump.zst"), &whole[..length], with_manifest);
+        }
+    }
+    for round in 0..1000_usize {
+        let bit = (round + 1) * 618_033_989 % (whole.len() * 8);
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        put(format!("bit-{bit}.dump.zst"), &flipped, round % 2 == 0);
+    }
+    for names in names.chunks(200) {
+        let verdicts = tool("ops-db").args(["verify", "--json"]).args(names).dir(&broken).run().expect(65).json();
+        assert_eq!(verdicts.len(), names.len());
+        for verdict in verdicts {
+            assert_eq!(verdict["status"], "fail", "{verdict}");
+        }
+    }
+    let listed = tool("ops-db").args(["backups", "--json"]).arg(&broken).run().expect(0).json();
+    assert!(listed.iter().all(|backup| backup["state"] != "ok"), "{listed:?}");
+}
