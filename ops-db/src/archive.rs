@@ -14,8 +14,8 @@ use std::io::Read;
 
 pub use self::content::LargeObjects;
 use self::content::{Content, Decoder};
-pub use self::cursor::{Damage, Fault};
 use self::cursor::Cursor;
+pub use self::cursor::{Damage, Fault};
 pub use self::header::{Compression, Header};
 pub use self::toc::Entry;
 use crate::table::Table;
@@ -45,7 +45,13 @@ pub fn scan(input: impl Read) -> Result<Scan, Damage> {
         blocks.read(kind, &mut cursor)?;
     }
     let (tables, large_objects) = blocks.finish(&cursor)?;
-    Ok(Scan { header, entries, tables, large_objects, bytes: cursor.offset() })
+    Ok(Scan {
+        header,
+        entries,
+        tables,
+        large_objects,
+        bytes: cursor.offset(),
+    })
 }
 
 /// The data blocks read so far, and those still owed.
@@ -61,8 +67,17 @@ const LARGE_OBJECTS: u8 = 3;
 
 impl<'a> Blocks<'a> {
     fn new(header: &Header, entries: &'a [Entry]) -> Self {
-        let owed = entries.iter().filter(|entry| entry.has_data).map(|entry| (entry.id, entry)).collect();
-        Self { compression: header.compression, owed, tables: Vec::new(), large_objects: LargeObjects::default() }
+        let owed = entries
+            .iter()
+            .filter(|entry| entry.has_data)
+            .map(|entry| (entry.id, entry))
+            .collect();
+        Self {
+            compression: header.compression,
+            owed,
+            tables: Vec::new(),
+            large_objects: LargeObjects::default(),
+        }
     }
 
     fn read(&mut self, kind: u8, cursor: &mut Cursor<impl Read>) -> Result<(), Damage> {
@@ -70,16 +85,30 @@ impl<'a> Blocks<'a> {
             return Err(cursor.damage(Fault::Block(kind)));
         }
         let id = cursor.int()?;
-        let entry = self.owed.remove(&id).ok_or_else(|| cursor.damage(Fault::Stray(id)))?;
+        let entry = self
+            .owed
+            .remove(&id)
+            .ok_or_else(|| cursor.damage(Fault::Stray(id)))?;
         let name = entry.to_string();
-        let read = if kind == DATA { self.table(entry, cursor) } else { self.large_objects(cursor) };
+        let read = if kind == DATA {
+            self.table(entry, cursor)
+        } else {
+            self.large_objects(cursor)
+        };
         read.map_err(|damage| damage.within(&name))
     }
 
     fn table(&mut self, entry: &Entry, cursor: &mut Cursor<impl Read>) -> Result<(), Damage> {
         let content = self.content(entry.is_copied, cursor)?;
         let (rows, bytes, sha256) = content.finish().map_err(|fault| cursor.damage(fault))?;
-        self.tables.push(Table { schema: entry.schema.clone(), name: entry.name.clone(), rows, bytes, sha256, ..Table::default() });
+        self.tables.push(Table {
+            schema: entry.schema.clone(),
+            name: entry.name.clone(),
+            rows,
+            bytes,
+            sha256,
+            ..Table::default()
+        });
         Ok(())
     }
 
@@ -109,7 +138,10 @@ impl<'a> Blocks<'a> {
 
     fn finish(self, cursor: &Cursor<impl Read>) -> Result<(Vec<Table>, LargeObjects), Damage> {
         match self.owed.first_key_value() {
-            Some((_, entry)) => Err(cursor.damage(Fault::Missing { count: self.owed.len(), first: entry.to_string() })),
+            Some((_, entry)) => Err(cursor.damage(Fault::Missing {
+                count: self.owed.len(),
+                first: entry.to_string(),
+            })),
             None => Ok((self.tables, self.large_objects)),
         }
     }

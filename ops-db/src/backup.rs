@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use ops_common::atomic::AtomicFile;
+use ops_common::span::Span;
 
 use crate::dump::{Dump, Scan};
 use crate::error::Error;
@@ -23,19 +24,47 @@ use crate::table::Table;
 use crate::{catalogue, hex, keys};
 
 /// Writes a bare dump to `output`.
-pub fn to_stream(server: &Server<'_>, database: &str, format: Format, output: &mut dyn Write) -> Result<(), Error> {
-    let dump = Dump { server, database, format, flags: Vec::new() };
+pub fn to_stream(
+    server: &Server<'_>,
+    database: &str,
+    format: Format,
+    lock_wait: Span,
+    output: &mut dyn Write,
+) -> Result<(), Error> {
+    let dump = Dump {
+        server,
+        database,
+        format,
+        lock_wait,
+        flags: Vec::new(),
+    };
     dump.write(output, Error::Write)?;
     output.flush().map_err(Error::Write)
 }
 
 /// Writes plain SQL to a file, whole or not at all.
-pub fn to_file(server: &Server<'_>, database: &str, path: &Path) -> Result<(), Error> {
-    let failed = |source| Error::Save { path: path.to_owned(), source };
+pub fn to_file(
+    server: &Server<'_>,
+    database: &str,
+    path: &Path,
+    lock_wait: Span,
+) -> Result<(), Error> {
+    let failed = |source| Error::Save {
+        path: path.to_owned(),
+        source,
+    };
     let mut file = BufWriter::new(AtomicFile::create(path, 0o600)?);
-    let dump = Dump { server, database, format: Format::Plain, flags: Vec::new() };
+    let dump = Dump {
+        server,
+        database,
+        format: Format::Plain,
+        lock_wait,
+        flags: Vec::new(),
+    };
     dump.write(&mut file, failed)?;
-    let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
+    let file = file
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
     Ok(file.commit()?)
 }
 
@@ -48,10 +77,17 @@ pub struct Options {
     pub count: bool,
     /// Sum the rows under the same snapshot.
     pub checksum: bool,
+    /// How long it may wait behind somebody's lock.
+    pub lock_wait: Span,
 }
 
 /// Takes a backup of one database into `folder`; its file. That it failed is noted there too, for `prune`.
-pub fn to_folder(server: &Server<'_>, database: &str, folder: &Path, options: &Options) -> Result<PathBuf, Error> {
+pub fn to_folder(
+    server: &Server<'_>,
+    database: &str,
+    folder: &Path,
+    options: &Options,
+) -> Result<PathBuf, Error> {
     let mark = catalogue::failure_mark(folder, database);
     match take(server, database, folder, options) {
         Ok(path) => {
@@ -66,7 +102,12 @@ pub fn to_folder(server: &Server<'_>, database: &str, folder: &Path, options: &O
     }
 }
 
-fn take(server: &Server<'_>, database: &str, folder: &Path, options: &Options) -> Result<PathBuf, Error> {
+fn take(
+    server: &Server<'_>,
+    database: &str,
+    folder: &Path,
+    options: &Options,
+) -> Result<PathBuf, Error> {
     let session = server.session(database)?;
     lock(&session, database)?;
     let mut manifest = begin(server, &session, database)?;
@@ -74,37 +115,70 @@ fn take(server: &Server<'_>, database: &str, folder: &Path, options: &Options) -
         server,
         database,
         format: Format::Archive,
-        flags: manifest.snapshot.iter().map(|snapshot| format!("--snapshot={snapshot}")).collect(),
+        lock_wait: options.lock_wait,
+        flags: manifest
+            .snapshot
+            .iter()
+            .map(|snapshot| format!("--snapshot={snapshot}"))
+            .collect(),
     };
     manifest.command = dump.command();
     manifest.recipients.clone_from(&options.recipients);
     let (path, file) = draft(folder, &manifest)?;
-    let failed = |source| Error::Save { path: path.clone(), source };
+    let failed = |source| Error::Save {
+        path: path.clone(),
+        source,
+    };
     let file = Summed::new(BufWriter::with_capacity(256 << 10, file));
     let mut sealer = Sealer::new(file, &keys::recipients(&options.recipients)?).map_err(failed)?;
-    let Scan::Archive(scan) = dump.write(&mut sealer, failed)? else { unreachable!("the format was asked for") };
+    let Scan::Archive(scan) = dump.write(&mut sealer, failed)? else {
+        unreachable!("the format was asked for")
+    };
     manifest.finished_at = Timestamp::now();
     manifest.raw_bytes = scan.bytes;
     manifest.pg_dump_version = scan.header.pg_dump;
     let objects = &scan.large_objects;
-    manifest.large_objects = LargeObjects { count: objects.count, bytes: objects.bytes, sha256: objects.sha256().to_owned() };
+    manifest.large_objects = LargeObjects {
+        count: objects.count,
+        bytes: objects.bytes,
+        sha256: objects.sha256().to_owned(),
+    };
     manifest.tables = scan.tables;
     examine(&session, database, options, &mut manifest.tables)?;
     let file = sealer.finish(&manifest).map_err(failed)?;
     let (file, bytes, sum) = file.finish();
-    let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
-    manifest.file = Some(File { bytes, sha256: hex::hex(&sum) });
-    manifest.proofs.push(Proof { by: Means::Parse, at: manifest.finished_at, damage: None });
+    let file = file
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
+    manifest.file = Some(File {
+        bytes,
+        sha256: hex::hex(&sum),
+    });
+    manifest.proofs.push(Proof {
+        by: Means::Parse,
+        at: manifest.finished_at,
+        damage: None,
+    });
     commit(file, &path, &manifest)?;
     Ok(path)
 }
 
 /// A file that has no name yet, and the name it will have.
 fn draft(folder: &Path, manifest: &Manifest) -> Result<(PathBuf, AtomicFile), Error> {
-    let ending = if manifest.recipients.is_empty() { "dump.zst" } else { "dump.zst.age" };
-    let path = folder.join(format!("{}.{ending}", manifest::stem(&manifest.database, manifest.at)));
+    let ending = if manifest.recipients.is_empty() {
+        "dump.zst"
+    } else {
+        "dump.zst.age"
+    };
+    let path = folder.join(format!(
+        "{}.{ending}",
+        manifest::stem(&manifest.database, manifest.at)
+    ));
     if path.exists() {
-        return Err(Error::Save { path, source: io::ErrorKind::AlreadyExists.into() });
+        return Err(Error::Save {
+            path,
+            source: io::ErrorKind::AlreadyExists.into(),
+        });
     }
     let file = AtomicFile::create(&path, 0o600)?;
     Ok((path, file))
@@ -113,15 +187,21 @@ fn draft(folder: &Path, manifest: &Manifest) -> Result<(PathBuf, AtomicFile), Er
 /// The manifest comes first: what makes a backup is the name of the file.
 fn commit(file: AtomicFile, path: &Path, manifest: &Manifest) -> Result<(), Error> {
     manifest.save(path)?;
-    file.commit().inspect_err(|_| drop(std::fs::remove_file(manifest::beside(path))))?;
+    file.commit()
+        .inspect_err(|_| drop(std::fs::remove_file(manifest::beside(path))))?;
     Ok(())
 }
 
 /// One backup of a database at a time, whichever machine it is taken from: the lock is the server's, and ends with us.
 fn lock(session: &Session, database: &str) -> Result<(), Error> {
-    match session.value("SELECT pg_try_advisory_lock(hashtext('ops-db'), hashtext('backup'))")?.as_str() {
+    match session
+        .value("SELECT pg_try_advisory_lock(hashtext('ops-db'), hashtext('backup'))")?
+        .as_str()
+    {
         "t" => Ok(()),
-        _ => Err(Error::Locked { database: database.to_owned() }),
+        _ => Err(Error::Locked {
+            database: database.to_owned(),
+        }),
     }
 }
 
@@ -133,7 +213,8 @@ fn begin(server: &Server<'_>, session: &Session, database: &str) -> Result<Manif
     let version = session.value("SHOW server_version")?;
     let settings = session.rows("SELECT name, setting FROM pg_settings WHERE source NOT IN ('default', 'override', 'client', 'session')")?;
     let settings: BTreeMap<String, String> = settings.into_iter().filter_map(pair).collect();
-    let roles = session.rows("SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname")?;
+    let roles =
+        session.rows("SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname")?;
     Ok(Manifest {
         program: format!("ops-db {}", env!("CARGO_PKG_VERSION")),
         kind: Kind::Database,
@@ -154,7 +235,12 @@ fn pair(row: Vec<Option<String>>) -> Option<(String, String)> {
 }
 
 /// Asks the database under the same snapshot what the stream should have held.
-fn examine(session: &Session, database: &str, options: &Options, tables: &mut [Table]) -> Result<(), Error> {
+fn examine(
+    session: &Session,
+    database: &str,
+    options: &Options,
+    tables: &mut [Table],
+) -> Result<(), Error> {
     if !options.count && !options.checksum {
         return Ok(());
     }
@@ -162,25 +248,55 @@ fn examine(session: &Session, database: &str, options: &Options, tables: &mut [T
         let (counted, checksum) = count(session, table, options.checksum)?;
         (table.counted, table.checksum) = (Some(counted), checksum);
         if table.rows.is_some_and(|rows| rows != counted) {
-            let damage = format!("table '{}.{}' came with {} rows of {counted}", table.schema, table.name, table.rows.unwrap_or(0));
-            return Err(Error::Damaged { name: database.to_owned(), damage });
+            let damage = format!(
+                "table '{}.{}' came with {} rows of {counted}",
+                table.schema,
+                table.name,
+                table.rows.unwrap_or(0)
+            );
+            return Err(Error::Damaged {
+                name: database.to_owned(),
+                damage,
+            });
         }
     }
     Ok(())
 }
 
 /// The rows of a table and, if wanted, a sum over them that does not depend on their order.
-pub(crate) fn count(session: &Session, table: &Table, checksum: bool) -> Result<(u64, Option<String>), Error> {
+pub(crate) fn count(
+    session: &Session,
+    table: &Table,
+    checksum: bool,
+) -> Result<(u64, Option<String>), Error> {
     let name = format!("{}.{}", quote_name(&table.schema), quote_name(&table.name));
-    let sum = if checksum { "coalesce(sum(hashtext(x::text)::bigint), 0)" } else { "NULL" };
-    let mut row = session.rows(&format!("SELECT count(*), {sum} FROM ONLY {name} AS x"))?.into_iter().flatten();
-    let counted = row.next().flatten().and_then(|count| count.parse().ok()).unwrap_or(0);
+    let sum = if checksum {
+        "coalesce(sum(hashtext(x::text)::bigint), 0)"
+    } else {
+        "NULL"
+    };
+    let mut row = session
+        .rows(&format!("SELECT count(*), {sum} FROM ONLY {name} AS x"))?
+        .into_iter()
+        .flatten();
+    let counted = row
+        .next()
+        .flatten()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(0);
     Ok((counted, row.next().flatten()))
 }
 
 /// The databases of a server that can be backed up, without those that are not wanted.
 pub fn all(server: &Server<'_>, exclude: &[String]) -> Result<Vec<String>, Error> {
     let session = server.session("postgres")?;
-    let rows = session.rows("SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname")?;
-    Ok(rows.into_iter().flatten().flatten().filter(|name| !exclude.contains(name)).collect())
+    let rows = session.rows(
+        "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
+    )?;
+    Ok(rows
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|name| !exclude.contains(name))
+        .collect())
 }

@@ -33,7 +33,14 @@ pub struct Backup {
 }
 
 impl Record for Backup {
-    const COLUMNS: &'static [&'static str] = &["file", "database", "at", "size_bytes", "state", "verified_at"];
+    const COLUMNS: &'static [&'static str] = &[
+        "file",
+        "database",
+        "at",
+        "size_bytes",
+        "state",
+        "verified_at",
+    ];
 }
 
 /// What a file is worth.
@@ -55,11 +62,18 @@ const ENDINGS: [&str; 6] = [".zst", ".age", ".dump", ".sql", ".pgdump", ".tmp"];
 
 /// The backups in a folder, oldest first.
 pub fn read(folder: &Path) -> Result<Vec<Backup>, Error> {
-    let failed = |source| Error::Read { path: folder.to_owned(), source };
+    let failed = |source| Error::Read {
+        path: folder.to_owned(),
+        source,
+    };
     let mut backups = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if ENDINGS.iter().any(|ending| name.ends_with(ending)) && path.is_file() {
             backups.push(backup(path, &name)?);
         }
@@ -69,21 +83,38 @@ pub fn read(folder: &Path) -> Result<Vec<Backup>, Error> {
 }
 
 fn backup(path: PathBuf, name: &str) -> Result<Backup, Error> {
-    let failed = |source| Error::Read { path: path.clone(), source };
+    let failed = |source| Error::Read {
+        path: path.clone(),
+        source,
+    };
     let size_bytes = std::fs::metadata(&path).map_err(failed)?.len();
     let beside = manifest::load(&path)?;
-    let mut backup = Backup { file: path.clone(), database: None, at: None, size_bytes, state: State::Unverified, verified_at: None, drilled_at: None };
+    let mut backup = Backup {
+        file: path.clone(),
+        database: None,
+        at: None,
+        size_bytes,
+        state: State::Unverified,
+        verified_at: None,
+        drilled_at: None,
+    };
     if name.ends_with(".tmp") {
-        return Ok(Backup { state: State::Partial, ..backup });
+        return Ok(Backup {
+            state: State::Partial,
+            ..backup
+        });
     }
     let known = match beside {
         Some(manifest) => {
             backup.state = state(&manifest, size_bytes);
-            (backup.verified_at, backup.drilled_at) = (manifest.verified_at(), manifest.drilled_at());
+            (backup.verified_at, backup.drilled_at) =
+                (manifest.verified_at(), manifest.drilled_at());
             Some(manifest)
         }
         None if name.ends_with(".zst") => {
-            let inside = File::open(&path).and_then(|mut file| seal::peek(&mut file)).map_err(failed)?;
+            let inside = File::open(&path)
+                .and_then(|mut file| seal::peek(&mut file))
+                .map_err(failed)?;
             if inside.is_none() {
                 backup.state = State::Partial;
             }
@@ -112,8 +143,11 @@ fn state(manifest: &Manifest, size_bytes: u64) -> State {
 #[must_use]
 pub fn newest(folder: &Path) -> BTreeMap<String, Timestamp> {
     let backups = read(folder).unwrap_or_default();
-    let good = backups.into_iter().filter(|backup| backup.state == State::Ok);
-    good.filter_map(|backup| Some((backup.database?, backup.at?))).collect()
+    let good = backups
+        .into_iter()
+        .filter(|backup| backup.state == State::Ok);
+    good.filter_map(|backup| Some((backup.database?, backup.at?)))
+        .collect()
 }
 
 /// The file that says that the last backup of a database into this folder failed; it goes with the next that succeeds.

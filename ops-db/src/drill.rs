@@ -34,18 +34,33 @@ impl Scratch {
     fn start(host: &Host, user: &str) -> Result<Self, Error> {
         let mut holder = host.spawn(&Command::script::<&str>(SCRATCH, &[]).as_user(user))?;
         let mut folder = String::new();
-        BufReader::new(&mut holder.stdout).read_line(&mut folder).map_err(Error::Stream)?;
+        BufReader::new(&mut holder.stdout)
+            .read_line(&mut folder)
+            .map_err(Error::Stream)?;
         if folder.is_empty() {
             let ended = holder.wait()?;
-            return Err(Error::Program { host: host.name().to_owned(), program: "initdb", status: ended.status, reason: ended.complaint() });
+            return Err(Error::Program {
+                host: host.name().to_owned(),
+                program: "initdb",
+                status: ended.status,
+                reason: ended.complaint(),
+            });
         }
-        Ok(Self { holder: Some(holder), folder: folder.trim_end().to_owned() })
+        Ok(Self {
+            holder: Some(holder),
+            folder: folder.trim_end().to_owned(),
+        })
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Some(Process { stdin, stdout, running }) = self.holder.take() {
+        if let Some(Process {
+            stdin,
+            stdout,
+            running,
+        }) = self.holder.take()
+        {
             drop((stdin, stdout));
             drop(running.wait());
         }
@@ -53,30 +68,60 @@ impl Drop for Scratch {
 }
 
 /// Restores one file on `host`, compares, and notes the result in the manifest beside it.
-pub fn file(host: &Host, settings: &Settings, report: &Report, path: &Path, source: Source) -> Result<Check, Error> {
+pub fn file(
+    host: &Host,
+    settings: &Settings,
+    report: &Report,
+    path: &Path,
+    source: Source,
+) -> Result<Check, Error> {
     let subject = path.display().to_string();
     let beside = manifest::load(path)?;
     let scratch = Scratch::start(host, &settings.superuser)?;
-    let settings = Settings { socket: scratch.folder.clone().into(), ..settings.clone() };
+    let settings = Settings {
+        socket: scratch.folder.clone().into(),
+        ..settings.clone()
+    };
     let server = Server::new(host, &settings, None, report);
     let outcome = restored(&server, &subject, source, beside.as_ref());
     drop(server);
     drop(scratch);
     let (check, damage) = match outcome {
-        Ok((tables, rows)) => (Check::ok(CHECK, subject, "restored and compared").value(rows as f64, "rows").data(json!({"tables": tables})), None),
-        Err(error @ (Error::Different { .. } | Error::Damaged { .. })) => (Check::fail(CHECK, subject, error.to_string()), Some(error.to_string())),
+        Ok((tables, rows)) => (
+            Check::ok(CHECK, subject, "restored and compared")
+                .value(rows as f64, "rows")
+                .data(json!({"tables": tables})),
+            None,
+        ),
+        Err(error @ (Error::Different { .. } | Error::Damaged { .. })) => (
+            Check::fail(CHECK, subject, error.to_string()),
+            Some(error.to_string()),
+        ),
         Err(error) => return Err(error),
     };
     if let Some(mut manifest) = beside {
-        manifest.proofs.push(Proof { by: Means::Drill, at: Timestamp::now(), damage });
+        manifest.proofs.push(Proof {
+            by: Means::Drill,
+            at: Timestamp::now(),
+            damage,
+        });
         manifest.save(path)?;
     }
     Ok(check)
 }
 
-fn restored(server: &Server<'_>, name: &str, source: Source, beside: Option<&Manifest>) -> Result<(usize, u64), Error> {
+fn restored(
+    server: &Server<'_>,
+    name: &str,
+    source: Source,
+    beside: Option<&Manifest>,
+) -> Result<(usize, u64), Error> {
     let home = server.session("postgres")?;
-    for role in beside.iter().flat_map(|manifest| &manifest.roles).filter(|role| *role != server.user()) {
+    for role in beside
+        .iter()
+        .flat_map(|manifest| &manifest.roles)
+        .filter(|role| *role != server.user())
+    {
         home.execute(&format!("CREATE ROLE {}", quote_name(role)))?;
     }
     let database = "drill";
@@ -85,7 +130,10 @@ fn restored(server: &Server<'_>, name: &str, source: Source, beside: Option<&Man
     if let Some(manifest) = beside.or(filled.manifest.as_ref()) {
         compare(server, database, manifest)?;
     }
-    Ok((filled.tables.len(), filled.tables.iter().filter_map(|table| table.rows).sum()))
+    Ok((
+        filled.tables.len(),
+        filled.tables.iter().filter_map(|table| table.rows).sum(),
+    ))
 }
 
 /// Every table of the manifest, counted and where it has a sum, summed.
@@ -93,16 +141,27 @@ fn compare(server: &Server<'_>, database: &str, manifest: &Manifest) -> Result<(
     let session = server.session(database)?;
     let major = |version: &str| version.split(['.', ' ']).next().map(str::to_owned);
     // A sum of `hashtext` means nothing in another major version.
-    let is_comparable = major(&session.value("SHOW server_version")?) == major(&manifest.server_version);
+    let is_comparable =
+        major(&session.value("SHOW server_version")?) == major(&manifest.server_version);
     for table in &manifest.tables {
         let (counted, sum) = count(&session, table, table.checksum.is_some() && is_comparable)?;
         let name = format!("{}.{}", table.schema, table.name);
-        let different = |difference| Err(Error::Different { database: manifest.database.clone(), difference });
+        let different = |difference| {
+            Err(Error::Different {
+                database: manifest.database.clone(),
+                difference,
+            })
+        };
         if table.rows.is_some_and(|rows| rows != counted) {
-            return different(format!("table '{name}' has {counted} rows of {}", table.rows.unwrap_or(0)));
+            return different(format!(
+                "table '{name}' has {counted} rows of {}",
+                table.rows.unwrap_or(0)
+            ));
         }
         if sum.is_some() && sum != table.checksum {
-            return different(format!("the rows of table '{name}' do not sum up to what they did"));
+            return different(format!(
+                "the rows of table '{name}' do not sum up to what they did"
+            ));
         }
     }
     Ok(())

@@ -3,15 +3,13 @@
 use std::io::{BufReader, Write};
 
 use ops_common::host::{Command, Process};
+use ops_common::span::Span;
 
 use crate::error::Error;
 use crate::reach::Server;
 use crate::source::Format;
 use crate::tee::{Broken, tee};
 use crate::{archive, plain};
-
-/// A dump that goes on for ever behind somebody's lock helps nobody.
-const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
 
 /// What a whole dump held.
 pub enum Scan {
@@ -29,6 +27,8 @@ pub struct Dump<'a> {
     pub database: &'a str,
     /// In which form.
     pub format: Format,
+    /// How long it may wait behind somebody's lock.
+    pub lock_wait: Span,
     /// More flags for `pg_dump`.
     pub flags: Vec<String>,
 }
@@ -41,19 +41,41 @@ impl Dump<'_> {
             Format::Archive => &["--format=custom", "--compress=0"],
             Format::Plain => &["--format=plain"],
         };
-        let own = ["pg_dump", LOCK_WAIT].iter().chain(form).map(|word| (*word).to_owned());
-        own.chain(self.flags.iter().cloned()).chain(self.server.address(self.database)).collect()
+        let own = std::iter::once(&"pg_dump")
+            .chain(form)
+            .map(|word| (*word).to_owned());
+        let own = own.chain([format!(
+            "--lock-wait-timeout={}",
+            self.lock_wait.duration().as_millis()
+        )]);
+        own.chain(self.flags.iter().cloned())
+            .chain(self.server.address(self.database))
+            .collect()
     }
 
     /// Writes the dump to `sink`. It has succeeded only if `pg_dump` ended with 0 and the parse of what came found its end.
-    pub fn write(&self, sink: &mut dyn Write, failed: impl Fn(std::io::Error) -> Error) -> Result<Scan, Error> {
+    pub fn write(
+        &self,
+        sink: &mut dyn Write,
+        failed: impl Fn(std::io::Error) -> Error,
+    ) -> Result<Scan, Error> {
         let command = self.command();
-        let command = Command::new(&command[0]).args(&command[1..]).as_user(self.server.user());
-        let Process { stdin, mut stdout, running } = self.server.host().spawn(&command)?;
+        let command = Command::new(&command[0])
+            .args(&command[1..])
+            .as_user(self.server.user());
+        let Process {
+            stdin,
+            mut stdout,
+            running,
+        } = self.server.host().spawn(&command)?;
         drop(stdin);
         let (copied, scan) = tee(&mut stdout, sink, |copy| match self.format {
-            Format::Archive => archive::scan(copy).map(Scan::Archive).map_err(|damage| damage.to_string()),
-            Format::Plain => plain::scan(BufReader::with_capacity(256 << 10, copy)).map(Scan::Plain).map_err(|damage| damage.to_string()),
+            Format::Archive => archive::scan(copy)
+                .map(Scan::Archive)
+                .map_err(|damage| damage.to_string()),
+            Format::Plain => plain::scan(BufReader::with_capacity(256 << 10, copy))
+                .map(Scan::Plain)
+                .map_err(|damage| damage.to_string()),
         });
         if let Err(Broken::Sink(error)) = copied {
             return Err(failed(error));
@@ -62,13 +84,26 @@ impl Dump<'_> {
         let ended = running.wait()?;
         if !ended.success() {
             let reason = String::from_utf8_lossy(&ended.stderr);
-            let reason = reason.lines().find(|line| line.contains("error:")).map_or_else(|| ended.complaint(), str::to_owned);
+            let reason = reason
+                .lines()
+                .find(|line| line.contains("error:"))
+                .map_or_else(|| ended.complaint(), str::to_owned);
+            // The limit on waiting for locks is the only one of time that is set.
+            let reason = reason.replace("statement timeout", "lock timeout");
             let host = self.server.host().name().to_owned();
-            return Err(Error::Program { host, program: "pg_dump", status: ended.status, reason });
+            return Err(Error::Program {
+                host,
+                program: "pg_dump",
+                status: ended.status,
+                reason,
+            });
         }
         if let Err(Broken::Source(error)) = copied {
             return Err(Error::Stream(error));
         }
-        scan.map_err(|damage| Error::Damaged { name: self.database.to_owned(), damage })
+        scan.map_err(|damage| Error::Damaged {
+            name: self.database.to_owned(),
+            damage,
+        })
     }
 }

@@ -121,7 +121,9 @@ pub enum Error {
         damage: String,
     },
     /// A file that is no backup.
-    #[error("'{0}' is no backup that is known here: neither a custom archive nor plain SQL, compressed by this program or not")]
+    #[error(
+        "'{0}' is no backup that is known here: neither a custom archive nor plain SQL, compressed by this program or not"
+    )]
     Foreign(String),
     /// An encrypted backup and no key for it.
     #[error("cannot decrypt '{name}': {reason}")]
@@ -171,17 +173,21 @@ impl Failure for Error {
             Self::Input(error) => error.status(),
             Self::Atomic(error) => error.status(),
             Self::Parameters(_) | Self::Usage(_) => Status::Usage,
-            Self::Dial { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Status::NotAllowed,
+            Self::Dial { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Status::NotAllowed
+            }
             Self::Dial { .. } | Self::NoWay { .. } => Status::Unavailable,
             Self::NoUser { .. } => Status::NotAllowed,
             Self::Open { source, .. } | Self::Query(source) => of_refusal(source),
             Self::Program { status, reason, .. } => of_program(*status, reason),
             Self::Stream(_) => Status::Io,
             Self::Write(source) => Status::of_io(source),
-            Self::Save { source, .. } | Self::Remove { source, .. } | Self::Read { source, .. } => match Status::of_io(source) {
-                Status::ReaderLeft => Status::Io,
-                status => status,
-            },
+            Self::Save { source, .. } | Self::Remove { source, .. } | Self::Read { source, .. } => {
+                match Status::of_io(source) {
+                    Status::ReaderLeft => Status::Io,
+                    status => status,
+                }
+            }
             Self::Damaged { .. } | Self::Foreign(_) | Self::Decrypt { .. } => Status::BadInput,
             Self::Key { .. } => Status::BadConfig,
             Self::Locked { .. } => Status::TryAgain,
@@ -195,9 +201,15 @@ impl Failure for Error {
             Self::Host(error) => error.hint(),
             Self::Config(error) => error.hint(),
             Self::Decrypt { .. } => Some("name the file with your key: --identity FILE".to_owned()),
-            Self::Unconfirmed(name) => Some(format!("--replace {name} says that you mean it; the old one is kept under another name")),
-            Self::Query(source) if source.is_read_only() => Some("--write lets a query change things".to_owned()),
-            Self::Open { source, .. } if source.is_absence() => Some("ops-db list shows the databases".to_owned()),
+            Self::Unconfirmed(name) => Some(format!(
+                "--replace {name} says that you mean it; the old one is kept under another name"
+            )),
+            Self::Query(source) if source.is_read_only() => {
+                Some("--write lets a query change things".to_owned())
+            }
+            Self::Open { source, .. } if source.is_absence() => {
+                Some("ops-db list shows the databases".to_owned())
+            }
             _ => None,
         }
     }
@@ -218,9 +230,28 @@ fn of_program(status: u8, reason: &str) -> Status {
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
     match status {
         127 => Status::Unavailable,
-        _ if says(&["lock timeout", "starting up", "too many clients", "could not obtain lock"]) => Status::TryAgain,
-        _ if says(&["permission denied", "authentication failed", "must be superuser"]) => Status::NotAllowed,
-        _ if says(&["role \"", "no pg_hba.conf entry"]) && says(&["does not exist", "no pg_hba"]) => Status::NotAllowed,
+        _ if says(&[
+            "lock timeout",
+            "starting up",
+            "too many clients",
+            "could not obtain lock",
+        ]) =>
+        {
+            Status::TryAgain
+        }
+        _ if says(&[
+            "permission denied",
+            "authentication failed",
+            "must be superuser",
+        ]) =>
+        {
+            Status::NotAllowed
+        }
+        _ if says(&["role \"", "no pg_hba.conf entry"])
+            && says(&["does not exist", "no pg_hba"]) =>
+        {
+            Status::NotAllowed
+        }
         _ if says(&["database \""]) && says(&["does not exist"]) => Status::Unavailable,
         _ if says(&["Connection refused", "No such file or directory"]) => Status::Unavailable,
         _ => Status::Io,
@@ -231,7 +262,13 @@ fn of_program(status: u8, reason: &str) -> Status {
 #[must_use]
 pub fn of_reading(name: &str, error: io::Error) -> Error {
     match seal::damage_of(&error) {
-        Some(damage) => Error::Damaged { name: name.to_owned(), damage: damage.to_string() },
-        None => Error::Read { path: name.into(), source: error },
+        Some(damage) => Error::Damaged {
+            name: name.to_owned(),
+            damage: damage.to_string(),
+        },
+        None => Error::Read {
+            path: name.into(),
+            source: error,
+        },
     }
 }

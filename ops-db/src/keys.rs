@@ -13,12 +13,21 @@ pub fn recipients(keys: &[String]) -> Result<Vec<Box<dyn Recipient + Send>>, Err
 }
 
 fn recipient(key: &str) -> Result<Box<dyn Recipient + Send>, Error> {
-    let unusable = |reason: String| Error::Key { key: key.to_owned(), reason };
+    let unusable = |reason: String| Error::Key {
+        key: key.to_owned(),
+        reason,
+    };
     if key.starts_with("age1") {
-        let key: age::x25519::Recipient = key.parse().map_err(|reason: &str| unusable(reason.to_owned()))?;
+        let key: age::x25519::Recipient = key
+            .parse()
+            .map_err(|reason: &str| unusable(reason.to_owned()))?;
         return Ok(Box::new(key));
     }
-    let key: age::ssh::Recipient = key.parse().map_err(|reason| unusable(format!("it is neither an age nor an SSH public key ({reason:?})")))?;
+    let key: age::ssh::Recipient = key.parse().map_err(|reason| {
+        unusable(format!(
+            "it is neither an age nor an SSH public key ({reason:?})"
+        ))
+    })?;
     Ok(Box::new(key))
 }
 
@@ -32,18 +41,27 @@ pub fn identities(files: &[PathBuf]) -> Result<Vec<Box<dyn age::Identity + Send 
 }
 
 fn identity(path: &Path) -> Result<Vec<Box<dyn age::Identity + Send + Sync>>, Error> {
-    let unusable = |reason: String| Error::Key { key: path.display().to_string(), reason };
-    let text = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let unusable = |reason: String| Error::Key {
+        key: path.display().to_string(),
+        reason,
+    };
+    let text = std::fs::read(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     if text.starts_with(b"-----BEGIN") {
-        let key = age::ssh::Identity::from_buffer(BufReader::new(&*text), None).map_err(|error| unusable(error.to_string()))?;
+        let key = age::ssh::Identity::from_buffer(BufReader::new(&*text), None)
+            .map_err(|error| unusable(error.to_string()))?;
         return match key {
             age::ssh::Identity::Encrypted(_) => Err(unusable("it has a passphrase".to_owned())),
             key => {
                 let key: Box<dyn age::Identity + Send + Sync> = Box::new(key);
                 Ok(vec![key])
-            },
+            }
         };
     }
-    let file = age::IdentityFile::from_buffer(BufReader::new(&*text)).map_err(|error| unusable(error.to_string()))?;
-    file.into_identities().map_err(|error| unusable(error.to_string()))
+    let file = age::IdentityFile::from_buffer(BufReader::new(&*text))
+        .map_err(|error| unusable(error.to_string()))?;
+    file.into_identities()
+        .map_err(|error| unusable(error.to_string()))
 }

@@ -124,13 +124,21 @@ impl Manifest {
     /// The last time that the backup was seen to be whole.
     #[must_use]
     pub fn verified_at(&self) -> Option<Timestamp> {
-        self.proofs.iter().rev().find(|proof| proof.damage.is_none()).map(|proof| proof.at)
+        self.proofs
+            .iter()
+            .rev()
+            .find(|proof| proof.damage.is_none())
+            .map(|proof| proof.at)
     }
 
     /// The last time that the backup was restored.
     #[must_use]
     pub fn drilled_at(&self) -> Option<Timestamp> {
-        let drills = self.proofs.iter().rev().filter(|proof| proof.by == Means::Drill && proof.damage.is_none());
+        let drills = self
+            .proofs
+            .iter()
+            .rev()
+            .filter(|proof| proof.by == Means::Drill && proof.damage.is_none());
         drills.map(|proof| proof.at).next()
     }
 
@@ -143,7 +151,11 @@ impl Manifest {
     /// The same without what is known beside only: what is written inside.
     #[must_use]
     pub fn inner(&self) -> Self {
-        Self { file: None, proofs: Vec::new(), ..self.clone() }
+        Self {
+            file: None,
+            proofs: Vec::new(),
+            ..self.clone()
+        }
     }
 }
 
@@ -164,7 +176,10 @@ pub fn load(backup: &Path) -> Result<Option<Manifest>, Error> {
         Err(source) => return Err(Error::Read { path, source }),
     };
     let parsed = serde_json::from_slice(&text);
-    let damaged = |error: serde_json::Error| Error::Damaged { name: path.display().to_string(), damage: error.to_string() };
+    let damaged = |error: serde_json::Error| Error::Damaged {
+        name: path.display().to_string(),
+        damage: error.to_string(),
+    };
     parsed.map(Some).map_err(damaged)
 }
 
@@ -201,32 +216,61 @@ mod tests {
     use super::*;
 
     fn proof(by: Means, at: &str, damage: Option<&str>) -> Proof {
-        Proof { by, at: at.parse().unwrap(), damage: damage.map(str::to_owned) }
+        Proof {
+            by,
+            at: at.parse().unwrap(),
+            damage: damage.map(str::to_owned),
+        }
     }
 
     #[test]
     fn names_of_files_are_safe_whatever_the_database() {
         let at = "2026-01-31T12:00:00Z".parse().unwrap();
         assert_eq!(stem("mautrix_slack", at), "mautrix_slack.20260131T120000Z");
-        assert_eq!(stem("a/b \n.\u{e9}%", at), "a%2Fb%20%0A%2E%C3%A9%25.20260131T120000Z");
-        assert_eq!(beside(Path::new("d/x.zst")), Path::new("d/x.zst.manifest.json"));
+        assert_eq!(
+            stem("a/b \n.\u{e9}%", at),
+            "a%2Fb%20%0A%2E%C3%A9%25.20260131T120000Z"
+        );
+        assert_eq!(
+            beside(Path::new("d/x.zst")),
+            Path::new("d/x.zst.manifest.json")
+        );
     }
 
     #[test]
     fn the_last_proof_wins_and_the_inside_has_none() {
-        let mut manifest = Manifest { proofs: vec![proof(Means::Parse, "2026-01-01T00:00:00Z", None)], ..Manifest::default() };
+        let mut manifest = Manifest {
+            proofs: vec![proof(Means::Parse, "2026-01-01T00:00:00Z", None)],
+            ..Manifest::default()
+        };
         assert_eq!(manifest.damage(), None);
-        manifest.proofs.push(proof(Means::Verify, "2026-01-02T00:00:00Z", Some("a flipped bit")));
+        manifest.proofs.push(proof(
+            Means::Verify,
+            "2026-01-02T00:00:00Z",
+            Some("a flipped bit"),
+        ));
         assert_eq!(manifest.damage(), Some("a flipped bit"));
-        assert_eq!(manifest.verified_at().unwrap().to_string(), "2026-01-01T00:00:00Z");
-        manifest.proofs.push(proof(Means::Drill, "2026-01-03T00:00:00Z", None));
-        assert_eq!((manifest.damage(), manifest.drilled_at()), (None, manifest.verified_at()));
+        assert_eq!(
+            manifest.verified_at().unwrap().to_string(),
+            "2026-01-01T00:00:00Z"
+        );
+        manifest
+            .proofs
+            .push(proof(Means::Drill, "2026-01-03T00:00:00Z", None));
+        assert_eq!(
+            (manifest.damage(), manifest.drilled_at()),
+            (None, manifest.verified_at())
+        );
         assert_eq!(manifest.inner(), Manifest::default());
     }
 
     #[test]
     fn it_survives_being_written() {
-        let manifest = Manifest { database: "a\nb".into(), tables: vec![Table::default()], ..Manifest::default() };
+        let manifest = Manifest {
+            database: "a\nb".into(),
+            tables: vec![Table::default()],
+            ..Manifest::default()
+        };
         let text = serde_json::to_string(&manifest).unwrap();
         assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
     }

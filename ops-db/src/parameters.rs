@@ -18,11 +18,18 @@ impl FromStr for Parameter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is not name=value"))?;
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| format!("'{text}' is not name=value"))?;
         if name.is_empty() || !name.bytes().all(is_name) {
-            return Err(format!("'{name}' is no name of a parameter: letters, digits and '_' only"));
+            return Err(format!(
+                "'{name}' is no name of a parameter: letters, digits and '_' only"
+            ));
         }
-        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+        Ok(Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
     }
 }
 
@@ -39,14 +46,23 @@ pub enum Error {
 
 /// Fills every `:'name'` outside quotes and comments with the literal of its value.
 pub fn fill(query: &str, given: &[Parameter]) -> Result<String, Error> {
-    let values: BTreeMap<_, _> = given.iter().map(|given| (given.name.as_str(), given.value.as_str())).collect();
+    let values: BTreeMap<_, _> = given
+        .iter()
+        .map(|given| (given.name.as_str(), given.value.as_str()))
+        .collect();
     let mut unused = values.clone();
     let (mut lexer, mut at, mut filled) = (Lexer::default(), 0, Vec::with_capacity(query.len()));
     let text = query.as_bytes();
     while at < text.len() {
-        let name = if lexer == Lexer::Code { parameter(text, at) } else { None };
+        let name = if lexer == Lexer::Code {
+            parameter(text, at)
+        } else {
+            None
+        };
         let next = if let Some(name) = name {
-            let value = values.get(name).ok_or_else(|| Error::Missing(name.to_owned()))?;
+            let value = values
+                .get(name)
+                .ok_or_else(|| Error::Missing(name.to_owned()))?;
             unused.remove(name);
             filled.extend_from_slice(literal(value).as_bytes());
             at + name.len() + 3
@@ -76,7 +92,9 @@ fn parameter(text: &[u8], at: usize) -> Option<&str> {
     }
     let end = rest.iter().position(|byte| !is_name(*byte))?;
     let is_closed = end > 0 && rest[end] == b'\'';
-    is_closed.then(|| std::str::from_utf8(&rest[..end]).ok()).flatten()
+    is_closed
+        .then(|| std::str::from_utf8(&rest[..end]).ok())
+        .flatten()
 }
 
 fn is_name(byte: u8) -> bool {
@@ -94,29 +112,53 @@ mod tests {
 
     #[test]
     fn a_value_becomes_a_literal() {
-        assert_eq!(filled("SELECT :'a', :'b2'", &["a=x", "b2=it's"]).unwrap(), "SELECT 'x', 'it''s'");
-        assert_eq!(filled("SELECT :'a'::int", &["a=5"]).unwrap(), "SELECT '5'::int");
+        assert_eq!(
+            filled("SELECT :'a', :'b2'", &["a=x", "b2=it's"]).unwrap(),
+            "SELECT 'x', 'it''s'"
+        );
+        assert_eq!(
+            filled("SELECT :'a'::int", &["a=5"]).unwrap(),
+            "SELECT '5'::int"
+        );
         assert_eq!(filled("SELECT :'a'", &["a=\\"]).unwrap(), "SELECT  E'\\\\'");
-        assert_eq!(filled("SELECT :'a', é", &["a='; DROP TABLE x; --"]).unwrap(), "SELECT '''; DROP TABLE x; --', é");
+        assert_eq!(
+            filled("SELECT :'a', é", &["a='; DROP TABLE x; --"]).unwrap(),
+            "SELECT '''; DROP TABLE x; --', é"
+        );
     }
 
     #[test]
     fn a_value_is_never_read_again() {
-        assert_eq!(filled("SELECT :'a', :'b'", &["a=:'b'", "b=y"]).unwrap(), "SELECT ':''b''', 'y'");
+        assert_eq!(
+            filled("SELECT :'a', :'b'", &["a=:'b'", "b=y"]).unwrap(),
+            "SELECT ':''b''', 'y'"
+        );
     }
 
     #[test]
     fn nothing_is_filled_in_quotes_and_comments() {
-        for query in ["SELECT ':''a''', \":'a'\"", "SELECT 1 -- :'a'\n", "/* :'a' */ SELECT $$ :'a' $$", "SELECT x::'a'"] {
+        for query in [
+            "SELECT ':''a''', \":'a'\"",
+            "SELECT 1 -- :'a'\n",
+            "/* :'a' */ SELECT $$ :'a' $$",
+            "SELECT x::'a'",
+        ] {
             assert_eq!(filled(query, &[]).unwrap(), query);
-            assert_eq!(filled(query, &["a=x"]).unwrap_err(), Error::Unused("a".into()), "{query}");
+            assert_eq!(
+                filled(query, &["a=x"]).unwrap_err(),
+                Error::Unused("a".into()),
+                "{query}"
+            );
         }
     }
 
     #[test]
     fn what_is_missing_is_named() {
         let error = filled("SELECT :'who'", &[]).unwrap_err();
-        assert_eq!(error.to_string(), "the query wants :'who', which no -P gives");
+        assert_eq!(
+            error.to_string(),
+            "the query wants :'who', which no -P gives"
+        );
         assert!("a b=x".parse::<Parameter>().is_err());
         assert!("novalue".parse::<Parameter>().is_err());
     }

@@ -21,10 +21,14 @@ const TRAILER: &[u8] = b"-- PostgreSQL database dump complete";
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
     /// It stopped before its trailer.
-    #[error("the dump ends early: no '-- PostgreSQL database dump complete' by its end at byte {0}")]
+    #[error(
+        "the dump ends early: no '-- PostgreSQL database dump complete' by its end at byte {0}"
+    )]
     Truncated(u64),
     /// Head and tail are not of the same dump.
-    #[error("the dump ends early: no '\\unrestrict' with the key of its head by its end at byte {0}")]
+    #[error(
+        "the dump ends early: no '\\unrestrict' with the key of its head by its end at byte {0}"
+    )]
     Key(u64),
     /// A line for psql itself.
     #[error("line {line} is a command of psql, '{command}', which no dump of one database holds")]
@@ -91,7 +95,19 @@ impl<R: BufRead> Script<R> {
     pub fn new(input: R) -> Self {
         let (buffer, versions) = (Vec::new(), [None, None]);
         let (lexer, mode, body) = (Lexer::default(), Mode::Statements, Body::default());
-        Self { input, lexer, buffer, bytes: 0, line: 0, mode, body, key: None, is_closed: false, has_trailer: false, versions }
+        Self {
+            input,
+            lexer,
+            buffer,
+            bytes: 0,
+            line: 0,
+            mode,
+            body,
+            key: None,
+            is_closed: false,
+            has_trailer: false,
+            versions,
+        }
     }
 
     /// The next piece; none at the end of a dump that is whole.
@@ -145,7 +161,9 @@ impl<R: BufRead> Script<R> {
                 return Err(Damage::Statement(self.line));
             }
         }
-        let text = std::str::from_utf8(&self.buffer).map_err(|error| Damage::Read(io::Error::other(error)))?.trim_end();
+        let text = std::str::from_utf8(&self.buffer)
+            .map_err(|error| Damage::Read(io::Error::other(error)))?
+            .trim_end();
         if text.starts_with("COPY ") && text.ends_with(" FROM stdin;") {
             self.mode = Mode::Rows { at_line: true };
             return Ok(Some(Piece::Copy(text)));
@@ -186,16 +204,31 @@ impl<R: BufRead> Script<R> {
             self.has_trailer = true;
         } else if let Some(key) = line.strip_prefix(b"\\unrestrict ") {
             self.is_closed = self.has_trailer && self.key.as_deref() == Some(key);
-        } else if let Some(key) = line.strip_prefix(b"\\restrict ").filter(|_| self.key.is_none()) {
+        } else if let Some(key) = line
+            .strip_prefix(b"\\restrict ")
+            .filter(|_| self.key.is_none())
+        {
             self.key = Some(key.to_vec());
         } else if line.starts_with(b"\\") {
             if !self.buffer.ends_with(b"\n") {
                 return Err(Damage::Truncated(self.bytes));
             }
-            let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-            return Err(Damage::Command { line: self.line, command: String::from_utf8_lossy(word).into_owned() });
+            let word = line
+                .split(u8::is_ascii_whitespace)
+                .next()
+                .unwrap_or_default();
+            return Err(Damage::Command {
+                line: self.line,
+                command: String::from_utf8_lossy(word).into_owned(),
+            });
         } else {
-            for (place, what) in ["-- Dumped from database version ", "-- Dumped by pg_dump version "].iter().enumerate() {
+            for (place, what) in [
+                "-- Dumped from database version ",
+                "-- Dumped by pg_dump version ",
+            ]
+            .iter()
+            .enumerate()
+            {
                 if let Some(version) = line.strip_prefix(what.as_bytes()) {
                     self.versions[place] = Some(String::from_utf8_lossy(version).into_owned());
                 }
@@ -214,8 +247,16 @@ impl<R: BufRead> Script<R> {
             if at_line && &self.buffer[from..] == b"\\.\n" {
                 self.line += 1;
                 self.buffer.truncate(from);
-                self.mode = if from == 0 { Mode::Statements } else { Mode::End };
-                return Ok(Some(if from == 0 { Piece::End } else { Piece::Rows(&self.buffer) }));
+                self.mode = if from == 0 {
+                    Mode::Statements
+                } else {
+                    Mode::End
+                };
+                return Ok(Some(if from == 0 {
+                    Piece::End
+                } else {
+                    Piece::Rows(&self.buffer)
+                }));
             }
             at_line = self.buffer.ends_with(b"\n");
             self.line += u64::from(at_line);
@@ -225,7 +266,10 @@ impl<R: BufRead> Script<R> {
     }
 
     fn read_line(&mut self, limit: usize) -> Result<usize, Damage> {
-        let read = (&mut self.input).take(limit as u64).read_until(b'\n', &mut self.buffer).map_err(Damage::Read)?;
+        let read = (&mut self.input)
+            .take(limit as u64)
+            .read_until(b'\n', &mut self.buffer)
+            .map_err(Damage::Read)?;
         self.bytes += read as u64;
         Ok(read)
     }
@@ -287,8 +331,16 @@ pub fn scan(input: impl BufRead) -> Result<Scan, Damage> {
     while let Some(piece) = script.next()? {
         match (piece, &mut open) {
             (Piece::Copy(statement), _) => {
-                let name = statement.strip_prefix("COPY ").and_then(qualified_name).unwrap_or_default();
-                let table = Table { schema: name.0, name: name.1, rows: Some(0), ..Table::default() };
+                let name = statement
+                    .strip_prefix("COPY ")
+                    .and_then(qualified_name)
+                    .unwrap_or_default();
+                let table = Table {
+                    schema: name.0,
+                    name: name.1,
+                    rows: Some(0),
+                    ..Table::default()
+                };
                 open = Some((table, Sha256::new()));
             }
             (Piece::Rows(rows), Some((table, hash))) => {
@@ -297,12 +349,21 @@ pub fn scan(input: impl BufRead) -> Result<Scan, Damage> {
                 let lines = rows.iter().filter(|byte| **byte == b'\n').count() as u64;
                 table.rows = table.rows.map(|rows| rows + lines);
             }
-            (Piece::End, _) => tables.extend(open.take().map(|(table, hash)| Table { sha256: hex(&hash.finalize()), ..table })),
+            (Piece::End, _) => tables.extend(open.take().map(|(table, hash)| Table {
+                sha256: hex(&hash.finalize()),
+                ..table
+            })),
             (Piece::Statement(_) | Piece::Rows(_), _) => {}
         }
     }
     let [server, pg_dump] = script.versions().map(|version| version.map(str::to_owned));
-    Ok(Scan { server, pg_dump, tables, has_key: script.has_key(), bytes: script.bytes() })
+    Ok(Scan {
+        server,
+        pg_dump,
+        tables,
+        has_key: script.has_key(),
+        bytes: script.bytes(),
+    })
 }
 
 #[cfg(test)]

@@ -27,42 +27,63 @@ pub struct Decision {
     /// `keep` or `remove`.
     pub action: &'static str,
     /// Why it is kept.
-    pub reasons: Vec<&'static str>,
+    pub reasons: String,
     /// Its size on disk.
     pub size_bytes: u64,
 }
 
 impl Record for Decision {
-    const COLUMNS: &'static [&'static str] = &["action", "file", "database", "at", "size_bytes", "reasons"];
+    const COLUMNS: &'static [&'static str] =
+        &["action", "file", "database", "at", "size_bytes", "reasons"];
 }
 
 /// What the policy says about each whole backup in a folder, and the databases it says nothing about since their last backup failed.
-pub fn plan(folder: &Path, policy: Policy, now: Timestamp) -> Result<(Vec<Decision>, Vec<String>), Error> {
+pub fn plan(
+    folder: &Path,
+    policy: Policy,
+    now: Timestamp,
+) -> Result<(Vec<Decision>, Vec<String>), Error> {
     let mut groups: BTreeMap<String, Vec<(Timestamp, Backup)>> = BTreeMap::new();
-    for backup in catalogue::read(folder)?.into_iter().filter(|backup| backup.state == State::Ok) {
+    for backup in catalogue::read(folder)?
+        .into_iter()
+        .filter(|backup| backup.state == State::Ok)
+    {
         if let (Some(database), Some(at)) = (backup.database.clone(), backup.at) {
             groups.entry(database).or_default().push((at, backup));
         }
     }
-    let (failed, groups): (Vec<_>, Vec<_>) = groups.into_iter().partition(|(database, _)| catalogue::failure_mark(folder, database).exists());
+    let (failed, groups): (Vec<_>, Vec<_>) = groups
+        .into_iter()
+        .partition(|(database, _)| catalogue::failure_mark(folder, database).exists());
     let decisions = groups.into_iter().flat_map(|(database, backups)| {
         let taken: Vec<_> = backups.iter().map(|(at, _)| *at).collect();
-        let decide = move |((at, backup), reasons): ((Timestamp, Backup), Vec<&'static str>)| Decision {
-            file: backup.file,
-            database: database.clone(),
-            at,
-            action: if reasons.is_empty() { "remove" } else { "keep" },
-            reasons,
-            size_bytes: backup.size_bytes,
-        };
-        backups.into_iter().zip(policy.reasons(&taken, now)).map(decide).collect::<Vec<_>>()
+        let decide =
+            move |((at, backup), reasons): ((Timestamp, Backup), Vec<&'static str>)| Decision {
+                file: backup.file,
+                database: database.clone(),
+                at,
+                action: if reasons.is_empty() { "remove" } else { "keep" },
+                reasons: reasons.join(","),
+                size_bytes: backup.size_bytes,
+            };
+        backups
+            .into_iter()
+            .zip(policy.reasons(&taken, now))
+            .map(decide)
+            .collect::<Vec<_>>()
     });
-    Ok((decisions.collect(), failed.into_iter().map(|(database, _)| database).collect()))
+    Ok((
+        decisions.collect(),
+        failed.into_iter().map(|(database, _)| database).collect(),
+    ))
 }
 
 /// Removes what was decided to go: the file first, so that what is left over after a crash is no backup.
 pub fn carry_out(decisions: &[Decision]) -> Result<(), Error> {
-    for decision in decisions.iter().filter(|decision| decision.action == "remove") {
+    for decision in decisions
+        .iter()
+        .filter(|decision| decision.action == "remove")
+    {
         for path in [decision.file.clone(), manifest::beside(&decision.file)] {
             std::fs::remove_file(&path).map_err(|source| Error::Remove { path, source })?;
         }
@@ -79,9 +100,24 @@ mod tests {
         let at: Timestamp = at.parse().unwrap();
         let path = folder.join(format!("{}.dump.zst", manifest::stem(database, at)));
         ops_common::atomic::write(&path, b"12345", 0o600).unwrap();
-        let proof = Proof { by: Means::Parse, at, damage: damage.map(str::to_owned) };
-        let file = Some(File { bytes: 5, ..File::default() });
-        Manifest { database: database.into(), at, file, proofs: vec![proof], ..Manifest::default() }.save(&path).unwrap();
+        let proof = Proof {
+            by: Means::Parse,
+            at,
+            damage: damage.map(str::to_owned),
+        };
+        let file = Some(File {
+            bytes: 5,
+            ..File::default()
+        });
+        Manifest {
+            database: database.into(),
+            at,
+            file,
+            proofs: vec![proof],
+            ..Manifest::default()
+        }
+        .save(&path)
+        .unwrap();
         path
     }
 
@@ -96,12 +132,30 @@ mod tests {
         let partial = put(folder.path(), "a", "2026-01-05T00:00:00Z", None);
         ops_common::atomic::write(&partial, b"123", 0o600).unwrap();
         let other = put(folder.path(), "b", "2025-01-01T00:00:00Z", None);
-        let (decisions, failed) = plan(folder.path(), Policy { last: 1, ..Policy::default() }, Timestamp::now()).unwrap();
-        let told: Vec<_> = decisions.iter().map(|decision| (&decision.file, decision.action)).collect();
-        assert_eq!((told, failed.len()), (vec![(&old, "remove"), (&new, "keep"), (&other, "keep")], 0));
+        let (decisions, failed) = plan(
+            folder.path(),
+            Policy {
+                last: 1,
+                ..Policy::default()
+            },
+            Timestamp::now(),
+        )
+        .unwrap();
+        let told: Vec<_> = decisions
+            .iter()
+            .map(|decision| (&decision.file, decision.action))
+            .collect();
+        assert_eq!(
+            (told, failed.len()),
+            (vec![(&old, "remove"), (&new, "keep"), (&other, "keep")], 0)
+        );
         carry_out(&decisions).unwrap();
         assert!(!old.exists() && !manifest::beside(&old).exists());
-        assert!([new, damaged, unverified, partial, other].iter().all(|path| path.exists()));
+        assert!(
+            [new, damaged, unverified, partial, other]
+                .iter()
+                .all(|path| path.exists())
+        );
     }
 
     #[test]
@@ -109,8 +163,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         put(folder.path(), "a", "2026-01-01T00:00:00Z", None);
         put(folder.path(), "a", "2026-01-02T00:00:00Z", None);
-        ops_common::atomic::write(&catalogue::failure_mark(folder.path(), "a"), b"cut", 0o600).unwrap();
-        let (decisions, failed) = plan(folder.path(), Policy { last: 1, ..Policy::default() }, Timestamp::now()).unwrap();
+        ops_common::atomic::write(&catalogue::failure_mark(folder.path(), "a"), b"cut", 0o600)
+            .unwrap();
+        let (decisions, failed) = plan(
+            folder.path(),
+            Policy {
+                last: 1,
+                ..Policy::default()
+            },
+            Timestamp::now(),
+        )
+        .unwrap();
         assert_eq!((decisions.len(), failed), (0, vec!["a".to_owned()]));
     }
 }

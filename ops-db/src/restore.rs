@@ -41,6 +41,12 @@ impl Options {
     fn is_part(&self) -> bool {
         !self.tables.is_empty() || !self.schemas.is_empty()
     }
+
+    fn wants(&self, table: &Table) -> bool {
+        let is_wanted =
+            |wanted: &[String], name: &String| wanted.is_empty() || wanted.contains(name);
+        is_wanted(&self.tables, &table.name) && is_wanted(&self.schemas, &table.schema)
+    }
 }
 
 /// What was done.
@@ -63,18 +69,30 @@ impl Record for Restored {
 /// Whether a database is there.
 pub fn exists(server: &Server<'_>, database: &str) -> Result<bool, Error> {
     let name = postgres_protocol::escape::escape_literal(database);
-    Ok(!server.session("postgres")?.rows(&format!("SELECT 1 FROM pg_database WHERE datname = {name}"))?.is_empty())
+    Ok(!server
+        .session("postgres")?
+        .rows(&format!("SELECT 1 FROM pg_database WHERE datname = {name}"))?
+        .is_empty())
 }
 
 /// Restores `source`, which messages call `name`, as `database`.
-pub fn run(server: &Server<'_>, name: &str, source: Source, database: &str, options: &Options) -> Result<Restored, Error> {
+pub fn run(
+    server: &Server<'_>,
+    name: &str,
+    source: Source,
+    database: &str,
+    options: &Options,
+) -> Result<Restored, Error> {
     if !options.replace && exists(server, database)? {
         return Err(Error::Unconfirmed(database.to_owned()));
     }
     let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let new = derived(database, &format!("_restore_{stamp}"));
     let home = server.session("postgres")?;
-    home.execute(&format!("CREATE DATABASE {} TEMPLATE template0", quote_name(&new)))?;
+    home.execute(&format!(
+        "CREATE DATABASE {} TEMPLATE template0",
+        quote_name(&new)
+    ))?;
     let opener = server.opener("postgres")?;
     let drop_new = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_name(&new));
     let _guard = interrupt::guard({
@@ -85,14 +103,28 @@ pub fn run(server: &Server<'_>, name: &str, source: Source, database: &str, opti
         if let Some(sql) = &options.before_swap {
             server.session(&new)?.execute(sql)?;
         }
-        let kept_as = swap(&home, &new, database, &derived(database, &format!("_replaced_{stamp}")))?;
+        let kept_as = swap(
+            &home,
+            &new,
+            database,
+            &derived(database, &format!("_replaced_{stamp}")),
+        )?;
         let rows = filled.tables.iter().filter_map(|table| table.rows).sum();
-        Ok(Restored { database: database.to_owned(), kept_as, tables: filled.tables.len(), rows })
+        Ok(Restored {
+            database: database.to_owned(),
+            kept_as,
+            tables: filled.tables.len(),
+            rows,
+        })
     });
     if filled.is_err()
-        && let Err(error) = server.session("postgres").and_then(|session| session.execute(&drop_new))
+        && let Err(error) = server
+            .session("postgres")
+            .and_then(|session| session.execute(&drop_new))
     {
-        server.report().warn(format_args!("database '{new}' is left over: {error}"));
+        server
+            .report()
+            .warn(format_args!("database '{new}' is left over: {error}"));
     }
     filled
 }
@@ -110,12 +142,18 @@ fn derived(name: &str, ending: &str) -> String {
 fn swap(home: &Session, new: &str, database: &str, old: &str) -> Result<Option<String>, Error> {
     let literal = postgres_protocol::escape::escape_literal(database);
     let (new, database, quoted_old) = (quote_name(new), quote_name(database), quote_name(old));
-    let is_there = !home.rows(&format!("SELECT 1 FROM pg_database WHERE datname = {literal}"))?.is_empty();
+    let is_there = !home
+        .rows(&format!(
+            "SELECT 1 FROM pg_database WHERE datname = {literal}"
+        ))?
+        .is_empty();
     if !is_there {
         home.execute(&format!("ALTER DATABASE {new} RENAME TO {database}"))?;
         return Ok(None);
     }
-    home.execute(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false"))?;
+    home.execute(&format!(
+        "ALTER DATABASE {database} ALLOW_CONNECTIONS false"
+    ))?;
     let swapped = home
         .execute(&format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = {literal}"))
         .and_then(|()| home.execute(&format!("BEGIN; ALTER DATABASE {database} RENAME TO {quoted_old}; ALTER DATABASE {new} RENAME TO {database}; COMMIT")));
@@ -124,7 +162,9 @@ fn swap(home: &Session, new: &str, database: &str, old: &str) -> Result<Option<S
         home.execute(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"))?;
         return swapped.map(|()| None);
     }
-    home.execute(&format!("ALTER DATABASE {quoted_old} ALLOW_CONNECTIONS true"))?;
+    home.execute(&format!(
+        "ALTER DATABASE {quoted_old} ALLOW_CONNECTIONS true"
+    ))?;
     Ok(Some(old.to_owned()))
 }
 
@@ -137,26 +177,60 @@ pub struct Filled {
 }
 
 /// Fills an empty database, and proves that all of it has come.
-pub fn fill(server: &Server<'_>, name: &str, mut source: Source, database: &str, options: &Options) -> Result<Filled, Error> {
+pub fn fill(
+    server: &Server<'_>,
+    name: &str,
+    mut source: Source,
+    database: &str,
+    options: &Options,
+) -> Result<Filled, Error> {
     let manifest = source.manifest();
     let tables = match source.format {
         Format::Archive => from_archive(server, name, &mut source.dump, database, options)?,
-        Format::Plain if options.is_part() => return Err(Error::Usage("a part can only be restored of an archive, not of plain SQL".to_owned())),
+        Format::Plain if options.is_part() => {
+            return Err(Error::Usage(
+                "a part can only be restored of an archive, not of plain SQL".to_owned(),
+            ));
+        }
         Format::Plain => from_script(server, name, &mut source.dump, database)?,
     };
     // The seal comes after the dump: reading on to the end is what checks it.
     io::copy(&mut source.dump, &mut io::sink()).map_err(|error| of_reading(name, error))?;
-    if !options.is_part() {
-        compare(&server.session(database)?, database, &tables)?;
-    }
-    Ok(Filled { tables, manifest: manifest() })
+    let tables: Vec<Table> = tables
+        .into_iter()
+        .filter(|table| options.wants(table))
+        .collect();
+    compare(&server.session(database)?, database, &tables)?;
+    Ok(Filled {
+        tables,
+        manifest: manifest(),
+    })
 }
 
-fn from_archive(server: &Server<'_>, name: &str, dump: &mut dyn Read, database: &str, options: &Options) -> Result<Vec<Table>, Error> {
-    let tables = options.tables.iter().map(|table| format!("--table={table}"));
-    let schemas = options.schemas.iter().map(|schema| format!("--schema={schema}"));
-    let command = Command::new("pg_restore").arg("--exit-on-error").args(tables.chain(schemas)).args(server.address(database));
-    let Process { mut stdin, stdout, running } = server.host().spawn(&command.as_user(server.user()))?;
+fn from_archive(
+    server: &Server<'_>,
+    name: &str,
+    dump: &mut dyn Read,
+    database: &str,
+    options: &Options,
+) -> Result<Vec<Table>, Error> {
+    let tables = options
+        .tables
+        .iter()
+        .map(|table| format!("--table={table}"));
+    let schemas = options
+        .schemas
+        .iter()
+        .map(|schema| format!("--schema={schema}"));
+    let command = Command::new("pg_restore")
+        .arg("--exit-on-error")
+        .args(tables.chain(schemas))
+        .args(server.address(database));
+    let Process {
+        mut stdin,
+        stdout,
+        running,
+    } = server.host().spawn(&command.as_user(server.user()))?;
     let (copied, scan) = tee(dump, &mut stdin, archive::scan);
     let is_closed = stdin.flush().is_ok();
     drop((stdin, stdout));
@@ -168,19 +242,36 @@ fn from_archive(server: &Server<'_>, name: &str, dump: &mut dyn Read, database: 
     let refused = !ended.success() || matches!(copied, Err(Broken::Sink(_))) || !is_closed;
     let scan = match scan {
         // A reader that was given up on says nothing about the archive.
-        Err(damage) if matches!(copied, Ok(_)) => return Err(Error::Damaged { name: name.to_owned(), damage: damage.to_string() }),
+        Err(damage) if matches!(copied, Ok(_)) => {
+            return Err(Error::Damaged {
+                name: name.to_owned(),
+                damage: damage.to_string(),
+            });
+        }
         scan => scan,
     };
     if refused {
         return Err(server.failed("pg_restore", &ended));
     }
-    scan.map(|scan| scan.tables).map_err(|damage| Error::Damaged { name: name.to_owned(), damage: damage.to_string() })
+    scan.map(|scan| scan.tables)
+        .map_err(|damage| Error::Damaged {
+            name: name.to_owned(),
+            damage: damage.to_string(),
+        })
 }
 
-fn from_script(server: &Server<'_>, name: &str, dump: &mut dyn Read, database: &str) -> Result<Vec<Table>, Error> {
+fn from_script(
+    server: &Server<'_>,
+    name: &str,
+    dump: &mut dyn Read,
+    database: &str,
+) -> Result<Vec<Table>, Error> {
     let damaged = |damage: plain::Damage| match damage {
         plain::Damage::Read(error) => of_reading(name, error),
-        damage => Error::Damaged { name: name.to_owned(), damage: damage.to_string() },
+        damage => Error::Damaged {
+            name: name.to_owned(),
+            damage: damage.to_string(),
+        },
     };
     let session = server.session(database)?;
     let mut script = Script::new(BufReader::with_capacity(256 << 10, dump));
@@ -190,16 +281,27 @@ fn from_script(server: &Server<'_>, name: &str, dump: &mut dyn Read, database: &
             Piece::Statement(statement) => session.execute(statement)?,
             Piece::Copy(statement) => {
                 let statement = statement.to_owned();
-                let (schema, table) = statement.strip_prefix("COPY ").and_then(crate::sql::qualified_name).unwrap_or_default();
+                let (schema, table) = statement
+                    .strip_prefix("COPY ")
+                    .and_then(crate::sql::qualified_name)
+                    .unwrap_or_default();
                 let mut rows = 0;
-                session.copy_in(statement.trim_end_matches(';'), &mut || match script.next().map_err(damaged)? {
+                session.copy_in(statement.trim_end_matches(';'), &mut || match script
+                    .next()
+                    .map_err(damaged)?
+                {
                     Some(Piece::Rows(piece)) => {
                         rows += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
                         Ok(Some(piece.to_vec()))
                     }
                     _ => Ok(None),
                 })?;
-                tables.push(Table { schema, name: table, rows: Some(rows), ..Table::default() });
+                tables.push(Table {
+                    schema,
+                    name: table,
+                    rows: Some(rows),
+                    ..Table::default()
+                });
             }
             Piece::Rows(_) | Piece::End => {}
         }
@@ -212,8 +314,14 @@ fn compare(session: &Session, database: &str, tables: &[Table]) -> Result<(), Er
     for table in tables {
         let (counted, _) = count(session, table, false)?;
         if let Some(rows) = table.rows.filter(|rows| *rows != counted) {
-            let difference = format!("table '{}.{}' has {counted} rows of {rows}", table.schema, table.name);
-            return Err(Error::Different { database: database.to_owned(), difference });
+            let difference = format!(
+                "table '{}.{}' has {counted} rows of {rows}",
+                table.schema, table.name
+            );
+            return Err(Error::Different {
+                database: database.to_owned(),
+                difference,
+            });
         }
     }
     Ok(())
@@ -227,6 +335,9 @@ mod tests {
     fn derived_names_fit_and_stay_text() {
         assert_eq!(derived("db", "_x"), "db_x");
         let long = derived(&"é".repeat(40), "_restore_20260131T120000Z");
-        assert!(long.len() <= 63 && long.ends_with("é_restore_20260131T120000Z"), "{long}");
+        assert!(
+            long.len() <= 63 && long.ends_with("é_restore_20260131T120000Z"),
+            "{long}"
+        );
     }
 }

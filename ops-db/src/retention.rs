@@ -59,10 +59,14 @@ impl Policy {
 
     fn periods(&self) -> [(&'static str, usize, fn(Timestamp) -> String); 5] {
         [
-            ("hourly", self.hourly, |at| at.strftime("%Y%m%d%H").to_string()),
+            ("hourly", self.hourly, |at| {
+                at.strftime("%Y%m%d%H").to_string()
+            }),
             ("daily", self.daily, |at| at.strftime("%Y%m%d").to_string()),
             ("weekly", self.weekly, week),
-            ("monthly", self.monthly, |at| at.strftime("%Y%m").to_string()),
+            ("monthly", self.monthly, |at| {
+                at.strftime("%Y%m").to_string()
+            }),
             ("yearly", self.yearly, |at| at.strftime("%Y").to_string()),
         ]
     }
@@ -83,45 +87,144 @@ mod tests {
 
     fn kept(policy: Policy, taken: &[Timestamp]) -> Vec<usize> {
         let reasons = policy.reasons(taken, at("2026-03-31T12:00:00Z"));
-        (0..taken.len()).filter(|index| !reasons[*index].is_empty()).collect()
+        (0..taken.len())
+            .filter(|index| !reasons[*index].is_empty())
+            .collect()
     }
 
     /// Every six hours for 400 days, newest first.
     fn many() -> Vec<Timestamp> {
         let newest = at("2026-03-31T12:00:00Z");
-        (0..1600_u64).map(|back| newest.checked_sub(Duration::from_secs(back * 6 * 3600)).unwrap()).collect()
+        (0..1600_u64)
+            .map(|back| {
+                newest
+                    .checked_sub(Duration::from_secs(back * 6 * 3600))
+                    .unwrap()
+            })
+            .collect()
     }
 
     #[test]
     fn the_newest_of_each_period_stays() {
         let taken = many();
-        assert_eq!(kept(Policy { last: 3, ..Policy::default() }, &taken), [0, 1, 2]);
-        assert_eq!(kept(Policy { daily: 3, ..Policy::default() }, &taken), [0, 3, 7]);
-        assert_eq!(kept(Policy { hourly: 2, ..Policy::default() }, &taken), [0, 1]);
-        let monthly = kept(Policy { monthly: 3, ..Policy::default() }, &taken);
-        let monthly: Vec<_> = monthly.iter().map(|index| taken[*index].to_string()).collect();
-        assert_eq!(monthly, ["2026-03-31T12:00:00Z", "2026-02-28T18:00:00Z", "2026-01-31T18:00:00Z"]);
-        let weekly = kept(Policy { weekly: 2, ..Policy::default() }, &taken);
-        assert_eq!(taken[weekly[1]].to_string(), "2026-03-29T18:00:00Z", "a week ends on Sunday");
+        assert_eq!(
+            kept(
+                Policy {
+                    last: 3,
+                    ..Policy::default()
+                },
+                &taken
+            ),
+            [0, 1, 2]
+        );
+        assert_eq!(
+            kept(
+                Policy {
+                    daily: 3,
+                    ..Policy::default()
+                },
+                &taken
+            ),
+            [0, 3, 7]
+        );
+        assert_eq!(
+            kept(
+                Policy {
+                    hourly: 2,
+                    ..Policy::default()
+                },
+                &taken
+            ),
+            [0, 1]
+        );
+        let monthly = kept(
+            Policy {
+                monthly: 3,
+                ..Policy::default()
+            },
+            &taken,
+        );
+        let monthly: Vec<_> = monthly
+            .iter()
+            .map(|index| taken[*index].to_string())
+            .collect();
+        assert_eq!(
+            monthly,
+            [
+                "2026-03-31T12:00:00Z",
+                "2026-02-28T18:00:00Z",
+                "2026-01-31T18:00:00Z"
+            ]
+        );
+        let weekly = kept(
+            Policy {
+                weekly: 2,
+                ..Policy::default()
+            },
+            &taken,
+        );
+        assert_eq!(
+            taken[weekly[1]].to_string(),
+            "2026-03-29T18:00:00Z",
+            "a week ends on Sunday"
+        );
     }
 
     #[test]
     fn a_year_with_few_weeks_counts_its_weeks_by_iso() {
-        let taken = [at("2026-01-01T00:00:00Z"), at("2025-12-31T00:00:00Z"), at("2025-12-28T00:00:00Z")];
-        assert_eq!(kept(Policy { weekly: 5, ..Policy::default() }, &taken), [0, 2]);
-        assert_eq!(kept(Policy { yearly: 5, ..Policy::default() }, &taken), [0, 1]);
+        let taken = [
+            at("2026-01-01T00:00:00Z"),
+            at("2025-12-31T00:00:00Z"),
+            at("2025-12-28T00:00:00Z"),
+        ];
+        assert_eq!(
+            kept(
+                Policy {
+                    weekly: 5,
+                    ..Policy::default()
+                },
+                &taken
+            ),
+            [0, 2]
+        );
+        assert_eq!(
+            kept(
+                Policy {
+                    yearly: 5,
+                    ..Policy::default()
+                },
+                &taken
+            ),
+            [0, 1]
+        );
     }
 
     #[test]
     fn order_is_by_time_and_not_by_place() {
-        let taken = [at("2026-03-01T00:00:00Z"), at("2026-03-30T00:00:00Z"), at("2026-03-02T00:00:00Z")];
-        assert_eq!(kept(Policy { last: 1, ..Policy::default() }, &taken), [1]);
+        let taken = [
+            at("2026-03-01T00:00:00Z"),
+            at("2026-03-30T00:00:00Z"),
+            at("2026-03-02T00:00:00Z"),
+        ];
+        assert_eq!(
+            kept(
+                Policy {
+                    last: 1,
+                    ..Policy::default()
+                },
+                &taken
+            ),
+            [1]
+        );
     }
 
     #[test]
     fn within_keeps_all_that_are_young() {
         let taken = many();
-        let policy = Policy { within: Duration::from_secs(86_400), ..Policy::default() };
+        let policy = Policy {
+            within: Duration::from_secs(86_400),
+            ..Policy::default()
+        };
         assert_eq!(kept(policy, &taken), [0, 1, 2, 3, 4]);
         assert!(!policy.is_empty() && Policy::default().is_empty());
     }
@@ -129,8 +232,24 @@ mod tests {
     #[test]
     fn more_periods_never_keep_less() {
         let taken = many();
-        let few = kept(Policy { daily: 7, weekly: 4, ..Policy::default() }, &taken);
-        let more = kept(Policy { daily: 7, weekly: 4, monthly: 12, yearly: 2, ..Policy::default() }, &taken);
+        let few = kept(
+            Policy {
+                daily: 7,
+                weekly: 4,
+                ..Policy::default()
+            },
+            &taken,
+        );
+        let more = kept(
+            Policy {
+                daily: 7,
+                weekly: 4,
+                monthly: 12,
+                yearly: 2,
+                ..Policy::default()
+            },
+            &taken,
+        );
         assert!(few.iter().all(|index| more.contains(index)) && more.len() > few.len());
     }
 }

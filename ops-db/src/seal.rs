@@ -58,7 +58,9 @@ impl<W: Write> Sealer<W> {
         let layer = if recipients.is_empty() {
             Layer::Clear(output)
         } else {
-            let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
+            let recipients = recipients
+                .iter()
+                .map(|recipient| &**recipient as &dyn age::Recipient);
             let age = age::Encryptor::with_recipients(recipients).map_err(io::Error::other)?;
             Layer::Age(Box::new(age.wrap_output(output)?))
         };
@@ -126,7 +128,11 @@ pub(crate) struct Summed<T> {
 
 impl<T> Summed<T> {
     pub(crate) fn new(inner: T) -> Self {
-        Self { inner, sum: Sha256::new(), passed: 0 }
+        Self {
+            inner,
+            sum: Sha256::new(),
+            passed: 0,
+        }
     }
 
     /// What is below, how much has passed, and its checksum.
@@ -187,7 +193,10 @@ impl<R: Read> Unsealer<R> {
     pub fn new(input: R) -> io::Result<Self> {
         let input = Summed::new(BufReader::with_capacity(128 << 10, input));
         let decoder = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
-        Ok(Self { state: State::Body(Box::new(decoder)), passed: 0 })
+        Ok(Self {
+            state: State::Body(Box::new(decoder)),
+            passed: 0,
+        })
     }
 
     /// The manifest inside, once all has been read.
@@ -200,7 +209,9 @@ impl<R: Read> Unsealer<R> {
     }
 
     fn seal(&mut self) -> io::Result<()> {
-        let State::Body(decoder) = std::mem::replace(&mut self.state, State::Broken) else { return Ok(()) };
+        let State::Body(decoder) = std::mem::replace(&mut self.state, State::Broken) else {
+            return Ok(());
+        };
         let manifest = read_seal(decoder.finish())?;
         self.state = State::Sealed(Box::new(manifest));
         Ok(())
@@ -233,7 +244,10 @@ fn judged(error: io::Error, at: u64) -> io::Error {
     match error.kind() {
         _ if error.raw_os_error().is_some() || error.kind() == io::ErrorKind::Interrupted => error,
         io::ErrorKind::UnexpectedEof => io::Error::other(Damage::Unsealed(at)),
-        _ => io::Error::other(Damage::Data { at, cause: error.to_string() }),
+        _ => io::Error::other(Damage::Data {
+            at,
+            cause: error.to_string(),
+        }),
     }
 }
 
@@ -242,25 +256,40 @@ fn read_seal(mut input: Summed<BufReader<impl Read>>) -> io::Result<Manifest> {
     let at = input.passed;
     let mut take = |length: usize| -> io::Result<(Vec<u8>, [u8; 32])> {
         let mut bytes = Vec::new();
-        (&mut input).take(length as u64).read_to_end(&mut bytes).map_err(|error| judged(error, at))?;
+        (&mut input)
+            .take(length as u64)
+            .read_to_end(&mut bytes)
+            .map_err(|error| judged(error, at))?;
         if bytes.len() < length {
             return Err(io::Error::other(Damage::Unsealed(at)));
         }
         Ok((bytes, input.sum.clone().finalize().into()))
     };
     let (head, _) = take(HEAD + TAG.len())?;
-    let size = usize::try_from(u32::from_le_bytes([head[4], head[5], head[6], head[7]])).unwrap_or(usize::MAX);
+    let size = usize::try_from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]))
+        .unwrap_or(usize::MAX);
     let is_ours = head.starts_with(&MAGIC) && head.ends_with(TAG);
-    let json = size.checked_sub(TAG.len() + TAIL).filter(|json| is_ours && *json <= LARGEST);
+    let json = size
+        .checked_sub(TAG.len() + TAIL)
+        .filter(|json| is_ours && *json <= LARGEST);
     let (json, expected) = take(json.ok_or_else(|| io::Error::other(Damage::Checksum))?)?;
     let (tail, _) = take(TAIL)?;
     if tail[..32] != expected || tail[32..] != head[4..8] {
         return Err(io::Error::other(Damage::Checksum));
     }
-    if !input.fill_buf().map_err(|error| judged(error, at))?.is_empty() {
+    if !input
+        .fill_buf()
+        .map_err(|error| judged(error, at))?
+        .is_empty()
+    {
         return Err(io::Error::other(Damage::Surplus));
     }
-    serde_json::from_slice(&json).map_err(|error| io::Error::other(Damage::Data { at, cause: error.to_string() }))
+    serde_json::from_slice(&json).map_err(|error| {
+        io::Error::other(Damage::Data {
+            at,
+            cause: error.to_string(),
+        })
+    })
 }
 
 /// What the end of an unencrypted file says, without reading the rest.
@@ -273,12 +302,18 @@ pub fn peek(file: &mut (impl Read + io::Seek)) -> io::Result<Option<Manifest>> {
     file.seek(io::SeekFrom::End(-4))?;
     file.read_exact(&mut size)?;
     let frame = u64::from(u32::from_le_bytes(size));
-    let Some(start) = length.checked_sub(frame + HEAD as u64) else { return Ok(None) };
+    let Some(start) = length.checked_sub(frame + HEAD as u64) else {
+        return Ok(None);
+    };
     file.seek(io::SeekFrom::Start(start))?;
     let mut seal = Vec::new();
     file.take(frame + HEAD as u64).read_to_end(&mut seal)?;
-    let is_ours = seal.starts_with(&MAGIC) && seal[HEAD..].starts_with(TAG) && seal.len() >= HEAD + TAG.len() + TAIL;
-    Ok(is_ours.then(|| serde_json::from_slice(&seal[HEAD + TAG.len()..seal.len() - TAIL]).ok()).flatten())
+    let is_ours = seal.starts_with(&MAGIC)
+        && seal[HEAD..].starts_with(TAG)
+        && seal.len() >= HEAD + TAG.len() + TAIL;
+    Ok(is_ours
+        .then(|| serde_json::from_slice(&seal[HEAD + TAG.len()..seal.len() - TAIL]).ok())
+        .flatten())
 }
 
 /// What was wrong with a sealed file, if that is why reading it failed.

@@ -37,7 +37,9 @@ impl Settings {
     #[must_use]
     pub fn address(&self) -> (String, u16) {
         let name = self.socket.file_name().and_then(|name| name.to_str());
-        let port = name.and_then(|name| name.strip_prefix(".s.PGSQL.")).and_then(|port| port.parse().ok());
+        let port = name
+            .and_then(|name| name.strip_prefix(".s.PGSQL."))
+            .and_then(|port| port.parse().ok());
         let folder = match port {
             Some(_) => self.socket.parent().unwrap_or(&self.socket),
             None => &self.socket,
@@ -59,8 +61,17 @@ mod tests {
 
     #[test]
     fn a_socket_is_named_by_its_folder_or_by_itself() {
-        let of = |socket: &str| Settings { socket: socket.into(), ..Settings::default() };
-        assert_eq!(of("/run/postgresql").socket_path(), "/run/postgresql/.s.PGSQL.5432");
-        assert_eq!(of("/srv/x/.s.PGSQL.5433").address(), ("/srv/x".to_owned(), 5433));
+        let of = |socket: &str| Settings {
+            socket: socket.into(),
+            ..Settings::default()
+        };
+        assert_eq!(
+            of("/run/postgresql").socket_path(),
+            "/run/postgresql/.s.PGSQL.5432"
+        );
+        assert_eq!(
+            of("/srv/x/.s.PGSQL.5433").address(),
+            ("/srv/x".to_owned(), 5433)
+        );
     }
 }

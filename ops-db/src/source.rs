@@ -33,16 +33,30 @@ type Seal = Arc<Mutex<Option<Manifest>>>;
 
 impl Source {
     /// Looks at the first bytes of `input` and takes off what is around the dump.
-    pub fn open(name: &str, input: Box<dyn Read + Send>, identities: &[PathBuf]) -> Result<Self, Error> {
-        let mut input: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(256 << 10, input));
-        if starts(name, &mut *input, b"age-encryption.org/v1")? || starts(name, &mut *input, b"-----BEGIN AGE ENCRYPTED FILE-----")? {
+    pub fn open(
+        name: &str,
+        input: Box<dyn Read + Send>,
+        identities: &[PathBuf],
+    ) -> Result<Self, Error> {
+        let mut input: Box<dyn BufRead + Send> =
+            Box::new(BufReader::with_capacity(256 << 10, input));
+        if starts(name, &mut *input, b"age-encryption.org/v1")?
+            || starts(name, &mut *input, b"-----BEGIN AGE ENCRYPTED FILE-----")?
+        {
             input = decrypted(name, input, identities)?;
         }
         let seal = Seal::default();
         let is_sealed = starts(name, &mut *input, &[0x28, 0xb5, 0x2f, 0xfd])?;
         if is_sealed {
-            let unsealer = Unsealer::new(input).map_err(|error| crate::error::of_reading(name, error))?;
-            input = Box::new(BufReader::with_capacity(256 << 10, Sealed { unsealer, seal: seal.clone() }));
+            let unsealer =
+                Unsealer::new(input).map_err(|error| crate::error::of_reading(name, error))?;
+            input = Box::new(BufReader::with_capacity(
+                256 << 10,
+                Sealed {
+                    unsealer,
+                    seal: seal.clone(),
+                },
+            ));
         }
         let format = if starts(name, &mut *input, b"PGDMP")? {
             Format::Archive
@@ -51,7 +65,12 @@ impl Source {
         } else {
             return Err(Error::Foreign(name.to_owned()));
         };
-        Ok(Self { format, dump: input, is_sealed, seal })
+        Ok(Self {
+            format,
+            dump: input,
+            is_sealed,
+            seal,
+        })
     }
 
     /// Where the manifest inside will be once all has been read: none before, and none for a dump without a seal.
@@ -64,18 +83,34 @@ impl Source {
 
 /// Whether the input starts so; an input too short for it does not.
 fn starts(name: &str, input: &mut dyn BufRead, with: &[u8]) -> Result<bool, Error> {
-    let there = input.fill_buf().map_err(|error| crate::error::of_reading(name, error))?;
+    let there = input
+        .fill_buf()
+        .map_err(|error| crate::error::of_reading(name, error))?;
     Ok(there.starts_with(with))
 }
 
-fn decrypted(name: &str, input: Box<dyn BufRead + Send>, identities: &[PathBuf]) -> Result<Box<dyn BufRead + Send>, Error> {
-    let refused = |reason: String| Error::Decrypt { name: name.to_owned(), reason };
+fn decrypted(
+    name: &str,
+    input: Box<dyn BufRead + Send>,
+    identities: &[PathBuf],
+) -> Result<Box<dyn BufRead + Send>, Error> {
+    let refused = |reason: String| Error::Decrypt {
+        name: name.to_owned(),
+        reason,
+    };
     let identities = keys::identities(identities)?;
     if identities.is_empty() {
         return Err(refused("no key was named".to_owned()));
     }
-    let decryptor = age::Decryptor::new_buffered(age::armor::ArmoredReader::new(input)).map_err(|error| refused(error.to_string()))?;
-    let plain = decryptor.decrypt(identities.iter().map(|identity| &**identity as &dyn age::Identity)).map_err(|error| refused(error.to_string()))?;
+    let decryptor = age::Decryptor::new_buffered(age::armor::ArmoredReader::new(input))
+        .map_err(|error| refused(error.to_string()))?;
+    let plain = decryptor
+        .decrypt(
+            identities
+                .iter()
+                .map(|identity| &**identity as &dyn age::Identity),
+        )
+        .map_err(|error| refused(error.to_string()))?;
     Ok(Box::new(BufReader::with_capacity(256 << 10, plain)))
 }
 

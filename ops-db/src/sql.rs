@@ -31,9 +31,13 @@ impl Lexer {
             Self::Quote { .. } => (rest.starts_with(b"'").then_some(Self::Code), 1),
             Self::Name => (rest.starts_with(b"\"").then_some(Self::Code), 1),
             Self::LineComment => (rest.starts_with(b"\n").then_some(Self::Code), 1),
-            Self::BlockComment(depth) if rest.starts_with(b"/*") => (Some(Self::BlockComment(*depth + 1)), 2),
+            Self::BlockComment(depth) if rest.starts_with(b"/*") => {
+                (Some(Self::BlockComment(*depth + 1)), 2)
+            }
             Self::BlockComment(1) if rest.starts_with(b"*/") => (Some(Self::Code), 2),
-            Self::BlockComment(depth) if rest.starts_with(b"*/") => (Some(Self::BlockComment(*depth - 1)), 2),
+            Self::BlockComment(depth) if rest.starts_with(b"*/") => {
+                (Some(Self::BlockComment(*depth - 1)), 2)
+            }
             Self::BlockComment(_) => (None, 1),
             Self::Dollar(tag) if rest.starts_with(tag) => (Some(Self::Code), tag.len()),
             Self::Dollar(_) => (None, 1),
@@ -75,7 +79,11 @@ pub fn statements(text: &str) -> Vec<&str> {
         at = lexer.step(bytes, at);
         let is_code = was_code && !matches!(lexer, Lexer::LineComment | Lexer::BlockComment(_));
         match byte {
-            b';' if is_code => found.extend(start.take().map(|start: usize| text[start..from].trim_end())),
+            b';' if is_code => found.extend(
+                start
+                    .take()
+                    .map(|start: usize| text[start..from].trim_end()),
+            ),
             _ if is_code && !byte.is_ascii_whitespace() => start = start.or(Some(from)),
             _ => {}
         }
@@ -90,7 +98,9 @@ fn is_word(byte: u8) -> bool {
 
 /// `$$` or `$tag$` at the start of `text`; `$1` is a parameter and no tag.
 fn dollar_tag(text: &[u8]) -> Option<&[u8]> {
-    let end = 1 + text[1..].iter().position(|byte| *byte == b'$' || !is_word(*byte))?;
+    let end = 1 + text[1..]
+        .iter()
+        .position(|byte| *byte == b'$' || !is_word(*byte))?;
     let is_tag = text[end] == b'$' && !text[1].is_ascii_digit();
     is_tag.then(|| &text[..=end])
 }
@@ -112,7 +122,9 @@ pub fn qualified_name(text: &str) -> Option<(String, String)> {
 /// One name and what follows it.
 fn name(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
-        let end = text.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$'))).unwrap_or(text.len());
+        let end = text
+            .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$')))
+            .unwrap_or(text.len());
         return (end > 0).then(|| (text[..end].to_owned(), &text[end..]));
     };
     let mut name = String::new();
@@ -166,7 +178,10 @@ mod tests {
 
     #[test]
     fn statements_are_told_apart() {
-        assert_eq!(statements(" SELECT ';' ; -- a;b\n /* ; */ SHOW x;;\n"), ["SELECT ';'", "SHOW x"]);
+        assert_eq!(
+            statements(" SELECT ';' ; -- a;b\n /* ; */ SHOW x;;\n"),
+            ["SELECT ';'", "SHOW x"]
+        );
         assert_eq!(statements("SELECT $$;$$ -- end"), ["SELECT $$;$$ -- end"]);
         assert!(statements(" -- nothing\n").is_empty());
     }
@@ -174,8 +189,14 @@ mod tests {
     #[test]
     fn names_are_read_as_they_are_written() {
         let own = |schema: &str, table: &str| Some((schema.to_owned(), table.to_owned()));
-        assert_eq!(qualified_name("public.portal (id)"), own("public", "portal"));
-        assert_eq!(qualified_name("\"s p\".\"a\"\"b\n.c\" (id)"), own("s p", "a\"b\n.c"));
+        assert_eq!(
+            qualified_name("public.portal (id)"),
+            own("public", "portal")
+        );
+        assert_eq!(
+            qualified_name("\"s p\".\"a\"\"b\n.c\" (id)"),
+            own("s p", "a\"b\n.c")
+        );
         assert_eq!(qualified_name("portal (id)"), None);
         assert_eq!(quote_name("a\"b"), "\"a\"\"b\"");
     }

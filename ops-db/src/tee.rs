@@ -26,9 +26,18 @@ pub fn tee<T: Send>(
 ) -> (Result<u64, Broken>, T) {
     let (sender, receiver) = sync_channel(WAITING);
     std::thread::scope(|scope| {
-        let examiner = scope.spawn(move || examine(Copy { receiver, piece: Arc::new([]), at: 0, is_ended: false }));
+        let examiner = scope.spawn(move || {
+            examine(Copy {
+                receiver,
+                piece: Arc::new([]),
+                at: 0,
+                is_ended: false,
+            })
+        });
         let copied = copy(source, sink, sender);
-        let examined = examiner.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let examined = examiner
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (copied, examined)
     })
 }
@@ -36,14 +45,21 @@ pub fn tee<T: Send>(
 type Piece = Option<Arc<[u8]>>;
 
 /// The end is said, so that a source that fails is not taken for one that ends.
-fn copy(source: &mut dyn Read, sink: &mut dyn Write, sender: SyncSender<Piece>) -> Result<u64, Broken> {
+fn copy(
+    source: &mut dyn Read,
+    sink: &mut dyn Write,
+    sender: SyncSender<Piece>,
+) -> Result<u64, Broken> {
     let mut buffer = vec![0; PIECE];
     let (mut copied, mut sender) = (0, Some(sender));
     loop {
         let read = fill(source, &mut buffer).map_err(Broken::Source)?;
         let piece = (read > 0).then(|| Arc::from(&buffer[..read]));
         // An examiner that has found damage reads no more; the copy goes on, and its end decides.
-        if sender.as_ref().is_some_and(|sender| sender.send(piece).is_err()) {
+        if sender
+            .as_ref()
+            .is_some_and(|sender| sender.send(piece).is_err())
+        {
             sender = None;
         }
         if read == 0 {
@@ -104,7 +120,9 @@ mod tests {
 
     #[test]
     fn both_see_the_same() {
-        let content: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        let content: Vec<u8> = (0..3_000_000_u32)
+            .map(|number| number.to_le_bytes()[0])
+            .collect();
         let mut sink = Vec::new();
         let (copied, seen) = tee(&mut &*content, &mut sink, all);
         assert_eq!(copied.unwrap(), content.len() as u64);

@@ -22,7 +22,11 @@ pub const CHECK: &str = "db.backup";
 
 /// Judges one file, and notes the judgement in the manifest beside it.
 pub fn file(name: &OsStr, identities: &[PathBuf]) -> Result<Check, Error> {
-    let beside = if name == "-" { None } else { manifest::load(Path::new(name))? };
+    let beside = if name == "-" {
+        None
+    } else {
+        manifest::load(Path::new(name))?
+    };
     let verdict = judge(name, identities, beside.as_ref())?;
     let subject = name.to_string_lossy().into_owned();
     if let (Some(mut manifest), false) = (beside, matches!(verdict, Verdict::Unknown(_))) {
@@ -30,46 +34,79 @@ pub fn file(name: &OsStr, identities: &[PathBuf]) -> Result<Check, Error> {
             Verdict::Damaged(damage) => Some(damage.clone()),
             _ => None,
         };
-        manifest.proofs.push(Proof { by: Means::Verify, at: Timestamp::now(), damage });
+        manifest.proofs.push(Proof {
+            by: Means::Verify,
+            at: Timestamp::now(),
+            damage,
+        });
         manifest.save(Path::new(name))?;
     }
     Ok(match verdict {
-        Verdict::Whole { tables, rows, bytes, how } => Check::ok(CHECK, subject, how)
+        Verdict::Whole {
+            tables,
+            rows,
+            bytes,
+            how,
+        } => Check::ok(CHECK, subject, how)
             .value(rows as f64, "rows")
             .data(json!({"tables": tables, "rows": rows, "raw_bytes": bytes})),
-        Verdict::Unknown(reason) => Check::unknown(CHECK, subject, reason).fix("take backups with -o DIR/: they carry checksums"),
+        Verdict::Unknown(reason) => Check::unknown(CHECK, subject, reason)
+            .fix("take backups with -o DIR/: they carry checksums"),
         Verdict::Damaged(damage) => Check::fail(CHECK, subject, damage),
     })
 }
 
 enum Verdict {
-    Whole { tables: usize, rows: u64, bytes: u64, how: String },
+    Whole {
+        tables: usize,
+        rows: u64,
+        bytes: u64,
+        how: String,
+    },
     Unknown(String),
     Damaged(String),
 }
 
-fn judge(name: &OsStr, identities: &[PathBuf], beside: Option<&Manifest>) -> Result<Verdict, Error> {
+fn judge(
+    name: &OsStr,
+    identities: &[PathBuf],
+    beside: Option<&Manifest>,
+) -> Result<Verdict, Error> {
     let title = name.to_string_lossy();
     let opened = Source::open(&title, Box::new(input::open(name)?), identities);
     match opened {
         Ok(source) => {
-            let whole_file = beside.and_then(|manifest| manifest.file.as_ref()).map(|file| (file, name));
+            let whole_file = beside
+                .and_then(|manifest| manifest.file.as_ref())
+                .map(|file| (file, name));
             if let Some((expected, name)) = whole_file
                 && let Some(damage) = differs_on_disk(name, expected)?
             {
                 // The place is what a person wants to know, so the content is asked first.
-                return Ok(content(&title, source, beside)?.damage().unwrap_or(Verdict::Damaged(damage)));
+                return Ok(content(&title, source, beside)?
+                    .damage()
+                    .unwrap_or(Verdict::Damaged(damage)));
             }
             content(&title, source, beside)
         }
-        Err(Error::Decrypt { reason, .. }) if identities.is_empty() => match beside.and_then(|manifest| manifest.file.as_ref().zip(Some(manifest))) {
-            Some((expected, manifest)) => Ok(match differs_on_disk(name, expected)? {
-                Some(damage) => Verdict::Damaged(damage),
-                None => whole(&manifest.tables, manifest.raw_bytes, "whole by the checksum beside it, not decrypted"),
-            }),
-            None => Ok(Verdict::Unknown(format!("it is encrypted, {reason}, and there is no manifest beside it"))),
-        },
-        Err(error @ (Error::Damaged { .. } | Error::Foreign(_) | Error::Decrypt { .. })) => Ok(Verdict::Damaged(error.to_string())),
+        Err(Error::Decrypt { reason, .. }) if identities.is_empty() => {
+            match beside.and_then(|manifest| manifest.file.as_ref().zip(Some(manifest))) {
+                Some((expected, manifest)) => Ok(match differs_on_disk(name, expected)? {
+                    Some(damage) => Verdict::Damaged(damage),
+                    None => whole(
+                        &manifest.tables,
+                        manifest.raw_bytes,
+                        "whole by the checksum beside it, not decrypted",
+                    ),
+                }),
+                None => Ok(Verdict::Unknown(format!(
+                    "it is encrypted, {reason}, and there is no manifest beside it"
+                ))),
+            }
+        }
+        Err(error @ (Error::Damaged { .. } | Error::Foreign(_) | Error::Decrypt { .. })) => {
+            Ok(Verdict::Damaged(error.to_string()))
+        }
         Err(error) => Err(error),
     }
 }
@@ -82,14 +119,21 @@ impl Verdict {
 
 /// Compares the bytes on disk with what the manifest beside says of them.
 fn differs_on_disk(name: &OsStr, expected: &manifest::File) -> Result<Option<String>, Error> {
-    let failed = |source| Error::Read { path: name.into(), source };
+    let failed = |source| Error::Read {
+        path: name.into(),
+        source,
+    };
     let mut summed = Summed::new(BufReader::with_capacity(256 << 10, input::open(name)?));
     io::copy(&mut summed, &mut io::sink()).map_err(failed)?;
     let (_, bytes, sum) = summed.finish();
     if bytes != expected.bytes {
-        return Ok(Some(format!("the file has {bytes} bytes, its manifest says {}", expected.bytes)));
+        return Ok(Some(format!(
+            "the file has {bytes} bytes, its manifest says {}",
+            expected.bytes
+        )));
     }
-    Ok((crate::hex::hex(&sum) != expected.sha256).then(|| "the checksum of the file is not the one in its manifest".to_owned()))
+    Ok((crate::hex::hex(&sum) != expected.sha256)
+        .then(|| "the checksum of the file is not the one in its manifest".to_owned()))
 }
 
 fn content(name: &str, source: Source, beside: Option<&Manifest>) -> Result<Verdict, Error> {
@@ -99,14 +143,22 @@ fn content(name: &str, source: Source, beside: Option<&Manifest>) -> Result<Verd
     let (tables, objects, bytes) = match format {
         Format::Archive => match archive::scan(&mut dump) {
             Ok(scan) => {
-                let objects = LargeObjects { count: scan.large_objects.count, bytes: scan.large_objects.bytes, sha256: scan.large_objects.sha256().to_owned() };
+                let objects = LargeObjects {
+                    count: scan.large_objects.count,
+                    bytes: scan.large_objects.bytes,
+                    sha256: scan.large_objects.sha256().to_owned(),
+                };
                 (scan.tables, Some(objects), scan.bytes)
             }
-            Err(damage) => return broken(name, damage.to_string(), std::error::Error::source(&damage)),
+            Err(damage) => {
+                return broken(name, damage.to_string(), std::error::Error::source(&damage));
+            }
         },
         Format::Plain => match plain::scan(&mut dump) {
             Ok(scan) => (scan.tables, None, scan.bytes),
-            Err(damage) => return broken(name, damage.to_string(), std::error::Error::source(&damage)),
+            Err(damage) => {
+                return broken(name, damage.to_string(), std::error::Error::source(&damage));
+            }
         },
     };
     if let Err(error) = io::copy(&mut dump, &mut io::sink()) {
@@ -121,17 +173,30 @@ fn content(name: &str, source: Source, beside: Option<&Manifest>) -> Result<Verd
     if is_sealed || beside.is_some_and(|beside| beside.file.is_some()) {
         return Ok(whole(&tables, bytes, "whole"));
     }
-    Ok(Verdict::Unknown("its end is there, but it has no checksum, so a changed byte could not be seen".to_owned()))
+    Ok(Verdict::Unknown(
+        "its end is there, but it has no checksum, so a changed byte could not be seen".to_owned(),
+    ))
 }
 
 fn whole(tables: &[Table], bytes: u64, how: &str) -> Verdict {
     let rows = tables.iter().filter_map(|table| table.rows).sum();
-    Verdict::Whole { tables: tables.len(), rows, bytes, how: how.to_owned() }
+    Verdict::Whole {
+        tables: tables.len(),
+        rows,
+        bytes,
+        how: how.to_owned(),
+    }
 }
 
 /// A medium that fails is no judgement about the backup.
-fn broken(name: &str, damage: String, cause: Option<&(dyn std::error::Error + 'static)>) -> Result<Verdict, Error> {
-    let Some(cause) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) else { return Ok(Verdict::Damaged(damage)) };
+fn broken(
+    name: &str,
+    damage: String,
+    cause: Option<&(dyn std::error::Error + 'static)>,
+) -> Result<Verdict, Error> {
+    let Some(cause) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) else {
+        return Ok(Verdict::Damaged(damage));
+    };
     if let Some(seal) = crate::seal::damage_of(cause) {
         return Ok(Verdict::Damaged(seal.to_string()));
     }
@@ -142,22 +207,41 @@ fn broken(name: &str, damage: String, cause: Option<&(dyn std::error::Error + 's
 }
 
 /// The first thing that is not as the manifest says.
-fn difference(manifest: &Manifest, tables: &[Table], objects: Option<&LargeObjects>, bytes: u64) -> Option<String> {
+fn difference(
+    manifest: &Manifest,
+    tables: &[Table],
+    objects: Option<&LargeObjects>,
+    bytes: u64,
+) -> Option<String> {
     if manifest.raw_bytes != bytes {
-        return Some(format!("the dump has {bytes} bytes, the manifest says {}", manifest.raw_bytes));
+        return Some(format!(
+            "the dump has {bytes} bytes, the manifest says {}",
+            manifest.raw_bytes
+        ));
     }
     if manifest.tables.len() != tables.len() {
-        return Some(format!("the dump has {} tables, the manifest says {}", tables.len(), manifest.tables.len()));
+        return Some(format!(
+            "the dump has {} tables, the manifest says {}",
+            tables.len(),
+            manifest.tables.len()
+        ));
     }
     for (expected, found) in manifest.tables.iter().zip(tables) {
         let name = format!("{}.{}", expected.schema, expected.name);
         if expected.rows != found.rows {
-            return Some(format!("table '{name}' has {} rows, the manifest says {}", found.rows.unwrap_or(0), expected.rows.unwrap_or(0)));
+            return Some(format!(
+                "table '{name}' has {} rows, the manifest says {}",
+                found.rows.unwrap_or(0),
+                expected.rows.unwrap_or(0)
+            ));
         }
         if (&expected.sha256, expected.bytes) != (&found.sha256, found.bytes) {
-            return Some(format!("the checksum of table '{name}' is not the one in the manifest"));
+            return Some(format!(
+                "the checksum of table '{name}' is not the one in the manifest"
+            ));
         }
     }
-    objects.filter(|objects| **objects != manifest.large_objects).map(|_| "the large objects are not those of the manifest".to_owned())
+    objects
+        .filter(|objects| **objects != manifest.large_objects)
+        .map(|_| "the large objects are not those of the manifest".to_owned())
 }
-

@@ -28,7 +28,10 @@ impl LargeObjects {
     pub(super) fn add(&mut self, bytes: u64, sha256: &str) {
         self.count += 1;
         self.bytes += bytes;
-        self.sums = Sha256Chain(hex(&Sha256::new().chain_update(&self.sums.0).chain_update(sha256).finalize()));
+        self.sums = Sha256Chain(hex(&Sha256::new()
+            .chain_update(&self.sums.0)
+            .chain_update(sha256)
+            .finalize()));
     }
 
     /// Checksum over all, in the order of the archive.
@@ -53,7 +56,14 @@ pub(super) struct Content {
 
 impl Content {
     pub(super) fn new(is_copied: bool) -> Self {
-        Self { page: Vec::with_capacity(PAGE), tail: Vec::new(), hash: Sha256::new(), bytes: 0, lines: 0, is_copied }
+        Self {
+            page: Vec::with_capacity(PAGE),
+            tail: Vec::new(),
+            hash: Sha256::new(),
+            bytes: 0,
+            lines: 0,
+            is_copied,
+        }
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -72,7 +82,9 @@ impl Content {
         self.bytes += self.page.len() as u64;
         if self.is_copied {
             self.lines += self.page.iter().filter(|byte| **byte == b'\n').count() as u64;
-            self.tail.extend_from_slice(&self.page[self.page.len().saturating_sub(END_MARK.len() + 1)..]);
+            self.tail.extend_from_slice(
+                &self.page[self.page.len().saturating_sub(END_MARK.len() + 1)..],
+            );
             let surplus = self.tail.len().saturating_sub(END_MARK.len() + 1);
             self.tail.drain(..surplus);
         }
@@ -120,11 +132,19 @@ impl Decoder {
                 Method::Opaque
             }
             Compression::Gzip => Method::Gzip(Box::new(Decompress::new(true))),
-            Compression::Zstd => Method::Zstd(Box::new(zstd::stream::raw::Decoder::new().map_err(Fault::Read)?)),
+            Compression::Zstd => Method::Zstd(Box::new(
+                zstd::stream::raw::Decoder::new().map_err(Fault::Read)?,
+            )),
         };
         let ended = matches!(method, Method::None | Method::Opaque);
         let output = if ended { Vec::new() } else { vec![0; PAGE] };
-        Ok(Self { method, content, output, ended, is_empty: true })
+        Ok(Self {
+            method,
+            content,
+            output,
+            ended,
+            is_empty: true,
+        })
     }
 
     pub(super) fn push(&mut self, mut input: &[u8]) -> Result<(), Fault> {
@@ -163,13 +183,19 @@ impl Decoder {
                 let (read, written) = (zlib.total_in(), zlib.total_out());
                 let status = zlib.decompress(input, &mut self.output, FlushDecompress::None);
                 self.ended = status.map_err(|_| Fault::Compressed)? == Status::StreamEnd;
-                let progress = |now: u64, before: u64| usize::try_from(now - before).unwrap_or_default();
-                Ok((progress(zlib.total_in(), read), progress(zlib.total_out(), written)))
+                let progress =
+                    |now: u64, before: u64| usize::try_from(now - before).unwrap_or_default();
+                Ok((
+                    progress(zlib.total_in(), read),
+                    progress(zlib.total_out(), written),
+                ))
             }
             Method::Zstd(zstd) => {
                 let mut from = InBuffer::around(input);
                 let mut to = OutBuffer::around(&mut self.output[..]);
-                let more = zstd.run(&mut from, &mut to).map_err(|_| Fault::Compressed)?;
+                let more = zstd
+                    .run(&mut from, &mut to)
+                    .map_err(|_| Fault::Compressed)?;
                 self.ended = more == 0;
                 Ok((from.pos(), to.pos()))
             }

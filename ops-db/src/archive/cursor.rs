@@ -27,7 +27,11 @@ impl Damage {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.entry {
-            Some(entry) => write!(f, "{} in the data of {entry} at byte {}", self.fault, self.offset),
+            Some(entry) => write!(
+                f,
+                "{} in the data of {entry} at byte {}",
+                self.fault, self.offset
+            ),
             None => write!(f, "{} at byte {}", self.fault, self.offset),
         }
     }
@@ -99,7 +103,15 @@ pub(super) struct Cursor<R> {
 impl<R: Read> Cursor<R> {
     pub(super) fn new(input: R) -> Self {
         let buffer = vec![0; 128 << 10].into_boxed_slice();
-        Self { input, buffer, start: 0, end: 0, passed: 0, int_size: 4, offset_size: 8 }
+        Self {
+            input,
+            buffer,
+            start: 0,
+            end: 0,
+            passed: 0,
+            int_size: 4,
+            offset_size: 8,
+        }
     }
 
     pub(super) fn sizes(&mut self, int_size: u8, offset_size: u8) {
@@ -112,7 +124,11 @@ impl<R: Read> Cursor<R> {
     }
 
     pub(super) fn damage(&self, fault: Fault) -> Damage {
-        Damage { offset: self.passed, entry: None, fault }
+        Damage {
+            offset: self.passed,
+            entry: None,
+            fault,
+        }
     }
 
     pub(super) fn byte_or_end(&mut self) -> Result<Option<u8>, Damage> {
@@ -165,7 +181,9 @@ impl<R: Read> Cursor<R> {
     }
 
     pub(super) fn string(&mut self) -> Result<Option<String>, Damage> {
-        let Some(length) = self.string_length()? else { return Ok(None) };
+        let Some(length) = self.string_length()? else {
+            return Ok(None);
+        };
         if length > LONGEST_NAME {
             return Err(self.damage(Fault::Number(length.cast_signed(), "length of a name")));
         }
@@ -179,7 +197,9 @@ impl<R: Read> Cursor<R> {
 
     /// Passes over a string that nobody asks for; says whether there was one.
     pub(super) fn skip_string(&mut self) -> Result<bool, Damage> {
-        let Some(length) = self.string_length()? else { return Ok(false) };
+        let Some(length) = self.string_length()? else {
+            return Ok(false);
+        };
         self.pass(length, &mut |_| Ok(()))?;
         Ok(length > 0)
     }
@@ -187,12 +207,18 @@ impl<R: Read> Cursor<R> {
     fn string_length(&mut self) -> Result<Option<u64>, Damage> {
         match self.int()? {
             -1 => Ok(None),
-            length => u64::try_from(length).map(Some).map_err(|_| self.damage(Fault::Number(length, "length"))),
+            length => u64::try_from(length)
+                .map(Some)
+                .map_err(|_| self.damage(Fault::Number(length, "length"))),
         }
     }
 
     /// Hands the next `length` bytes on, part by part.
-    pub(super) fn pass(&mut self, mut length: u64, to: &mut dyn FnMut(&[u8]) -> Result<(), Fault>) -> Result<(), Damage> {
+    pub(super) fn pass(
+        &mut self,
+        mut length: u64,
+        to: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
+    ) -> Result<(), Damage> {
         while length > 0 {
             if self.start == self.end && self.fill()? == 0 {
                 return Err(self.damage(Fault::Truncated));

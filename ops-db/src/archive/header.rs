@@ -44,19 +44,31 @@ pub(super) fn read(cursor: &mut Cursor<impl Read>) -> Result<Header, Damage> {
     let _revision = cursor.byte()?;
     match version {
         (1, 14..=16) => {}
-        (major, minor) if version > (1, 16) => return Err(cursor.damage(Fault::Newer(format!("{major}.{minor}")))),
+        (major, minor) if version > (1, 16) => {
+            return Err(cursor.damage(Fault::Newer(format!("{major}.{minor}"))));
+        }
         (major, minor) => return Err(cursor.damage(Fault::Older(format!("{major}.{minor}")))),
     }
     sizes(cursor)?;
     let compression = compression(cursor, version)?;
     let local_time = local_time(cursor)?;
     let mut text = || Ok(cursor.string()?.unwrap_or_default());
-    Ok(Header { version, compression, local_time, database: text()?, server: text()?, pg_dump: text()? })
+    Ok(Header {
+        version,
+        compression,
+        local_time,
+        database: text()?,
+        server: text()?,
+        pg_dump: text()?,
+    })
 }
 
 fn sizes(cursor: &mut Cursor<impl Read>) -> Result<(), Damage> {
     let (int_size, offset_size, format) = (cursor.byte()?, cursor.byte()?, cursor.byte()?);
-    for (size, what) in [(int_size, "size of a number"), (offset_size, "size of an offset")] {
+    for (size, what) in [
+        (int_size, "size of a number"),
+        (offset_size, "size of an offset"),
+    ] {
         if !matches!(size, 4 | 8) {
             return Err(cursor.damage(Fault::Number(size.into(), what)));
         }
@@ -94,5 +106,7 @@ fn local_time(cursor: &mut Cursor<impl Read>) -> Result<String, Damage> {
     }
     let [second, minute, hour, day, month, year, _daylight_saving] = field;
     let (month, year) = (month + 1, year + 1900);
-    Ok(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"))
+    Ok(format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
+    ))
 }

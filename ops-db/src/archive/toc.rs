@@ -69,5 +69,13 @@ fn entry(cursor: &mut Cursor<impl Read>, header: &Header) -> Result<Entry, Damag
     let _with_oids = cursor.skip_string()?;
     while cursor.string()?.is_some() {} // what it depends on
     let has_data = cursor.data_flag()?;
-    Ok(Entry { id, kind, schema, name, owner, has_data, is_copied })
+    Ok(Entry {
+        id,
+        kind,
+        schema,
+        name,
+        owner,
+        has_data,
+        is_copied,
+    })
 }

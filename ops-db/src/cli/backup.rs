@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ops_common::exit::{self, Failure, Status};
 use ops_common::hosts::{self, HostArgs};
+use ops_common::span::Span;
 use ops_common::tool::Context;
 
 use super::{RoleArgs, settings};
@@ -29,7 +30,11 @@ Examples:
   ops-db backup --all --exclude scratch -o backups/ --recipient age1... --count")]
 pub(super) struct BackupArgs {
     /// The databases
-    #[arg(value_name = "DB", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        value_name = "DB",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
     databases: Vec<String>,
 
     /// Back up every database
@@ -60,6 +65,10 @@ pub(super) struct BackupArgs {
     #[arg(long, requires = "output")]
     checksum: bool,
 
+    /// Give up when somebody's lock on a table lasts longer
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    lock_wait: Span,
+
     #[command(flatten)]
     role: RoleArgs,
     #[command(flatten)]
@@ -71,24 +80,60 @@ impl BackupArgs {
         let settings = settings(context)?;
         let host = hosts::one(context, &self.hosts)?;
         let server = self.role.server(&host, &settings, context);
-        let is_folder = |path: &PathBuf| path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let is_folder =
+            |path: &PathBuf| path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
         match (&self.output, self.databases.as_slice()) {
-            (Some(folder), _) if is_folder(folder) => return self.to_folder(context, &server, folder, &settings),
-            (Some(file), [database]) => backup::to_file(&server, database, file)?,
-            (None, [database]) => {
-                let format = if self.custom { Format::Archive } else { Format::Plain };
-                backup::to_stream(&server, database, format, context.output()?.bytes())?;
+            (Some(folder), _) if is_folder(folder) => {
+                return self.to_folder(context, &server, folder, &settings);
             }
-            _ => return Err(Error::Usage("several databases need a directory: -o DIR/".to_owned())),
+            (Some(file), [database]) => backup::to_file(&server, database, file, self.lock_wait)?,
+            (None, [database]) => {
+                let format = if self.custom {
+                    Format::Archive
+                } else {
+                    Format::Plain
+                };
+                backup::to_stream(
+                    &server,
+                    database,
+                    format,
+                    self.lock_wait,
+                    context.output()?.bytes(),
+                )?;
+            }
+            _ => {
+                return Err(Error::Usage(
+                    "several databases need a directory: -o DIR/".to_owned(),
+                ));
+            }
         }
         Ok(Status::Done)
     }
 
     /// One that fails does not stop the others.
-    fn to_folder(&self, context: &Context, server: &Server<'_>, folder: &Path, settings: &Settings) -> Result<Status, Error> {
-        let recipients = if self.recipients.is_empty() { &settings.recipients } else { &self.recipients };
-        let options = Options { recipients: recipients.clone(), count: self.count, checksum: self.checksum };
-        let databases = if self.all { backup::all(server, &self.exclude)? } else { self.databases.clone() };
+    fn to_folder(
+        &self,
+        context: &Context,
+        server: &Server<'_>,
+        folder: &Path,
+        settings: &Settings,
+    ) -> Result<Status, Error> {
+        let recipients = if self.recipients.is_empty() {
+            &settings.recipients
+        } else {
+            &self.recipients
+        };
+        let options = Options {
+            recipients: recipients.clone(),
+            count: self.count,
+            checksum: self.checksum,
+            lock_wait: self.lock_wait,
+        };
+        let databases = if self.all {
+            backup::all(server, &self.exclude)?
+        } else {
+            self.databases.clone()
+        };
         let mut output = context.output()?;
         let mut statuses = Vec::new();
         for database in &databases {
@@ -99,7 +144,10 @@ impl BackupArgs {
                 }
                 Err(error) if databases.len() == 1 => return Err(error),
                 Err(error) => {
-                    context.report.about(database).failure(&error, &exit::describe(&error));
+                    context
+                        .report
+                        .about(database)
+                        .failure(&error, &exit::describe(&error));
                     statuses.push(error.status());
                 }
             }

@@ -85,10 +85,28 @@ impl BackupsArgs {
 
 impl PruneArgs {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
-        let Self { last, hourly, daily, weekly, monthly, yearly, .. } = self;
-        let policy = Policy { last, hourly, daily, weekly, monthly, yearly, within: self.within.duration() };
+        let Self {
+            last,
+            hourly,
+            daily,
+            weekly,
+            monthly,
+            yearly,
+            ..
+        } = self;
+        let policy = Policy {
+            last,
+            hourly,
+            daily,
+            weekly,
+            monthly,
+            yearly,
+            within: self.within.duration(),
+        };
         if policy.is_empty() {
-            return Err(Error::Usage("prune needs to know what to keep, for example --daily 7".to_owned()));
+            return Err(Error::Usage(
+                "prune needs to know what to keep, for example --daily 7".to_owned(),
+            ));
         }
         let folder = match self.folder {
             Some(folder) => folder,
@@ -104,11 +122,17 @@ impl PruneArgs {
         }
         output.finish()?;
         for database in &failed {
-            context.report.warn(format_args!("the last backup of '{database}' failed, so none of its backups is removed"));
+            context.report.warn(format_args!(
+                "the last backup of '{database}' failed, so none of its backups is removed"
+            ));
         }
         if !self.yes && decisions.iter().any(|decision| decision.action == "remove") {
             context.report.hint("nothing was removed: --yes does");
         }
-        Ok(if failed.is_empty() { Status::Done } else { Status::No })
+        Ok(if failed.is_empty() {
+            Status::Done
+        } else {
+            Status::No
+        })
     }
 }

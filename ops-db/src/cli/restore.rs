@@ -14,10 +14,10 @@ use ops_common::tool::Context;
 use ops_common::watch::{self, WatchArgs};
 
 use super::{IdentityArgs, RoleArgs, settings};
+use crate::drill;
 use crate::error::Error;
 use crate::restore::{self, Options};
 use crate::source::Source;
-use crate::drill;
 
 /// Restore a backup as a database
 ///
@@ -94,15 +94,31 @@ impl RestoreArgs {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
         let identities = self.identity.resolve(context)?;
-        if self.replace.as_ref().is_some_and(|replace| *replace != self.database) {
-            return Err(Error::Usage(format!("--replace must name the database that is restored, '{}'", self.database)));
+        if self
+            .replace
+            .as_ref()
+            .is_some_and(|replace| *replace != self.database)
+        {
+            return Err(Error::Usage(format!(
+                "--replace must name the database that is restored, '{}'",
+                self.database
+            )));
         }
         let before_swap = self.before_swap.as_deref().map(input::read).transpose()?;
-        let before_swap = before_swap.map(String::from_utf8).transpose().map_err(|_| Error::Usage("the file of --before-swap is not UTF-8".to_owned()))?;
+        let before_swap = before_swap
+            .map(String::from_utf8)
+            .transpose()
+            .map_err(|_| Error::Usage("the file of --before-swap is not UTF-8".to_owned()))?;
         let host = hosts::named_one(context, &self.hosts)?;
         let server = self.role.server(&host, &settings, context);
-        let replace = self.replace.is_some() || (restore::exists(&server, &self.database)? && confirmed(&self.database));
-        let options = Options { tables: self.tables, schemas: self.schemas, before_swap, replace };
+        let replace = self.replace.is_some()
+            || (restore::exists(&server, &self.database)? && confirmed(&self.database));
+        let options = Options {
+            tables: self.tables,
+            schemas: self.schemas,
+            before_swap,
+            replace,
+        };
         let name = self.file.to_string_lossy();
         let source = Source::open(&name, Box::new(input::open(&self.file)?), &identities)?;
         let restored = restore::run(&server, &name, source, &self.database, &options)?;
@@ -115,10 +131,18 @@ impl RestoreArgs {
 
 /// Whether a person types the name of the database on the terminal of the process.
 fn confirmed(database: &str) -> bool {
-    let Ok(mut terminal) = OpenOptions::new().read(true).write(true).open("/dev/tty") else { return false };
-    let asked = write!(terminal, "'{database}' exists. Type its name to replace it: ").and_then(|()| terminal.flush());
+    let Ok(mut terminal) = OpenOptions::new().read(true).write(true).open("/dev/tty") else {
+        return false;
+    };
+    let asked = write!(
+        terminal,
+        "'{database}' exists. Type its name to replace it: "
+    )
+    .and_then(|()| terminal.flush());
     let mut typed = String::new();
-    asked.is_ok() && BufReader::new(terminal).read_line(&mut typed).is_ok() && typed.trim_end_matches(['\r', '\n']) == database
+    asked.is_ok()
+        && BufReader::new(terminal).read_line(&mut typed).is_ok()
+        && typed.trim_end_matches(['\r', '\n']) == database
 }
 
 impl DrillArgs {
@@ -126,13 +150,20 @@ impl DrillArgs {
         let settings = settings(context)?;
         let identities = self.identity.resolve(context)?;
         // Without --host it is this machine, whatever OPS_HOST says: the files are here.
-        let names = HostArgs { names: vec![self.host.clone().unwrap_or_else(|| "localhost".to_owned())], ..HostArgs::default() };
+        let names = HostArgs {
+            names: vec![self.host.clone().unwrap_or_else(|| "localhost".to_owned())],
+            ..HostArgs::default()
+        };
         watch::judge(context, drill::CHECK, &names, &self.watch, |host| {
             // A restore takes as long as it takes.
             let host = host.with_timeout(context.house.timeout.map(Span::duration));
             let prove = |file: &PathBuf| {
                 let name = file.display().to_string();
-                let source = Source::open(&name, Box::new(input::open(Path::as_os_str(file))?), &identities)?;
+                let source = Source::open(
+                    &name,
+                    Box::new(input::open(Path::as_os_str(file))?),
+                    &identities,
+                )?;
                 drill::file(&host, &settings, &context.report, file, source)
             };
             self.files.iter().map(prove).collect()

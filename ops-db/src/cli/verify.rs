@@ -39,12 +39,20 @@ impl VerifyArgs {
         let identities = self.identity.resolve(context)?;
         let status = watch::judge_here(context, verify::CHECK, &self.watch, || {
             let judge = |file: &OsString| match verify::file(file, &identities) {
-                Err(error) if self.files.len() > 1 => Ok(Check::unknown(verify::CHECK, file.to_string_lossy(), exit::describe(&error))),
+                Err(error) if self.files.len() > 1 => Ok(Check::unknown(
+                    verify::CHECK,
+                    file.to_string_lossy(),
+                    exit::describe(&error),
+                )),
                 judged => judged,
             };
             self.files.iter().map(judge).collect()
         })?;
         // The input itself is what is judged here.
-        Ok(if status == Status::No { Status::BadInput } else { status })
+        Ok(if status == Status::No {
+            Status::BadInput
+        } else {
+            status
+        })
     }
 }

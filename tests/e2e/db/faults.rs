@@ -34,14 +34,44 @@ struct Row {
 }
 
 fn rows() -> Vec<Row> {
-    let row = |fault, strike, status, says| Row { fault, strike, status, says };
+    let row = |fault, strike, status, says| Row {
+        fault,
+        strike,
+        status,
+        says,
+    };
     let terminate = "runuser -u postgres -- psql -XAtqc \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg_dump'\"";
     vec![
-        row("pg_dump is killed", Strike::OnHost("pkill -KILL -x pg_dump"), 69, "pg_dump"),
-        row("pg_dump is told to end", Strike::OnHost("pkill -TERM -x pg_dump"), 74, "terminated by user"),
-        row("its backend is terminated", Strike::OnHost(terminate), 74, "pg_dump failed on"),
-        row("the server is restarted", Strike::OnHost("systemctl restart postgresql"), 74, "pg_dump failed on"),
-        row("sshd's child is killed", Strike::OnHost("pkill -KILL -f '[s]shd-session: root'"), 74, "db-slow"),
+        row(
+            "pg_dump is killed",
+            Strike::OnHost("pkill -KILL -x pg_dump"),
+            69,
+            "pg_dump",
+        ),
+        row(
+            "pg_dump is told to end",
+            Strike::OnHost("pkill -TERM -x pg_dump"),
+            74,
+            "terminated by user",
+        ),
+        row(
+            "its backend is terminated",
+            Strike::OnHost(terminate),
+            74,
+            "pg_dump failed on",
+        ),
+        row(
+            "the server is restarted",
+            Strike::OnHost("systemctl restart postgresql"),
+            74,
+            "pg_dump failed on",
+        ),
+        row(
+            "sshd's child is killed",
+            Strike::OnHost("pkill -KILL -f '[s]shd-session: root'"),
+            74,
+            "db-slow",
+        ),
         row("the link is cut", Strike::Cut, 74, "db-slow"),
         row("Ctrl-C", Strike::Signal(Signal::INT), 130, ""),
         row("kill", Strike::Signal(Signal::TERM), 143, ""),
@@ -55,7 +85,10 @@ fn assert_no_backup(folder: &Path, fault: &str) {
     assert_eq!(listed.out(), "", "{fault}");
     for entry in fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(name.starts_with('.') && name.ends_with(".failed"), "{fault} left '{name}'");
+        assert!(
+            name.starts_with('.') && name.ends_with(".failed"),
+            "{fault} left '{name}'"
+        );
     }
 }
 
@@ -72,13 +105,22 @@ fn wait_clean(host: &LabHost, fault: &str) {
 
 #[test]
 fn whatever_strikes_a_backup_on_its_way_leaves_none() {
-    let Some(lab) = Lab::get() else { return skip("lab") };
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
     let host = server(lab, "db-slow");
     psql(&host, "mautrix_slack", LARGE);
     let folder = tempfile::tempdir().unwrap();
     for (place, row) in rows().into_iter().enumerate() {
-        let relay = Relay::before(&host, &format!("db-slow-{place}"), Link::new().throttle(4 << 20));
-        let running = tool("ops-db").args(["backup", "mautrix_slack", "--host", relay.alias(), "-o"]).arg(folder.path()).spawn();
+        let relay = Relay::before(
+            &host,
+            &format!("db-slow-{place}"),
+            Link::new().throttle(4 << 20),
+        );
+        let running = tool("ops-db")
+            .args(["backup", "mautrix_slack", "--host", relay.alias(), "-o"])
+            .arg(folder.path())
+            .spawn();
         wait_until(&host, IN_ROWS);
         match row.strike {
             Strike::OnHost(line) => drop(host.sh(line).expect(0)),
@@ -100,46 +142,92 @@ fn whatever_strikes_a_backup_on_its_way_leaves_none() {
 }
 
 fn attempt(host: &str, folder: &Path, more: &[&str]) -> Ran {
-    tool("ops-db").args(["backup", "mautrix_slack", "--host", host, "-o"]).arg(folder).args(more).run()
+    tool("ops-db")
+        .args(["backup", "mautrix_slack", "--host", host, "-o"])
+        .arg(folder)
+        .args(more)
+        .run()
 }
 
 #[test]
 fn what_stands_in_the_way_is_named() {
-    let Some(lab) = Lab::get() else { return skip("lab") };
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
     let host = server(lab, "db-ways-off");
-    psql(&host, "mautrix_slack", "CREATE TABLE t AS SELECT md5(i::text) FROM generate_series(1, 200000) i");
+    psql(
+        &host,
+        "mautrix_slack",
+        "CREATE TABLE t AS SELECT md5(i::text) FROM generate_series(1, 200000) i",
+    );
     let folder = tempfile::tempdir().unwrap();
     let small = folder.path().join("small");
     fs::create_dir(&small).unwrap();
-    command("mount").args(["-t", "tmpfs", "-o", "size=1M", "tmpfs"]).arg(&small).run().expect(0);
-    attempt("db-ways-off", &small, &[]).expect(74).complains("cannot write");
+    command("mount")
+        .args(["-t", "tmpfs", "-o", "size=1M", "tmpfs"])
+        .arg(&small)
+        .run()
+        .expect(0);
+    attempt("db-ways-off", &small, &[])
+        .expect(74)
+        .complains("cannot write");
     assert_no_backup(&small, "the local disk is full");
     command("umount").arg(&small).run().expect(0);
-    command("mount").args(["-t", "tmpfs", "-o", "ro", "tmpfs"]).arg(&small).run().expect(0);
-    attempt("db-ways-off", &small, &[]).expect(77).complains("cannot create");
+    command("mount")
+        .args(["-t", "tmpfs", "-o", "ro", "tmpfs"])
+        .arg(&small)
+        .run()
+        .expect(0);
+    attempt("db-ways-off", &small, &[])
+        .expect(77)
+        .complains("cannot create");
     assert_no_backup(&small, "the target is read only");
     command("umount").arg(&small).run().expect(0);
     let target = folder.path().join("target");
     fs::create_dir(&target).unwrap();
-    attempt("db-ways-off", &folder.path().join("nowhere/"), &[]).expect(74).complains("nowhere");
+    attempt("db-ways-off", &folder.path().join("nowhere/"), &[])
+        .expect(74)
+        .complains("nowhere");
     for (more, status, says) in [
-        (&["--role", "nobody-at-all"][..], 77, "no system user 'nobody-at-all'"),
+        (
+            &["--role", "nobody-at-all"][..],
+            77,
+            "no system user 'nobody-at-all'",
+        ),
         (&["--role", "games"], 77, "role \"games\" does not exist"),
         (&["--role", "mautrix_slack"], 77, "permission denied"),
     ] {
-        attempt("db-ways-off", &target, more).expect(status).complains(says);
+        attempt("db-ways-off", &target, more)
+            .expect(status)
+            .complains(says);
         assert_no_backup(&target, says);
     }
-    let absent = tool("ops-db").args(["backup", "nowhere", "--host", "db-ways-off", "-o"]).arg(&target).run();
-    absent.expect(69).complains("database \"nowhere\" does not exist");
+    let absent = tool("ops-db")
+        .args(["backup", "nowhere", "--host", "db-ways-off", "-o"])
+        .arg(&target)
+        .run();
+    absent
+        .expect(69)
+        .complains("database \"nowhere\" does not exist");
     let locker = "runuser -u postgres -- sh -c 'psql -XAtq -d mautrix_slack -c \"BEGIN; LOCK TABLE t; SELECT pg_sleep(600)\" >/dev/null 2>&1 &'";
     host.sh(locker).expect(0);
-    wait_until(&host, "EXISTS (SELECT FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL AND database <> 0)");
-    attempt("db-ways-off", &target, &["--lock-wait", "100ms"]).expect(75).complains("lock");
-    psql(&host, "postgres", "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE query LIKE '%LOCK TABLE%' AND pid <> pg_backend_pid()");
+    wait_until(
+        &host,
+        "EXISTS (SELECT FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL AND database <> 0)",
+    );
+    attempt("db-ways-off", &target, &["--lock-wait", "100ms"])
+        .expect(75)
+        .complains("lock");
+    psql(
+        &host,
+        "postgres",
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE query LIKE '%LOCK TABLE%' AND pid <> pg_backend_pid()",
+    );
     assert_no_backup(&target, "a lock is held");
-    host.sh("for path in $(which -a pg_dump); do mv $path $path.away; done").expect(0);
-    attempt("db-ways-off", &target, &[]).expect(69).complains("pg_dump");
+    host.sh("for path in /usr/bin/pg_dump /usr/local/bin/pg_dump; do [ ! -L $path ] && [ ! -e $path ] || mv $path $path.away; done").expect(0);
+    attempt("db-ways-off", &target, &[])
+        .expect(69)
+        .complains("pg_dump");
     host.sh("for path in /usr/bin/*.away /usr/local/bin/*.away; do [ ! -L $path ] && [ ! -e $path ] || mv $path ${path%.away}; done; systemctl stop postgresql").expect(0);
     attempt("db-ways-off", &target, &[]).expect(69);
     assert_no_backup(&target, "the server is down");
@@ -147,20 +235,34 @@ fn what_stands_in_the_way_is_named() {
 
 #[test]
 fn a_link_cut_at_any_byte_leaves_no_backup() {
-    let Some(lab) = Lab::get() else { return skip("lab") };
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
     let host = server(lab, "db-cut");
-    host.sh_with("runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 -d mautrix_slack -f -", SHAPE.as_bytes()).expect(0);
+    host.sh_with(
+        "runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 -d mautrix_slack -f -",
+        SHAPE.as_bytes(),
+    )
+    .expect(0);
     let folder = tempfile::tempdir().unwrap();
     let whole = Relay::before(&host, "db-cut-whole", Link::new());
     let file = backup("db-cut-whole", "mautrix_slack", folder.path(), &[]);
     let total = whole.count().to_client;
     fs::remove_file(format!("{}.manifest.json", file.display())).unwrap();
     fs::remove_file(file).unwrap();
-    let rounds = if std::env::var_os("OPS_TEST_LONG").is_some() { 200 } else { 16 };
+    let rounds = if std::env::var_os("OPS_TEST_LONG").is_some() {
+        200
+    } else {
+        16
+    };
     for round in 0..rounds {
         // Spread over the whole run by the golden ratio: the same places every time, and no two alike.
         let at = (round + 1) * 618_033_988 % 1_000_000_000 * total / 1_000_000_000;
-        let relay = Relay::before(&host, &format!("db-cut-{round}"), Link::new().fault(Toward::Client, at, Fault::Cut));
+        let relay = Relay::before(
+            &host,
+            &format!("db-cut-{round}"),
+            Link::new().fault(Toward::Client, at, Fault::Cut),
+        );
         let ran = attempt(relay.alias(), folder.path(), &[]);
         relay.wait_fault();
         let what = format!("cut at byte {at} of {total}: {}", ran.err());
@@ -180,9 +282,15 @@ fn a_link_cut_at_any_byte_leaves_no_backup() {
 
 #[test]
 fn every_truncation_and_every_flipped_bit_is_seen() {
-    let Some(lab) = Lab::get() else { return skip("lab") };
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
     let host = server(lab, "db-rot");
-    psql(&host, "mautrix_slack", "CREATE TABLE t AS SELECT i, md5(i::text) AS h FROM generate_series(1, 1500) i");
+    psql(
+        &host,
+        "mautrix_slack",
+        "CREATE TABLE t AS SELECT i, md5(i::text) AS h FROM generate_series(1, 1500) i",
+    );
     let folder = tempfile::tempdir().unwrap();
     let file = backup("db-rot", "mautrix_slack", folder.path(), &[]);
     let whole = fs::read(&file).unwrap();
@@ -199,7 +307,11 @@ fn every_truncation_and_every_flipped_bit_is_seen() {
     };
     for length in (0..whole.len()).step_by(4096) {
         for with_manifest in [true, false] {
-            put(format!("cut-{length}-{with_manifest}.dump.zst"), &whole[..length], with_manifest);
+            put(
+                format!("cut-{length}-{with_manifest}.dump.zst"),
+                &whole[..length],
+                with_manifest,
+            );
         }
     }
     for round in 0..1000_usize {
@@ -209,12 +321,26 @@ fn every_truncation_and_every_flipped_bit_is_seen() {
         put(format!("bit-{bit}.dump.zst"), &flipped, round % 2 == 0);
     }
     for names in names.chunks(200) {
-        let verdicts = tool("ops-db").args(["verify", "--json"]).args(names).dir(&broken).run().expect(65).json();
+        let verdicts = tool("ops-db")
+            .args(["verify", "--json"])
+            .args(names)
+            .dir(&broken)
+            .run()
+            .expect(65)
+            .json();
         assert_eq!(verdicts.len(), names.len());
         for verdict in verdicts {
             assert_eq!(verdict["status"], "fail", "{verdict}");
         }
     }
-    let listed = tool("ops-db").args(["backups", "--json"]).arg(&broken).run().expect(0).json();
-    assert!(listed.iter().all(|backup| backup["state"] != "ok"), "{listed:?}");
+    let listed = tool("ops-db")
+        .args(["backups", "--json"])
+        .arg(&broken)
+        .run()
+        .expect(0)
+        .json();
+    assert!(
+        listed.iter().all(|backup| backup["state"] != "ok"),
+        "{listed:?}"
+    );
 }
