@@ -108,12 +108,20 @@ impl Fake {
                     connection.complete_io(&mut stream)?;
                 }
                 let sni = connection.server_name().map(str::to_owned);
-                self.talk(StreamOwned::new(connection, stream), sni, answers)
+                self.talk(
+                    StreamOwned::new(connection, stream),
+                    sni.as_deref(),
+                    answers,
+                )
             }
             Start::Raw(bytes) => {
                 // The client's first words are read, or closing would reset what is sent.
-                stream.read(&mut [0; 4096])?;
-                stream.write_all(bytes)
+                let heard = stream.read(&mut [0; 4096])?;
+                if heard == 0 {
+                    Ok(())
+                } else {
+                    stream.write_all(bytes)
+                }
             }
             Start::Silence => until_it_leaves(&mut stream),
         }
@@ -122,11 +130,11 @@ impl Fake {
     fn talk(
         &self,
         stream: impl Read + Write,
-        sni: Option<String>,
+        sni: Option<&str>,
         answers: &Answers,
     ) -> io::Result<()> {
         let mut reader = BufReader::new(stream);
-        while let Some(asked) = request(&mut reader, sni.clone())? {
+        while let Some(asked) = request(&mut reader, sni)? {
             self.asked.lock().unwrap().push(asked.clone());
             let stream = reader.get_mut();
             match answers(&asked) {
@@ -145,7 +153,7 @@ impl Fake {
                 Act::Flood(bytes) => {
                     stream.write_all(&bytes)?;
                     loop {
-                        stream.write_all(&[b'x'; 65536])?;
+                        stream.write_all(&[b'x'; 16384])?;
                     }
                 }
                 Act::Silence => return until_it_leaves(stream),
@@ -161,7 +169,7 @@ fn until_it_leaves(stream: &mut impl Read) -> io::Result<()> {
     Ok(())
 }
 
-fn request(reader: &mut impl BufRead, sni: Option<String>) -> io::Result<Option<Asked>> {
+fn request(reader: &mut impl BufRead, sni: Option<&str>) -> io::Result<Option<Asked>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -169,7 +177,7 @@ fn request(reader: &mut impl BufRead, sni: Option<String>) -> io::Result<Option<
     let mut words = line.split_ascii_whitespace().map(str::to_owned);
     let mut asked = Asked {
         path: words.nth(1).unwrap_or_default(),
-        sni,
+        sni: sni.map(str::to_owned),
         ..Asked::default()
     };
     let mut length = 0;
@@ -182,7 +190,7 @@ fn request(reader: &mut impl BufRead, sni: Option<String>) -> io::Result<Option<
             break;
         };
         match name.to_ascii_lowercase().as_str() {
-            "host" => asked.host = value.trim().to_owned(),
+            "host" => value.trim().clone_into(&mut asked.host),
             "content-length" => length = value.trim().parse().unwrap_or(0),
             _ => (),
         }

@@ -61,15 +61,15 @@ impl Two {
             _address: address,
         }
     }
+}
 
-    /// A run of ops-matrix that looks from one of them.
-    fn matrix(&self, host: &LabHost, line: &str) -> Ran {
-        let ca = ops_tests::tree::authority().join("ca.pem");
-        let run = tool("ops-matrix")
-            .args(line.split_ascii_whitespace())
-            .args(["--json", "--host", host.name()]);
-        run.arg("--cafile").arg(ca).run()
-    }
+/// A run of ops-matrix that looks from one of them.
+fn matrix(host: &LabHost, line: &str) -> Ran {
+    let ca = ops_tests::tree::authority().join("ca.pem");
+    let run = tool("ops-matrix")
+        .args(line.split_ascii_whitespace())
+        .args(["--json", "--host", host.name()]);
+    run.arg("--cafile").arg(ca).run()
 }
 
 /// Makes a host's homeserver one of another name, without a well-known.
@@ -148,7 +148,7 @@ fn two_homeservers_find_and_believe_each_other() {
     let two = Two::start(lab);
     let token = register(&two.other);
     // One by its well-known, the other by its SRV record, each seen from its peer.
-    let ran = two.matrix(&two.other, "resolve chat.example").expect(0);
+    let ran = matrix(&two.other, "resolve chat.example").expect(0);
     let targets: Vec<Value> = ran
         .json()
         .into_iter()
@@ -162,7 +162,7 @@ fn two_homeservers_find_and_believe_each_other() {
         "{}",
         ran.out()
     );
-    let ran = two.matrix(&two.here, "resolve other.example").expect(0);
+    let ran = matrix(&two.here, "resolve other.example").expect(0);
     let targets: Vec<Value> = ran
         .json()
         .into_iter()
@@ -177,7 +177,7 @@ fn two_homeservers_find_and_believe_each_other() {
         ran.out()
     );
     for (from, name, checks) in [(&two.other, "chat.example", 14), (&two.here, OTHER, 14)] {
-        let ran = two.matrix(from, &format!("federation {name}")).expect(0);
+        let ran = matrix(from, &format!("federation {name}")).expect(0);
         let found = states(&ran);
         assert!(
             found.len() == checks && found.iter().all(|one| one.ends_with(" ok")),
@@ -185,16 +185,14 @@ fn two_homeservers_find_and_believe_each_other() {
         );
     }
     // Each reaches the other with its signature; the alias of a room proves it for every homeserver.
-    two.matrix(&two.here, "outbound other.example").expect(0);
-    two.matrix(&two.other, "outbound chat.example").expect(0);
+    matrix(&two.here, "outbound other.example").expect(0);
+    matrix(&two.other, "outbound chat.example").expect(0);
     room(
         &two.other,
         &token,
         &json!({"room_alias_name": "lobby", "preset": "public_chat"}),
     );
-    let ran = two
-        .matrix(&two.here, "outbound other.example --alias lobby")
-        .expect(0);
+    let ran = matrix(&two.here, "outbound other.example --alias lobby").expect(0);
     assert!(
         ran.json()[0]["data"]["room_id"]
             .as_str()
@@ -202,12 +200,9 @@ fn two_homeservers_find_and_believe_each_other() {
         "{}",
         ran.out()
     );
-    two.matrix(&two.here, "outbound other.example --alias nowhere")
-        .expect(3);
+    matrix(&two.here, "outbound other.example --alias nowhere").expect(3);
     // What the other one sees of us, which it has to fetch anew.
-    let ran = two
-        .matrix(&two.here, "federation chat.example --notary other.example")
-        .expect(0);
+    let ran = matrix(&two.here, "federation chat.example --notary other.example").expect(0);
     assert!(
         states(&ran).contains(&"matrix.notary ok".to_owned()),
         "{}",
@@ -216,7 +211,7 @@ fn two_homeservers_find_and_believe_each_other() {
     ping(&two);
     // A dead peer is told as such by the one that cannot reach it.
     two.here.sh("systemctl stop nginx").expect(0);
-    let ran = two.matrix(&two.other, "federation chat.example").expect(1);
+    let ran = matrix(&two.other, "federation chat.example").expect(1);
     assert!(
         states(&ran).contains(&"matrix.connect fail".to_owned()),
         "{}",

@@ -287,24 +287,54 @@ fn five_hundred_names_stay_below_64_mib() {
     let (reached, last) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let gate = std::sync::Mutex::new((reached, released));
-    let fake = Fake::start("127.0.0.1", Start::Tls(Arc::clone(&bed.good)), move |asked| {
-        if asked.host == "n500.example:8448" {
-            // All others are done or under way: the tool waits here until its memory has been read.
-            let (reached, released) = &*gate.lock().unwrap();
-            reached.send(()).ok();
-            released.recv().ok();
-        }
-        Act::SendAndClose(json("{}"))
-    });
-    let names: String = (1..=500).map(|number| format!("n{number}.example:8448\n")).collect();
-    let args = format!("federation - --json --connect-to ::127.0.0.1:{} --cafile {}", fake.address.port(), bed.ca());
-    let running = tool("ops-matrix").args(Scene::args(&args)).stdin(names).spawn();
+    let fake = Fake::start(
+        "127.0.0.1",
+        Start::Tls(Arc::clone(&bed.good)),
+        move |asked| {
+            if asked.host == "n500.example:8448" {
+                // All others are done or under way: the tool waits here until its memory has been read.
+                let (reached, released) = &*gate.lock().unwrap();
+                reached.send(()).ok();
+                released.recv().ok();
+            }
+            Act::SendAndClose(json("{}"))
+        },
+    );
+    let names: Vec<String> = (1..=500)
+        .map(|number| format!("n{number}.example:8448"))
+        .collect();
+    let args = format!(
+        "federation - --json --connect-to ::127.0.0.1:{} --cafile {}",
+        fake.address.port(),
+        bed.ca()
+    );
+    let running = tool("ops-matrix")
+        .args(Scene::args(&args))
+        .stdin(names.join("\n"))
+        .spawn();
     last.recv().unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB");
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB");
     drop(release);
     let ran = running.finish().expect(1);
-    let names: std::collections::BTreeSet<_> = ran.json().iter().map(|record| record["subject"].as_str().unwrap().split(' ').next().unwrap().to_owned()).collect();
+    let names: std::collections::BTreeSet<_> = ran
+        .json()
+        .iter()
+        .map(|record| {
+            record["subject"]
+                .as_str()
+                .unwrap()
+                .split(' ')
+                .next()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
     assert_eq!(names.len(), 500);
     assert!(peak.parse::<u64>().unwrap() < 64 * 1024, "{peak} KiB");
 }

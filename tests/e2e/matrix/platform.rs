@@ -310,13 +310,20 @@ fn a_proxy_that_spoils_paths_and_headers_is_found_out() {
 /// What a verb costs in round trips, over a link where they are dear: the handshake, and the verb's own.
 #[test]
 fn status_is_one_question_and_versions_none() {
-    let Some(lab) = Lab::get() else { return skip("lab") };
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
     let host = lab.host("matrix-far", Kind::Platform);
-    host.sh("timeout 30 sh -c 'until curl -fs http://127.0.0.1:8008/health; do :; done'").expect(0);
+    host.sh("timeout 30 sh -c 'until curl -fs http://127.0.0.1:8008/health; do :; done'")
+        .expect(0);
     let delay = std::time::Duration::from_millis(20);
     let trips = |alias: &str, args: &[&str], status: i32| {
         let relay = Relay::before(&host, alias, Link::new().delay(delay));
-        tool("ops-matrix").args(args).args(["--host", alias]).run().expect(status);
+        tool("ops-matrix")
+            .args(args)
+            .args(["--host", alias])
+            .run()
+            .expect(status);
         assert_eq!(relay.count().connections, 1);
         relay.count().round_trips
     };
@@ -324,6 +331,12 @@ fn status_is_one_question_and_versions_none() {
     let status = trips("matrix-far-2", &["status"], 0);
     // A refused address opens a channel and nothing more: the least that a connection can do.
     let least = trips("matrix-far-3", &["versions", "http://127.0.0.1:1"], 1);
-    assert!(versions <= least + 3, "versions {versions}, the least {least}");
-    assert!(status <= versions + 4, "status {status}, versions {versions}");
+    assert!(
+        versions <= least + 3,
+        "versions {versions}, the least {least}"
+    );
+    assert!(
+        status <= versions + 4,
+        "status {status}, versions {versions}"
+    );
 }
