@@ -81,6 +81,7 @@ fn run(text: &str) -> Ran {
     command("sh")
         .args(["-euc", &script])
         .env("PATH", path)
+        .env("LAB_NIXOS", concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/nixos"))
         .dir(folder.path())
         .run()
 }
