@@ -417,12 +417,13 @@ impl Change<'_> {
     fn ini_set(&self, root: &Map, section: &str, key: &str, value: &Value) -> Result<Edit, Fault> {
         let text = ini::scalar(value).ok_or_else(|| self.shape())?;
         let line = format!("{key} = {text}\n");
-        match root.pair(section) {
-            Some(Pair {
-                node: Node::Map(map),
-                region,
-                ..
-            }) => Ok(match map.pair(key) {
+        if let Some(Pair {
+            node: Node::Map(map),
+            region,
+            ..
+        }) = root.pair(section)
+        {
+            Ok(match map.pair(key) {
                 Some(Pair {
                     node: Node::Scalar(scalar),
                     ..
@@ -431,11 +432,10 @@ impl Change<'_> {
                     Edit::new(scalar.place.span.clone(), text)
                 }
                 _ => self.new_line(region.end, &line),
-            }),
-            _ => {
-                let gap = if self.source.is_empty() { "" } else { "\n" };
-                Ok(self.new_line(self.source.len(), &format!("{gap}[{section}]\n{line}")))
-            }
+            })
+        } else {
+            let gap = if self.source.is_empty() { "" } else { "\n" };
+            Ok(self.new_line(self.source.len(), &format!("{gap}[{section}]\n{line}")))
         }
     }
 }

@@ -32,11 +32,13 @@ impl DataKey {
     }
 
     /// A key from its bytes, if there are 32 of them.
+    #[must_use]
     pub fn from_bytes(bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
         (bytes.len() == 32).then_some(Self(bytes))
     }
 
     /// The bytes.
+    #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -79,6 +81,7 @@ pub struct Cipher {
 
 impl Cipher {
     /// The cipher for a key.
+    #[must_use]
     pub fn new(key: &DataKey) -> Self {
         let key: &Key<Aes256> = key
             .bytes()
@@ -195,6 +198,7 @@ fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
 }
 
 /// Whether a text has the form of a ciphertext.
+#[must_use]
 pub fn is_sealed(text: &str) -> bool {
     Parts::of(text).is_some()
 }
@@ -226,6 +230,7 @@ impl<'t> Parts<'t> {
 }
 
 /// The bytes of a value, which are also what the MAC takes, and the name of its type.
+#[must_use]
 pub fn encode(value: &Value) -> (Zeroizing<Vec<u8>>, &'static str) {
     let (text, kind) = match value {
         Value::Null => (String::new(), "str"),
@@ -242,6 +247,7 @@ pub fn encode(value: &Value) -> (Zeroizing<Vec<u8>>, &'static str) {
 }
 
 /// A float in decimals, never with an exponent.
+#[must_use]
 pub fn decimal(value: f64) -> String {
     if value.is_nan() {
         "NaN".to_owned()

@@ -272,6 +272,7 @@ impl Configuration {
     }
 
     /// Whether a rule, by its number, is for certain paths: one for every file says nothing about what must be encrypted.
+    #[must_use]
     pub fn names_paths(&self, number: usize) -> bool {
         let rules = self.raw.creation_rules.as_deref().unwrap_or_default();
         rules.get(number - 1).is_some_and(|rule| {
@@ -282,6 +283,7 @@ impl Configuration {
     }
 
     /// Every rule, checked.
+    #[must_use]
     pub fn check(&self) -> Vec<Fault> {
         let rules = self.raw.creation_rules.as_deref().unwrap_or_default();
         let mut faults = Vec::new();
@@ -293,6 +295,7 @@ impl Configuration {
     }
 
     /// The indentation of new files.
+    #[must_use]
     pub fn indent(&self) -> Indent {
         let json = |store: &Option<Store>| match store.as_ref().and_then(|store| store.indent) {
             Some(count) if count >= 0 => " ".repeat(usize::try_from(count).unwrap_or(0).min(64)),
@@ -311,6 +314,7 @@ impl Configuration {
     }
 
     /// Names of recipients: the anchor before it or the comment behind it.
+    #[must_use]
     pub fn names(&self) -> BTreeMap<String, String> {
         let mut names = BTreeMap::new();
         for line in self.text.lines() {

@@ -10,7 +10,7 @@ use crate::cipher::{self, Cipher, DataKey};
 use crate::format::{Format, Indent};
 use crate::metadata::{self, Metadata};
 use crate::rules::Rules;
-use crate::seal::Seal;
+use crate::seal::{self, Seal};
 use crate::tree::{self, Comment, Data, Edit, Scalar, Syntax, Tree, Value};
 use crate::walk::{Spot, Visitor, walk};
 use crate::{ini, yaml};
@@ -231,11 +231,7 @@ impl Mac {
     }
 
     fn finish(self) -> String {
-        self.digest
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02X}"))
-            .collect()
+        seal::hexadecimal(&self.digest.finalize()).to_uppercase()
     }
 }
 
@@ -290,15 +286,13 @@ impl Visitor for Opener<'_> {
         if comment.alias || !spot.selected || !cipher::is_sealed(&comment.text) {
             return Ok(());
         }
-        let paths = std::iter::once(spot.path).chain(spot.around.iter().copied());
-        let opened = paths
-            .filter_map(|path| {
-                self.cipher
-                    .open(&comment.text, path)
-                    .ok()
-                    .map(|value| (path, value))
-            })
-            .next();
+        let mut paths = std::iter::once(spot.path).chain(spot.around.iter().copied());
+        let opened = paths.find_map(|path| {
+            self.cipher
+                .open(&comment.text, path)
+                .ok()
+                .map(|value| (path, value))
+        });
         let Some((path, Value::Comment(text))) = opened else {
             self.odd_comments += 1;
             return Ok(());
@@ -359,6 +353,7 @@ pub struct Stash(HashMap<(String, Vec<u8>), VecDeque<String>>);
 
 impl Stash {
     /// The ciphertexts of an opened document.
+    #[must_use]
     pub fn of(opened: Opened) -> Self {
         let mut stash = Self::default();
         for (path, value, sealed) in opened.sealed {
@@ -705,15 +700,13 @@ impl Visitor for Rekeyer<'_> {
         if !spot.selected || comment.alias || !cipher::is_sealed(&comment.text) {
             return Ok(());
         }
-        let paths = std::iter::once(spot.path).chain(spot.around.iter().copied());
-        let opened = paths
-            .filter_map(|path| {
-                self.old
-                    .open(&comment.text, path)
-                    .ok()
-                    .map(|value| (path.to_owned(), value))
-            })
-            .next();
+        let mut paths = std::iter::once(spot.path).chain(spot.around.iter().copied());
+        let opened = paths.find_map(|path| {
+            self.old
+                .open(&comment.text, path)
+                .ok()
+                .map(|value| (path.to_owned(), value))
+        });
         match opened {
             Some((path, value)) => self.replace(&comment.span, &comment.text, &value, &path),
             None => Ok(()),

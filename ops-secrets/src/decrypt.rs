@@ -35,6 +35,7 @@ fn bytes(mut text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
 }
 
 /// The first document, as a node without metadata.
+#[must_use]
 pub fn without_metadata(format: Format, opened: &Opened) -> Node {
     let mut root = opened.tree.documents[0].root.clone();
     root.entries.retain(|entry| match entry {
@@ -82,10 +83,9 @@ pub fn extract(
             emit::scalar(value, &crate::tree::Place::default(), file.indent.yaml) + "\n"
         }
         (Data::Map(pairs), Format::Yaml) => emit::map(pairs, 0, file.indent.yaml),
-        (Data::List(items), Format::Yaml) => items
-            .iter()
-            .map(|item| format!("-{}", emit::after_sign(item, 0, true, file.indent.yaml)))
-            .collect(),
+        (Data::List(items), Format::Yaml) => items.iter().fold(String::new(), |text, item| {
+            text + "-" + &emit::after_sign(item, 0, true, file.indent.yaml)
+        }),
         (data, format) => {
             let written = format.write(data, &file.indent);
             return written.map(bytes).map_err(|key| Error::Convert {

@@ -21,14 +21,7 @@ pub fn parse(source: &str) -> Result<Tree, Syntax> {
             continue;
         }
         if let Some(text) = line.strip_prefix('#') {
-            let text = Zeroizing::new(text.to_owned());
-            root.entries.push(Entry::Comment(Comment {
-                text,
-                span: start..end,
-                column: 0,
-                alone: true,
-                alias: false,
-            }));
+            root.entries.push(comment(text, start..end));
             continue;
         }
         let Some((key, value)) = line.split_once('=') else {
@@ -61,7 +54,18 @@ pub fn parse(source: &str) -> Result<Tree, Syntax> {
     })
 }
 
+fn comment(text: &str, span: std::ops::Range<usize>) -> Entry {
+    Entry::Comment(Comment {
+        text: Zeroizing::new(text.to_owned()),
+        span,
+        column: 0,
+        alone: true,
+        alias: false,
+    })
+}
+
 /// A value as it stands after `=`; none for what a line cannot hold.
+#[must_use]
 pub fn scalar(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
@@ -75,6 +79,7 @@ pub fn scalar(value: &Value) -> String {
 }
 
 /// A float with capital exponent, and with one decimal where it could be taken for an integer.
+#[must_use]
 pub fn float(value: f64) -> String {
     if !value.is_finite() {
         return crate::cipher::decimal(value);
@@ -88,6 +93,7 @@ pub fn float(value: f64) -> String {
 }
 
 /// An instant in whole seconds.
+#[must_use]
 pub fn seconds(text: &str) -> String {
     let Some((whole, fraction)) = text.split_once('.') else {
         return text.to_owned();
@@ -111,12 +117,13 @@ pub fn write(pairs: &[(String, Data)]) -> Result<String, String> {
 }
 
 /// The metadata lines, with `sops_` before each key.
+#[must_use]
 pub fn metadata(fields: &[(String, Data)]) -> String {
     let mut flat = Vec::new();
     flatten(&Data::Map(fields.to_vec()), "", &mut flat);
-    flat.iter()
-        .map(|(key, value)| format!("sops_{key}={}\n", scalar(value)))
-        .collect()
+    flat.iter().fold(String::new(), |text, (key, value)| {
+        text + "sops_" + key + "=" + &scalar(value) + "\n"
+    })
 }
 
 /// Flattens nested data into one level: `age__list_0__map_enc`.
@@ -205,6 +212,7 @@ fn child<'d>(data: &'d mut Data, name: &str) -> Option<&'d mut Data> {
 }
 
 /// Puts the metadata at the end, in the place of the old.
+#[must_use]
 pub fn embed(source: &str, tree: &Tree, fields: &[(String, Data)]) -> Vec<Edit> {
     let mut edits = strip(tree);
     let break_before = if source.is_empty() || source.ends_with('\n') {
@@ -220,6 +228,7 @@ pub fn embed(source: &str, tree: &Tree, fields: &[(String, Data)]) -> Vec<Edit> 
 }
 
 /// Cuts the metadata out.
+#[must_use]
 pub fn strip(tree: &Tree) -> Vec<Edit> {
     tree.documents[0]
         .root

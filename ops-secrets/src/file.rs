@@ -33,6 +33,7 @@ pub struct Encrypted {
 }
 
 /// The place of a fault in a text, as people count.
+#[must_use]
 pub fn malformed(file: &Path, text: &str, fault: &Syntax) -> Error {
     let at = (0..=fault.at.min(text.len()))
         .rev()
@@ -135,6 +136,7 @@ impl Encrypted {
     }
 
     /// Whether the file carries a seal.
+    #[must_use]
     pub fn is_sealed(&self) -> bool {
         self.metadata.text(metadata::SEAL).is_some()
     }
@@ -271,6 +273,7 @@ pub fn encrypt(
 }
 
 /// The present second, as sops writes it.
+#[must_use]
 pub fn now() -> String {
     jiff::Timestamp::now()
         .strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -319,6 +322,7 @@ fn no_doubles_below(node: &Node) -> Result<(), Syntax> {
 }
 
 /// Whether a text of this format carries sops metadata.
+#[must_use]
 pub fn is_encrypted(format: Format, bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return false;

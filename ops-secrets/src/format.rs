@@ -47,6 +47,7 @@ impl Default for Indent {
 
 impl Format {
     /// The format that the name of a file tells.
+    #[must_use]
     pub fn of_path(path: &Path) -> Self {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("yaml" | "yml") => Self::Yaml,
@@ -59,6 +60,7 @@ impl Format {
     }
 
     /// The name that sops has for it.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Yaml => "yaml",
@@ -80,6 +82,7 @@ impl Format {
     }
 
     /// The edits that put metadata in.
+    #[must_use]
     pub fn embed(
         self,
         source: &str,
@@ -97,6 +100,7 @@ impl Format {
     }
 
     /// The edits that cut metadata out.
+    #[must_use]
     pub fn strip(self, source: &str, tree: &Tree) -> Vec<Edit> {
         match self {
             Self::Yaml => yaml::strip(source, tree),
@@ -107,6 +111,7 @@ impl Format {
     }
 
     /// Ciphertext in the place of a value.
+    #[must_use]
     pub fn conceal(self, sealed: &str, scalar: &Scalar, source: &str, step: usize) -> String {
         match self {
             Self::Yaml => yaml::emit::conceal(sealed, &scalar.value, &scalar.place, source, step),
@@ -117,6 +122,7 @@ impl Format {
     }
 
     /// A plain value in the place of another; nothing if the format cannot hold it.
+    #[must_use]
     pub fn respell(
         self,
         value: &Value,
@@ -152,6 +158,7 @@ impl Format {
 }
 
 /// The plain tree of a binary file: its bytes under the key `data`.
+#[must_use]
 pub fn binary_tree(bytes: Zeroizing<Vec<u8>>) -> Tree {
     let value = match std::str::from_utf8(&bytes) {
         Ok(text) => Value::text(text),

@@ -21,6 +21,7 @@ pub struct Accounts {
 
 impl Accounts {
     /// Reads `/etc/passwd` and `/etc/group`.
+    #[must_use]
     pub fn read() -> Self {
         let fields = |path: &str| -> Vec<Vec<String>> {
             let text = fs::read_to_string(path).unwrap_or_default();
@@ -160,6 +161,7 @@ impl Generation {
     }
 
     /// Its folder.
+    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }

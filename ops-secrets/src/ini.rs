@@ -201,22 +201,7 @@ impl Reader<'_> {
             _ => None,
         };
         if let Some((quote, style)) = quote {
-            let inner = start + quote.len();
-            let close = match self.source[inner..end].rfind(quote) {
-                Some(length) => inner + length,
-                None => self
-                    .closing(quote, end)
-                    .ok_or_else(|| Syntax::new(start, "the quote is never closed"))?,
-            };
-            let span = start..close + quote.len();
-            return Ok((
-                Zeroizing::new(self.source[inner..close].to_owned()),
-                Place {
-                    span,
-                    style,
-                    ..Place::default()
-                },
-            ));
+            return self.quoted(start, end, quote, style);
         }
         let trimmed = text.trim_end();
         if trimmed.ends_with('\\') {
@@ -237,6 +222,30 @@ impl Reader<'_> {
                 ..Place::default()
             },
         ))
+    }
+
+    /// A value in quotes that keep everything, line breaks too.
+    fn quoted(
+        &mut self,
+        start: usize,
+        end: usize,
+        quote: &str,
+        style: Style,
+    ) -> Result<(Zeroizing<String>, Place)> {
+        let inner = start + quote.len();
+        let close = match self.source[inner..end].rfind(quote) {
+            Some(length) => inner + length,
+            None => self
+                .closing(quote, end)
+                .ok_or_else(|| Syntax::new(start, "the quote is never closed"))?,
+        };
+        let text = Zeroizing::new(self.source[inner..close].to_owned());
+        let place = Place {
+            span: start..close + quote.len(),
+            style,
+            ..Place::default()
+        };
+        Ok((text, place))
     }
 
     /// Where a quote that spans lines closes; moves behind that line.
@@ -345,7 +354,7 @@ fn comment(source: &str, spans: &[Range<usize>]) -> Comment {
         text: Zeroizing::new(text.trim_end().to_owned()),
         span,
         column: 0,
-        alone: whole && spans.len() > 0,
+        alone: whole && !spans.is_empty(),
         alias: false,
     }
 }
@@ -358,6 +367,7 @@ fn comment_lead(source: &str) -> &str {
 }
 
 /// A comment with another text, its sign kept.
+#[must_use]
 pub fn comment_text(old: &str, text: &str) -> String {
     let lead = comment_lead(old);
     let mut out = String::new();
@@ -377,6 +387,7 @@ pub fn comment_text(old: &str, text: &str) -> String {
 }
 
 /// A value as go-ini writes it; nothing for one that INI cannot hold.
+#[must_use]
 pub fn scalar(value: &Value) -> Option<String> {
     let text = plain_text(value);
     let quoted = if text.contains(['\n', '`']) {
@@ -426,6 +437,7 @@ fn plain_text(value: &Value) -> String {
 }
 
 /// A decrypted or new value in the quotes found in the source, where they can hold it.
+#[must_use]
 pub fn respell(value: &Value, place: &Place) -> Option<String> {
     let text = plain_text(value);
     let kept = match place.style {
@@ -440,6 +452,7 @@ pub fn respell(value: &Value, place: &Place) -> Option<String> {
 }
 
 /// Ciphertext in the place of a plain value: bare where go-ini would write the value as the source does.
+#[must_use]
 pub fn conceal(sealed: &str, value: &Value, place: &Place, source: &str) -> String {
     if scalar(value).as_deref() == Some(&source[place.span.clone()]) {
         return sealed.to_owned();
@@ -495,6 +508,7 @@ pub fn write(sections: &[(String, Data)]) -> std::result::Result<String, String>
 }
 
 /// Puts the metadata into a last section, in the place of the old.
+#[must_use]
 pub fn embed(source: &str, tree: &Tree, fields: &[(String, Data)]) -> Vec<Edit> {
     let mut flat = Vec::new();
     dotenv::flatten(&Data::Map(fields.to_vec()), "", &mut flat);
@@ -518,6 +532,7 @@ pub fn embed(source: &str, tree: &Tree, fields: &[(String, Data)]) -> Vec<Edit> 
 }
 
 /// Cuts the metadata out, with the empty line that sops puts before it.
+#[must_use]
 pub fn strip(source: &str, tree: &Tree) -> Vec<Edit> {
     let Some(pair) = tree.documents[0].root.pair("sops") else {
         return Vec::new();

@@ -39,9 +39,12 @@ pub struct Batch<'m> {
     pub failures: Vec<(String, String)>,
 }
 
+/// A file that was decrypted, or why it was not.
+type Found = Result<(Encrypted, Opened), String>;
+
 /// Decrypts everything that a manifest names.
 pub fn prepare<'m>(manifest: &'m Manifest, identities: &mut Identities) -> Batch<'m> {
-    let mut opened: BTreeMap<(&Path, &str), Result<(Encrypted, Opened), String>> = BTreeMap::new();
+    let mut opened: BTreeMap<(&Path, &str), Found> = BTreeMap::new();
     let mut batch = Batch {
         files: Vec::new(),
         failures: Vec::new(),
@@ -73,11 +76,7 @@ pub fn prepare<'m>(manifest: &'m Manifest, identities: &mut Identities) -> Batch
     batch
 }
 
-fn open(
-    path: &Path,
-    format: Format,
-    identities: &mut Identities,
-) -> Result<(Encrypted, Opened), String> {
+fn open(path: &Path, format: Format, identities: &mut Identities) -> Found {
     let opening = Opening {
         checks: Checks::ALL,
         require_seal: false,
@@ -237,7 +236,7 @@ pub fn install(
         match (written, file.path) {
             (Err(message), _) => failures.push((file.name.clone(), message)),
             (Ok(()), Some(path)) if path != manifest.symlink_path.join(&file.name) => {
-                links.push((manifest.symlink_path.join(&file.name), path))
+                links.push((manifest.symlink_path.join(&file.name), path));
             }
             (Ok(()), _) => {}
         }
@@ -263,6 +262,7 @@ pub fn credentials(folder: &Path, batch: &Batch<'_>) -> Result<(), Error> {
 }
 
 /// Whether an encrypted tree has a key whose levels are parted by `/`.
+#[must_use]
 pub fn has_key(tree: &crate::tree::Tree, key: &str) -> bool {
     lookup(&Node::Map(tree.documents[0].root.clone()), key).is_some()
 }

@@ -293,6 +293,7 @@ impl Parser<'_> {
 }
 
 /// The text of a leaf. Floats that JSON cannot hold are an error of the caller's making: they are written as null.
+#[must_use]
 pub fn scalar(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -315,6 +316,7 @@ fn float(value: f64) -> String {
 }
 
 /// A text in quotes, escaped as Go does: also `<`, `>`, `&` and the two line separators.
+#[must_use]
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -328,7 +330,7 @@ pub fn quote(text: &str) -> String {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             '\0'..='\u{1f}' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", c as u32))
+                out.push_str(&format!("\\u{:04x}", c as u32));
             }
             c => out.push(c),
         }
@@ -338,6 +340,7 @@ pub fn quote(text: &str) -> String {
 }
 
 /// A value over several lines, each level indented by one `unit` more; without a unit, all in one line.
+#[must_use]
 pub fn write(data: &Data, unit: Option<&str>) -> String {
     let mut out = String::new();
     put(&mut out, data, unit, "\n");
@@ -380,6 +383,7 @@ pub fn put(out: &mut String, data: &Data, unit: Option<&str>, line: &str) {
 }
 
 /// How the pairs of an object are set out: the text before each key, if each stands on a line of its own.
+#[must_use]
 pub fn line_before(source: &str, map: &Map) -> Option<String> {
     let first = map.pairs().next()?;
     let lead = &source[map.span.start + 1..first.at];
@@ -387,6 +391,7 @@ pub fn line_before(source: &str, map: &Map) -> Option<String> {
 }
 
 /// What to cut so that a pair, named by its number, goes together with its comma.
+#[must_use]
 pub fn pair_region(source: &str, map: &Map, number: usize) -> Range<usize> {
     let pairs: Vec<&Pair> = map.pairs().collect();
     let spans: Vec<Range<usize>> = pairs
@@ -397,6 +402,7 @@ pub fn pair_region(source: &str, map: &Map, number: usize) -> Range<usize> {
 }
 
 /// What to cut so that an element goes together with its comma.
+#[must_use]
 pub fn element_region(source: &str, list: &List, number: usize) -> Range<usize> {
     let spans: Vec<Range<usize>> = list
         .elements()
@@ -419,6 +425,7 @@ fn region(
 }
 
 /// Puts metadata into the object: in the place of the old, else as the last member.
+#[must_use]
 pub fn embed(
     source: &str,
     tree: &Tree,
@@ -460,6 +467,7 @@ fn embed_one(source: &str, root: &Map, fields: &[(String, Data)], default_unit: 
 }
 
 /// Cuts the metadata out.
+#[must_use]
 pub fn strip(source: &str, tree: &Tree) -> Vec<Edit> {
     let mut edits = Vec::new();
     for document in &tree.documents {

@@ -12,6 +12,7 @@ pub struct NewKey {
 }
 
 /// Makes a key.
+#[must_use]
 pub fn keygen(now: jiff::Timestamp) -> NewKey {
     let identity = age::x25519::Identity::generate();
     let recipient = identity.to_public().to_string();

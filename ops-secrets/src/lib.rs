@@ -5,6 +5,11 @@
 //! the manifest of sops-nix. Changes only the files it is told to, in one go each; writes plain text to stdout, to files of
 //! mode 0600, or to memory.
 
+#![expect(
+    clippy::similar_names,
+    reason = "plan and plain, opened and opener: the words of the domain"
+)]
+
 pub mod change;
 pub mod cipher;
 pub mod cli;

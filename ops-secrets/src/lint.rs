@@ -7,7 +7,7 @@ use std::path::Path;
 use ops_common::check::Check;
 use ops_common::exit::describe;
 
-use crate::creation::{Configuration, Fault};
+use crate::creation::{Configuration, Fault, Rule};
 use crate::error::Error;
 use crate::file::{self, Encrypted};
 use crate::format::Format;
@@ -18,6 +18,7 @@ use crate::updatekeys;
 const LARGE: u64 = 16 * 1024 * 1024;
 
 /// The findings about the rules.
+#[must_use]
 pub fn rules(configuration: &Configuration) -> Vec<Check> {
     let name = configuration.path.display().to_string();
     let faults = configuration.check();
@@ -72,7 +73,9 @@ pub fn file(
         Err(_) => return Ok(Vec::new()),
     };
     if !file::is_encrypted(format, &bytes) {
-        let named = rule.is_some_and(|rule| configuration.names_paths(rule.number));
+        let named = rule
+            .as_ref()
+            .is_some_and(|rule| configuration.names_paths(rule.number));
         let message = "a creation rule is for it, but it is not encrypted";
         let found = named.then(|| {
             Check::fail("secrets.plaintext", subject, message)
@@ -80,10 +83,21 @@ pub fn file(
         });
         return Ok(found.into_iter().collect());
     }
-    let encrypted = Encrypted::parse(path.to_owned(), bytes, format)?;
+    let file = Encrypted::parse(path.to_owned(), bytes, format)?;
+    encrypted(&file, rule.as_ref(), names, identities)
+}
+
+/// The findings about an encrypted file.
+fn encrypted(
+    file: &Encrypted,
+    rule: Option<&Rule>,
+    names: &BTreeMap<String, String>,
+    identities: &mut Identities,
+) -> Result<Vec<Check>, Error> {
+    let subject = file.name.display().to_string();
     let mut checks = Vec::new();
     if let Some(rule) = rule {
-        let changes = updatekeys::differences(&encrypted, &rule, names)?;
+        let changes = updatekeys::differences(file, rule, names)?;
         checks.push(if changes.is_empty() {
             Check::ok(
                 "secrets.recipients",
@@ -109,7 +123,7 @@ pub fn file(
             .fix("run 'ops-secrets updatekeys' on it")
         });
     }
-    checks.push(match encrypted.unlock(identities) {
+    checks.push(match file.unlock(identities) {
         Ok(_) => Check::ok("secrets.key", &subject, "a key at hand opens it"),
         Err(error) => Check::warn("secrets.key", &subject, describe(&error)),
     });

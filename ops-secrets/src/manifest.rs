@@ -171,7 +171,7 @@ impl Manifest {
             .map(|path| path.to_string_lossy().into_owned())
             .unwrap_or_default();
         let fill = |path: &mut PathBuf| {
-            *path = PathBuf::from(path.to_string_lossy().replace("%r", &runtime))
+            *path = PathBuf::from(path.to_string_lossy().replace("%r", &runtime));
         };
         fill(&mut self.secrets_mount_point);
         fill(&mut self.symlink_path);
@@ -195,6 +195,7 @@ fn is_safe(name: &str) -> bool {
 
 impl Ownership {
     /// The mode as bits.
+    #[must_use]
     pub fn bits(&self) -> Option<u32> {
         u32::from_str_radix(&self.mode, 8)
             .ok()
@@ -204,6 +205,7 @@ impl Ownership {
 
 impl Secret {
     /// The format of the file: as named, else by its name.
+    #[must_use]
     pub fn format(&self) -> Option<Format> {
         match self.format.as_deref() {
             None | Some("") => Some(Format::of_path(&self.sops_file)),

@@ -67,6 +67,7 @@ pub enum Fault {
 
 impl Metadata {
     /// Metadata for a new file, without keys, MAC and time.
+    #[must_use]
     pub fn new(rules: &Rules) -> Self {
         let mut new = Self::default();
         for (name, data) in rules.fields() {
@@ -118,6 +119,7 @@ impl Metadata {
     }
 
     /// The fields, to be written.
+    #[must_use]
     pub fn fields(&self) -> &[(String, Data)] {
         &self.fields
     }
@@ -130,6 +132,7 @@ impl Metadata {
     }
 
     /// A field as text, whatever its type.
+    #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         match self.field(name)? {
             Data::Scalar(Value::Text(text)) => Some(text.to_string()),
@@ -141,16 +144,15 @@ impl Metadata {
 
     /// Puts a field in its place: where it stood, or before the first that follows it in the alphabet.
     pub fn put(&mut self, name: &str, data: Data) {
-        match self.fields.iter().position(|(key, _)| key == name) {
-            Some(index) => self.fields[index].1 = data,
-            None => {
-                let index = self
-                    .fields
-                    .iter()
-                    .position(|(key, _)| key.as_str() > name)
-                    .unwrap_or(self.fields.len());
-                self.fields.insert(index, (name.to_owned(), data));
-            }
+        if let Some(index) = self.fields.iter().position(|(key, _)| key == name) {
+            self.fields[index].1 = data;
+        } else {
+            let index = self
+                .fields
+                .iter()
+                .position(|(key, _)| key.as_str() > name)
+                .unwrap_or(self.fields.len());
+            self.fields.insert(index, (name.to_owned(), data));
         }
     }
 
@@ -198,6 +200,7 @@ impl Metadata {
     }
 
     /// How many groups are needed: all, if nothing else is said.
+    #[must_use]
     pub fn threshold(&self, groups: usize) -> usize {
         match self
             .text("shamir_threshold")

@@ -81,6 +81,7 @@ impl std::fmt::Display for Path {
 
 impl Path {
     /// The value at the path.
+    #[must_use]
     pub fn find<'n>(&self, root: &'n Node) -> Option<&'n Node> {
         self.0
             .iter()
@@ -95,6 +96,7 @@ impl Path {
 }
 
 /// Data that holds only a value at the end of some steps.
+#[must_use]
 pub fn wrap(steps: &[Step], value: Data) -> Data {
     steps.iter().rev().fold(value, |value, step| match step {
         Step::Key(key) => Data::Map(vec![(key.clone(), value)]),

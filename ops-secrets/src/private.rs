@@ -26,6 +26,7 @@ pub fn no_core_dumps() {
 const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 
 /// Whether a folder is in memory: tmpfs or ramfs.
+#[must_use]
 pub fn is_in_memory(folder: &Path) -> bool {
     #[expect(
         clippy::useless_conversion,
@@ -80,6 +81,7 @@ impl Folder {
     }
 
     /// The folder.
+    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -34,17 +34,7 @@ pub fn rotate(
     };
     let groups = file.groups()?;
     let threshold = file.metadata.threshold(groups.len());
-    let mut recipients = keys::recipients(&groups).map_err(wrap)?;
-    for group in &mut recipients {
-        group.retain(|recipient| !changes.remove.contains(recipient));
-    }
-    if let Some(first) = recipients.first_mut() {
-        for recipient in &changes.add {
-            if !first.contains(recipient) {
-                first.push(recipient.clone());
-            }
-        }
-    }
+    let recipients = changed(keys::recipients(&groups).map_err(wrap)?, changes);
     if recipients.iter().any(Vec::is_empty) {
         return Err(Error::NoRecipients(file.name.clone()));
     }
@@ -78,4 +68,19 @@ pub fn rotate(
     )
     .map_err(failed)?;
     Ok(text)
+}
+
+/// The recipients after the changes.
+fn changed(mut recipients: Vec<Vec<String>>, changes: &Changes) -> Vec<Vec<String>> {
+    for group in &mut recipients {
+        group.retain(|recipient| !changes.remove.contains(recipient));
+    }
+    if let Some(first) = recipients.first_mut() {
+        for recipient in &changes.add {
+            if !first.contains(recipient) {
+                first.push(recipient.clone());
+            }
+        }
+    }
+    recipients
 }

@@ -61,6 +61,7 @@ enum Selector {
 
 impl Rules {
     /// The rules of a binary file: everything.
+    #[must_use]
     pub fn everything() -> Self {
         Self {
             written: None,
@@ -110,6 +111,7 @@ impl Rules {
     }
 
     /// The same rules, with the MAC over encrypted values only or over all.
+    #[must_use]
     pub fn mac_only_encrypted(self, mac_only_encrypted: bool) -> Self {
         Self {
             mac_only_encrypted,
@@ -118,6 +120,7 @@ impl Rules {
     }
 
     /// Whether comments choose what is encrypted.
+    #[must_use]
     pub fn by_comments(&self) -> bool {
         matches!(
             self.selector,
@@ -126,11 +129,13 @@ impl Rules {
     }
 
     /// Whether a comment holds the mark that keeps what follows in plain text.
+    #[must_use]
     pub fn marks_plain(&self, comment: &str) -> bool {
         matches!(&self.selector, Selector::UnencryptedComment(regex) if regex.is_match(comment))
     }
 
     /// Whether one more key in the path decides (`None`: it says nothing).
+    #[must_use]
     pub fn key_matches(&self, key: &str) -> bool {
         match &self.selector {
             Selector::UnencryptedSuffix(suffix) | Selector::EncryptedSuffix(suffix) => {
@@ -169,6 +174,7 @@ impl Rules {
     }
 
     /// The metadata fields of these rules.
+    #[must_use]
     pub fn fields(&self) -> Vec<(String, Data)> {
         let mut fields: Vec<(String, Data)> = self
             .written

@@ -80,16 +80,21 @@ impl Seal {
     }
 
     /// The seal as it stands in the metadata.
+    #[must_use]
     pub fn finish(self) -> String {
         let bytes = self.mac.finalize().into_bytes();
-        format!(
-            "{VERSION}{}",
-            bytes
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-        )
+        format!("{VERSION}{}", hexadecimal(&bytes))
     }
+}
+
+/// Bytes in hexadecimal digits.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {

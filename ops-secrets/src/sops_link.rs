@@ -67,6 +67,7 @@ const IGNORED: [&str; 5] = [
 pub struct Refused(pub String);
 
 /// Whether the program was called by the name of sops.
+#[must_use]
 pub fn is_called(name: Option<&OsString>) -> bool {
     name.is_some_and(|name| {
         std::path::Path::new(name)
@@ -96,7 +97,7 @@ pub fn translate(words: &[OsString]) -> Result<Vec<OsString>, Refused> {
             "--set" => {
                 set = rest
                     .next()
-                    .map(|value| value.to_string_lossy().into_owned())
+                    .map(|value| value.to_string_lossy().into_owned());
             }
             "--config" => {
                 flags.push("--sops-config".into());
@@ -105,15 +106,24 @@ pub fn translate(words: &[OsString]) -> Result<Vec<OsString>, Refused> {
             "-s" => {}
             _ if IGNORED.contains(&name) => {}
             plain if verb.is_none() && flags.is_empty() && VERBS.contains(&plain) => {
-                verb = VERBS.into_iter().find(|known| *known == plain)
+                verb = VERBS.into_iter().find(|known| *known == plain);
             }
             _ => flags.push(word.clone()),
         }
     }
+    assemble(verb, flags, set.as_deref())
+}
+
+/// The words in our order: verb, flags, the rest.
+fn assemble(
+    verb: Option<&str>,
+    flags: Vec<OsString>,
+    set: Option<&str>,
+) -> Result<Vec<OsString>, Refused> {
     let mut out: Vec<OsString> = vec!["ops-secrets".into()];
     match (set, verb) {
         (Some(set), _) => {
-            let (path, value) = split_set(&set).ok_or_else(|| Refused(format!("--set {set}")))?;
+            let (path, value) = split_set(set).ok_or_else(|| Refused(format!("--set {set}")))?;
             out.push("set".into());
             out.extend(
                 flags
@@ -131,7 +141,7 @@ pub fn translate(words: &[OsString]) -> Result<Vec<OsString>, Refused> {
                 flag == "--version" || flag == "-v" || flag == "--help" || flag == "-h"
             }) =>
         {
-            out.extend(flags)
+            out.extend(flags);
         }
         (None, None) => {
             out.push("edit".into());
@@ -148,6 +158,7 @@ fn split_set(text: &str) -> Option<(String, String)> {
 }
 
 /// sops's status for a failure of ours.
+#[must_use]
 pub fn status(error: &Error) -> Status {
     Status::Foreign(match error {
         Error::Read(_) if error.status() != Status::NotAllowed => 100,
@@ -178,6 +189,7 @@ pub fn status(error: &Error) -> Status {
 }
 
 /// Runs this program as sops.
+#[must_use]
 pub fn main(words: &[OsString]) -> ExitCode {
     match translate(words) {
         Ok(words) => ops_common::tool::main_from::<crate::cli::AsSops>(words),

@@ -109,6 +109,10 @@ pub struct Scalar {
 
 /// How a scalar stands in its source.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about the surroundings"
+)]
 pub struct Place {
     /// The bytes of the scalar, quotes and block header included, tag and anchor not.
     pub span: Range<usize>,
@@ -203,6 +207,7 @@ impl Value {
     }
 
     /// Whether sops leaves the value as it is: null and the empty text.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Null => true,
@@ -231,6 +236,7 @@ impl Data {
     }
 
     /// The member of that name, if this is a mapping that has it.
+    #[must_use]
     pub fn member(&self, name: &str) -> Option<&Data> {
         match self {
             Self::Map(pairs) => pairs
@@ -242,6 +248,7 @@ impl Data {
     }
 
     /// The text, if this is a text leaf.
+    #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Scalar(Value::Text(text)) => Some(text),
@@ -295,6 +302,7 @@ impl Map {
     }
 
     /// The first pair of that key.
+    #[must_use]
     pub fn pair(&self, key: &str) -> Option<&Pair> {
         self.pairs().find(|pair| pair.key == key)
     }
@@ -320,6 +328,7 @@ impl List {
 
 impl Node {
     /// The bytes of the node in the source.
+    #[must_use]
     pub fn span(&self) -> Range<usize> {
         match self {
             Self::Scalar(scalar) => scalar.place.span.clone(),
@@ -349,6 +358,7 @@ impl Edit {
 }
 
 /// Applies edits to a text, in one pass. They may come in any order, but must not overlap.
+#[must_use]
 pub fn apply(source: &str, mut edits: Vec<Edit>) -> Zeroizing<String> {
     edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     let size = source.len() + edits.iter().map(|edit| edit.text.len()).sum::<usize>();

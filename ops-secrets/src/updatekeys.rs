@@ -41,7 +41,7 @@ pub fn differences(
     rule: &Rule,
     names: &BTreeMap<String, String>,
 ) -> Result<Vec<KeyChange>, Error> {
-    let present: Vec<Vec<String>> = file.groups()?.iter().map(|group| shown(group)).collect();
+    let present: Vec<Vec<String>> = file.groups()?.iter().map(shown).collect();
     let mut changes = Vec::new();
     let none = Vec::new();
     for index in 0..present.len().max(rule.groups.len()) {

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::file::Encrypted;
 
 /// The findings about one file.
+#[must_use]
 pub fn verify(file: &Encrypted, key: &DataKey, require_seal: bool) -> Vec<Check> {
     let name = file.name.display().to_string();
     let values = match file.open(

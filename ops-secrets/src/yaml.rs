@@ -8,6 +8,7 @@ use crate::json;
 use crate::tree::{Data, Document, Edit, Map, Node, Tree};
 
 /// The indentation step that a document uses; sops's own default where it shows none.
+#[must_use]
 pub fn step(tree: &Tree, default: usize) -> usize {
     tree.documents
         .iter()
@@ -30,11 +31,13 @@ fn step_of_map(map: &Map) -> Option<usize> {
 }
 
 /// The metadata as sops writes it: the last key of a document.
+#[must_use]
 pub fn metadata(fields: &[(String, Data)], step: usize) -> String {
     emit::map(&[("sops".to_owned(), Data::Map(fields.to_vec()))], 0, step)
 }
 
 /// Puts metadata into each document: in the place of the old, else at its end. A document in braces gets it there.
+#[must_use]
 pub fn embed(source: &str, tree: &Tree, fields: &[(String, Data)], step: usize) -> Vec<Edit> {
     let block = metadata(fields, step);
     let mut edits = Vec::new();
@@ -77,6 +80,7 @@ fn embed_in_braces(document: &Document, fields: &[(String, Data)]) -> Edit {
 }
 
 /// Cuts the metadata out of each document.
+#[must_use]
 pub fn strip(source: &str, tree: &Tree) -> Vec<Edit> {
     let mut edits = Vec::new();
     for document in &tree.documents {

@@ -89,7 +89,7 @@ impl ExecEnv {
         let variables = exec::variables(&data)?;
         let (job, setting) = self.run.split();
         Ok(exec::env(&job, &setting, &variables, &|message| {
-            context.report.error(message)
+            context.report.error(message);
         }))
     }
 }

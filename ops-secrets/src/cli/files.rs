@@ -94,7 +94,7 @@ pub(super) struct Decrypt {
     #[arg(long, value_name = "TYPE")]
     output_type: Option<Type>,
 
-    /// Only the value at this path, such as '["db"][0]["password"]'
+    /// Only the value at this path, such as `["db"][0]["password"]`
     #[arg(long, value_name = "PATH")]
     extract: Option<path::Path>,
 
@@ -156,7 +156,7 @@ impl Edit {
         let tell = |error: &Error| {
             context
                 .report
-                .failure(error, &ops_common::exit::describe(error))
+                .failure(error, &ops_common::exit::describe(error));
         };
         let edited = if self.file.exists() {
             let format = self.input.format(self.file.as_os_str())?;
@@ -213,7 +213,7 @@ pub(super) struct Set {
     /// The file
     file: OsString,
 
-    /// The path, such as '["db"]["password"]'
+    /// The path, such as `["db"]["password"]`
     index: path::Path,
 
     /// The value as JSON. Other users of the machine can see it: better give it on stdin
@@ -297,7 +297,7 @@ pub(super) struct Unset {
     /// The file
     file: OsString,
 
-    /// The path, such as '["db"]["password"]'
+    /// The path, such as `["db"]["password"]`
     index: path::Path,
 
     /// Succeed if nothing is there

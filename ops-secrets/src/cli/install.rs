@@ -67,9 +67,9 @@ impl Install {
         let environment = Environment::read();
         let manifest = Manifest::read(&self.manifest, environment.runtime.as_deref())?;
         match (&self.check_host, self.check_mode) {
-            (Some(host), _) => return self.check_host(context, &manifest, host),
+            (Some(host), _) => return Self::check_host(context, &manifest, host),
             (None, CheckMode::Manifest) => return Ok(Status::Done),
-            (None, CheckMode::Sopsfile) => return self.check_files(context, &manifest),
+            (None, CheckMode::Sopsfile) => return Ok(Self::check_files(context, &manifest)),
             (None, CheckMode::Off) => {}
         }
         let key_files: Vec<PathBuf> = manifest.age_key_file.iter().cloned().collect();
@@ -94,7 +94,7 @@ impl Install {
     }
 
     /// Every file is there and encrypted, and has every key.
-    fn check_files(&self, context: &Context, manifest: &Manifest) -> Result<Status, Error> {
+    fn check_files(context: &Context, manifest: &Manifest) -> Status {
         let mut status = Status::Done;
         for secret in &manifest.secrets {
             let format = secret.format().unwrap_or(Format::Binary);
@@ -123,15 +123,10 @@ impl Install {
                 status = Status::BadInput;
             }
         }
-        Ok(status)
+        status
     }
 
-    fn check_host(
-        &self,
-        context: &Context,
-        manifest: &Manifest,
-        name: &str,
-    ) -> Result<Status, Error> {
+    fn check_host(context: &Context, manifest: &Manifest, name: &str) -> Result<Status, Error> {
         let args = HostArgs {
             names: vec![name.to_owned()],
             ..HostArgs::default()
@@ -221,7 +216,10 @@ fn hand_on(environment: &Environment, changes: &Changes, dry: bool) -> Result<()
         }
         let prefix = if dry { "dry-activation" } else { "activation" };
         let path = PathBuf::from(format!("/run/nixos/{prefix}-{name}-list"));
-        let text: String = units.iter().map(|unit| format!("{unit}\n")).collect();
+        let text: String = units
+            .iter()
+            .flat_map(|unit| [unit.as_str(), "\n"])
+            .collect();
         let written = std::fs::OpenOptions::new()
             .append(true)
             .create(true)

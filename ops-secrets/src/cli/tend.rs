@@ -1,7 +1,7 @@
 //! The verbs that tend many files: rotate, updatekeys, verify.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ops_common::check::Check;
@@ -151,7 +151,7 @@ impl Updatekeys {
         context: &Context,
         environment: &Environment,
         identities: &mut Identities,
-        path: &PathBuf,
+        path: &Path,
     ) -> Result<(Status, Vec<updatekeys::KeyChange>), Error> {
         let configuration = self.rules.find(context, environment, path)?;
         let rule = updatekeys::rule(configuration.as_ref(), path)?;
@@ -182,7 +182,7 @@ impl Updatekeys {
     }
 }
 
-fn confirmed(path: &std::path::Path, changes: &[updatekeys::KeyChange]) -> bool {
+fn confirmed(path: &Path, changes: &[updatekeys::KeyChange]) -> bool {
     let list: Vec<String> = changes
         .iter()
         .map(|change| {
@@ -257,7 +257,7 @@ impl Verify {
         })
     }
 
-    fn look(&self, path: &PathBuf, identities: &mut Identities) -> Result<Vec<Check>, Error> {
+    fn look(&self, path: &Path, identities: &mut Identities) -> Result<Vec<Check>, Error> {
         let format = self
             .input
             .input_type

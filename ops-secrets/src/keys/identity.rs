@@ -57,6 +57,7 @@ struct Loaded {
 
 impl Identities {
     /// The identities that an environment leads to; nothing is read yet.
+    #[must_use]
     pub fn new(environment: Environment) -> Self {
         Self {
             environment,
@@ -107,6 +108,7 @@ impl Identities {
     }
 
     /// What was tried, for a message.
+    #[must_use]
     pub fn account(&self, groups: &[Group]) -> String {
         let recipients: Vec<&str> = groups
             .iter()
@@ -213,7 +215,7 @@ impl Loaded {
         let sealed = bytes.starts_with(b"age-encryption.org/")
             || bytes.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----");
         let text = if sealed {
-            self.open_key_file(&bytes, &name)
+            Self::open_key_file(&bytes, &name)
         } else {
             String::from_utf8(bytes.to_vec()).ok().map(Zeroizing::new)
         };
@@ -227,7 +229,7 @@ impl Loaded {
     }
 
     /// A key file protected by a passphrase.
-    fn open_key_file(&self, bytes: &[u8], name: &str) -> Option<Zeroizing<String>> {
+    fn open_key_file(bytes: &[u8], name: &str) -> Option<Zeroizing<String>> {
         let decryptor =
             age::Decryptor::new_buffered(ArmoredReader::new(BufReader::new(bytes))).ok()?;
         let passphrase = prompt::secret(&format!("Passphrase of '{name}'"))?;

@@ -20,6 +20,7 @@ fn terminal() -> Option<File> {
 }
 
 /// Asks for a secret, without showing what is typed. Nothing without a terminal.
+#[must_use]
 pub fn secret(question: &str) -> Option<Zeroizing<String>> {
     let tty = terminal()?;
     let before = tcgetattr(&tty).ok()?;
@@ -40,6 +41,7 @@ pub fn secret(question: &str) -> Option<Zeroizing<String>> {
 }
 
 /// Asks for a line. Nothing without a terminal.
+#[must_use]
 pub fn line(question: &str) -> Option<Zeroizing<String>> {
     ask(&terminal()?, question)
 }

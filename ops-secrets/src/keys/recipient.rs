@@ -50,12 +50,11 @@ impl Recipient {
         {
             let recipient: age::plugin::Recipient = text.parse().map_err(|_| malformed())?;
             let name = recipient.plugin().to_owned();
-            let plugin =
-                age::plugin::RecipientPluginV1::new(&name, &[recipient], &[], Terminal::default())
-                    .map_err(|error| Fault::Plugin {
-                        name,
-                        why: error.to_string(),
-                    })?;
+            let plugin = age::plugin::RecipientPluginV1::new(&name, &[recipient], &[], Terminal)
+                .map_err(|error| Fault::Plugin {
+                    name,
+                    why: error.to_string(),
+                })?;
             return Ok(Self(Box::new(plugin)));
         }
         let recipient: age::x25519::Recipient = text.parse().map_err(|_| malformed())?;

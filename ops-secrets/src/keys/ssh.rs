@@ -54,13 +54,14 @@ fn prefix(text: &str) -> Hrp {
 /// The age identity that ssh-to-age gives for a private key file; nothing for other kinds and encrypted ones.
 pub fn converted_identity(pem: &str) -> Option<Zeroizing<String>> {
     let seed = ed25519_seed(pem)?;
-    let digest = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(&*seed)));
+    let digest = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(*seed)));
     bech32::encode_upper::<Bech32>(prefix("age-secret-key-"), &digest[..32])
         .ok()
         .map(Zeroizing::new)
 }
 
 /// The public line of a private key file that is not encrypted, or whose public part is readable all the same.
+#[must_use]
 pub fn public_line(pem: &str) -> Option<String> {
     let blob = pem_body(pem)?;
     let mut reader = Reader(blob.strip_prefix(b"openssh-key-v1\0")?);
@@ -76,6 +77,7 @@ pub fn public_line(pem: &str) -> Option<String> {
 }
 
 /// Whether a private key file is protected by a passphrase.
+#[must_use]
 pub fn is_encrypted(pem: &str) -> bool {
     let cipher = pem_body(pem).and_then(|blob| {
         Reader(blob.strip_prefix(b"openssh-key-v1\0")?)

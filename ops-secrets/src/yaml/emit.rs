@@ -9,6 +9,7 @@ use super::resolve;
 use crate::tree::{Data, Place, Style, Value};
 
 /// A mapping written in block style, each line indented by `column`, with `step` more for each level.
+#[must_use]
 pub fn map(pairs: &[(String, Data)], column: usize, step: usize) -> String {
     let mut out = String::new();
     block_map(&mut out, pairs, column, step, false);
@@ -16,6 +17,7 @@ pub fn map(pairs: &[(String, Data)], column: usize, step: usize) -> String {
 }
 
 /// A value as it stands after `key:` or `-`, the blank or line break before it included, with the line break at its end.
+#[must_use]
 pub fn after_sign(data: &Data, column: usize, element: bool, step: usize) -> String {
     let mut out = String::new();
     value(&mut out, data, column, element, step);
@@ -96,12 +98,14 @@ fn indent(out: &mut String, column: usize) {
 }
 
 /// The column that go-yaml indents to from `column`: the next multiple of the step.
+#[must_use]
 pub fn next_stop(column: usize, step: usize) -> usize {
     step * ((column + step) / step)
 }
 
 /// A leaf as go-yaml writes it at a place; only the place's column and surroundings count, not its present style.
 /// The line break that ends a literal block is not part of it.
+#[must_use]
 pub fn scalar(value: &Value, place: &Place, step: usize) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -115,6 +119,7 @@ pub fn scalar(value: &Value, place: &Place, step: usize) -> String {
 }
 
 /// A key as go-yaml writes it.
+#[must_use]
 pub fn key(name: &str) -> String {
     if needs_quotes(name) {
         return double(name);
@@ -203,6 +208,7 @@ fn is_base_60(text: &str) -> bool {
 }
 
 /// Text in single quotes.
+#[must_use]
 pub fn single(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -284,6 +290,7 @@ fn literal(value: &str, place: &Place, step: usize) -> String {
 }
 
 /// The chomping sign that keeps the line breaks at the end of a text.
+#[must_use]
 pub fn chomp(value: &str) -> &'static str {
     match value.strip_suffix('\n') {
         None => "-",
@@ -305,6 +312,10 @@ pub fn block_lines(out: &mut String, value: &str, column: usize) {
 }
 
 /// Which styles a text can be written in: go-yaml's analysis.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one answer for each of go-yaml's styles"
+)]
 struct Shape {
     plain: bool,
     flow_plain: bool,
@@ -384,6 +395,7 @@ fn indicators(text: &str) -> (bool, bool) {
 
 /// Writes a decrypted or new value in the place of another, keeping the quotes or block header found there where they
 /// can hold it.
+#[must_use]
 pub fn respell(value: &Value, place: &Place, source: &str, step: usize) -> String {
     let Value::Text(text) = value else {
         return scalar(value, place, step);

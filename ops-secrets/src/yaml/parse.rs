@@ -400,7 +400,7 @@ impl<'s> Parser<'s> {
             {
                 self.block_list(column).map(Node::List)
             }
-            _ => self.scalar(after..after, Style::Plain, "", properties, parent, false),
+            _ => Self::scalar(after..after, Style::Plain, "", properties, parent, false),
         }
     }
 
@@ -421,7 +421,7 @@ impl<'s> Parser<'s> {
             Some(b'"') => {
                 let text = self.double_quoted()?;
                 self.no_key_here(start)?;
-                self.scalar(
+                Self::scalar(
                     start..self.at,
                     Style::Double,
                     &text,
@@ -433,7 +433,7 @@ impl<'s> Parser<'s> {
             Some(b'\'') => {
                 let text = self.single_quoted()?;
                 self.no_key_here(start)?;
-                self.scalar(
+                Self::scalar(
                     start..self.at,
                     Style::Single,
                     &text,
@@ -586,7 +586,7 @@ impl<'s> Parser<'s> {
                 {
                     let name = self.source[start..at].trim_end_matches([' ', '\t']);
                     self.at = at + 1;
-                    return self.text_key(name, start).map(Some);
+                    return Self::text_key(name, start).map(Some);
                 }
                 b'#' if at > start && matches!(self.bytes[at - 1], b' ' | b'\t') => {
                     return Ok(None);
@@ -598,7 +598,7 @@ impl<'s> Parser<'s> {
     }
 
     /// A plain key must mean a text: `1:`, `true:` and `~:` do not.
-    fn text_key(&self, name: &str, at: usize) -> Result<String> {
+    fn text_key(name: &str, at: usize) -> Result<String> {
         match resolve::plain(name) {
             Ok(Value::Text(text)) => Ok(text.to_string()),
             _ => Err(Syntax::new(
@@ -679,35 +679,7 @@ impl<'s> Parser<'s> {
         let colon_end = self.at;
         self.skip_blanks();
         let mut node = if self.at_line_break() || self.byte() == Some(b'#') {
-            let content = self.next_content()?;
-            if self
-                .pending
-                .first()
-                .is_some_and(|found| !found.comment.alone)
-            {
-                entries.push(Entry::Comment(self.pending.remove(0).comment));
-            }
-            match content {
-                Some(inner) if inner > column => self.nested(inner, column, entries)?,
-                Some(inner)
-                    if inner == column && self.byte() == Some(b'-') && self.blank_after(1) =>
-                {
-                    self.deeper()?;
-                    let head: Vec<Comment> = self.take_pending().collect();
-                    let mut list = self.block_list(inner)?;
-                    self.depth -= 1;
-                    drop(list.items.splice(0..0, head.into_iter().map(Item::Comment)));
-                    Node::List(list)
-                }
-                _ => self.scalar(
-                    colon_end..colon_end,
-                    Style::Plain,
-                    "",
-                    &Properties::default(),
-                    Some(column),
-                    false,
-                )?,
-            }
+            self.value_below(colon_end, column, entries)?
         } else {
             self.block_node(self.column(), Some(column), true)?
         };
@@ -729,6 +701,35 @@ impl<'s> Parser<'s> {
             region: begin..end,
             node,
         })
+    }
+
+    /// What follows a key at whose colon the line ends.
+    fn value_below(
+        &mut self,
+        colon_end: usize,
+        column: usize,
+        entries: &mut Vec<Entry>,
+    ) -> Result<Node> {
+        let content = self.next_content()?;
+        if self
+            .pending
+            .first()
+            .is_some_and(|found| !found.comment.alone)
+        {
+            entries.push(Entry::Comment(self.pending.remove(0).comment));
+        }
+        match content {
+            Some(inner) if inner > column => self.nested(inner, column, entries),
+            Some(inner) if inner == column && self.byte() == Some(b'-') && self.blank_after(1) => {
+                self.deeper()?;
+                let head: Vec<Comment> = self.take_pending().collect();
+                let mut list = self.block_list(inner)?;
+                self.depth -= 1;
+                drop(list.items.splice(0..0, head.into_iter().map(Item::Comment)));
+                Ok(Node::List(list))
+            }
+            _ => Ok(nothing(colon_end, Some(column), false)),
+        }
     }
 
     /// A value on a line below its key: its comments belong to it if it is a collection, else to the mapping.
@@ -835,14 +836,7 @@ impl<'s> Parser<'s> {
                             .drain(..inline)
                             .map(|found| Item::Comment(found.comment)),
                     );
-                    self.scalar(
-                        dash_end..dash_end,
-                        Style::Plain,
-                        "",
-                        &Properties::default(),
-                        Some(column),
-                        false,
-                    )?
+                    nothing(dash_end, Some(column), false)
                 }
             }
         } else {
@@ -854,7 +848,6 @@ impl<'s> Parser<'s> {
 
     /// Builds a leaf: its meaning from style and tag, its place from what surrounds it.
     fn scalar(
-        &self,
         span: Range<usize>,
         style: Style,
         text: &str,
@@ -865,12 +858,11 @@ impl<'s> Parser<'s> {
         let tag = properties.tag.as_deref().map(short_tag);
         let (value, typed) = match (tag, style) {
             (None, Style::Plain) => (plain_value(text, span.start)?, false),
-            (None, _) | (Some("!str" | ""), _) => (Value::text(text), false),
             (Some("!int" | "!float" | "!bool" | "!null" | "!timestamp"), _) => {
                 (plain_value(text, span.start)?, true)
             }
             (Some("!binary"), _) => (binary(text, span.start)?, true),
-            (Some(_), _) => (Value::text(text), false),
+            _ => (Value::text(text), false),
         };
         let place = Place {
             sign: span.start,
@@ -906,7 +898,7 @@ impl<'s> Parser<'s> {
             text.push_str(&self.source[line]);
         }
         self.back_to(end);
-        self.scalar(start..end, Style::Plain, &text, properties, parent, false)
+        Self::scalar(start..end, Style::Plain, &text, properties, parent, false)
     }
 
     /// Moves back to the end of a value, after having looked at what follows.
@@ -1105,7 +1097,7 @@ impl<'s> Parser<'s> {
             Style::Literal
         };
         let span = if commented { line_end } else { start }..end;
-        let mut node = self.scalar(span, style, &text, properties, parent, false)?;
+        let mut node = Self::scalar(span, style, &text, properties, parent, false)?;
         if let Node::Scalar(scalar) = &mut node {
             scalar.place.sign = start;
         }
@@ -1252,34 +1244,13 @@ impl<'s> Parser<'s> {
                 break;
             }
             let begin = self.at;
-            let Node::Scalar(Scalar {
-                value: Value::Text(name),
-                ..
-            }) = self.flow_node(true)?
-            else {
-                return Err(Syntax::new(begin, "only texts can be keys: quote it"));
-            };
-            self.flow_content()?;
-            let node = if self.byte() == Some(b':') {
-                self.at += 1;
-                self.flow_content()?;
-                self.flow_node(false)?
-            } else {
-                self.scalar(
-                    self.at..self.at,
-                    Style::Plain,
-                    "",
-                    &Properties::default(),
-                    None,
-                    true,
-                )?
-            };
+            let (name, node) = self.flow_member()?;
             self.flow_content()?;
             map.entries.extend(self.take_pending().map(Entry::Comment));
             let comma = self.byte() == Some(b',');
             self.at += usize::from(comma);
             map.entries.push(Entry::Pair(Pair {
-                key: name.to_string(),
+                key: name,
                 at: begin,
                 sign: node.span().start,
                 region: begin..self.at,
@@ -1293,6 +1264,25 @@ impl<'s> Parser<'s> {
         map.span.end = self.at;
         self.depth -= 1;
         Ok(map)
+    }
+
+    /// A key and its value in braces; without a colon the value is null.
+    fn flow_member(&mut self) -> Result<(String, Node)> {
+        let begin = self.at;
+        let Node::Scalar(Scalar {
+            value: Value::Text(name),
+            ..
+        }) = self.flow_node(true)?
+        else {
+            return Err(Syntax::new(begin, "only texts can be keys: quote it"));
+        };
+        self.flow_content()?;
+        if self.byte() != Some(b':') {
+            return Ok((name.to_string(), nothing(self.at, None, true)));
+        }
+        self.at += 1;
+        self.flow_content()?;
+        Ok((name.to_string(), self.flow_node(false)?))
     }
 
     /// Moves to the next content inside brackets or braces.
@@ -1329,7 +1319,7 @@ impl<'s> Parser<'s> {
             }
             Some(b'"') => {
                 let text = self.double_quoted()?;
-                self.scalar(
+                Self::scalar(
                     start..self.at,
                     Style::Double,
                     &text,
@@ -1340,7 +1330,7 @@ impl<'s> Parser<'s> {
             }
             Some(b'\'') => {
                 let text = self.single_quoted()?;
-                self.scalar(
+                Self::scalar(
                     start..self.at,
                     Style::Single,
                     &text,
@@ -1350,7 +1340,7 @@ impl<'s> Parser<'s> {
                 )?
             }
             Some(b',' | b']' | b'}') | None => {
-                self.scalar(start..start, Style::Plain, "", &properties, None, true)?
+                Self::scalar(start..start, Style::Plain, "", &properties, None, true)?
             }
             Some(b'?') if self.blank_after(1) && key => {
                 return self.fail("'?' inside braces is not supported");
@@ -1391,8 +1381,23 @@ impl<'s> Parser<'s> {
             text.push_str(&self.source[line]);
         }
         self.back_to(end);
-        self.scalar(start..end, Style::Plain, &text, properties, None, true)
+        Self::scalar(start..end, Style::Plain, &text, properties, None, true)
     }
+}
+
+/// The null that stands where nothing is written.
+fn nothing(at: usize, parent: Option<usize>, flow: bool) -> Node {
+    let place = Place {
+        sign: at,
+        span: at..at,
+        column: parent.unwrap_or(0),
+        flow,
+        ..Place::default()
+    };
+    Node::Scalar(Scalar {
+        value: Value::Null,
+        place,
+    })
 }
 
 /// Joins two lines of a folded text.
@@ -1536,7 +1541,7 @@ fn block_text(
         match previous {
             None => text.extend(std::iter::repeat_n('\n', empties)),
             Some(previous) if folded && !is_more(previous) && !is_more(line) => {
-                fold(&mut text, empties + 1)
+                fold(&mut text, empties + 1);
             }
             Some(_) => text.extend(std::iter::repeat_n('\n', empties + 1)),
         }

@@ -176,16 +176,19 @@ fn number(digits: &[u8]) -> Option<u8> {
 }
 
 /// Whether a text is an instant that sops can hold as one.
+#[must_use]
 pub fn is_timestamp(text: &str) -> bool {
     timestamp(text).is_some()
 }
 
 /// An instant in whole seconds, as sops binds its MAC to it.
+#[must_use]
 pub fn instant(text: &str) -> Option<String> {
     timestamp(text).map(|text| crate::dotenv::seconds(&text))
 }
 
 /// A float as go-yaml writes it: the shortest digits, with an exponent below 1e-4 and from 1e6 on.
+#[must_use]
 pub fn write_float(value: f64) -> String {
     if value.is_nan() {
         return ".nan".to_owned();
@@ -197,6 +200,7 @@ pub fn write_float(value: f64) -> String {
 }
 
 /// The shortest digits of a float, with an exponent (of two digits at least) where it is below `low` or at least `high`.
+#[must_use]
 pub fn shortest(value: f64, low: i32, high: i32, sign: &str) -> String {
     let scientific = format!("{value:e}");
     let Some((mantissa, exponent)) = scientific.split_once('e') else {
