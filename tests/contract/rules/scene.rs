@@ -51,7 +51,8 @@ pub(crate) struct Scene {
 impl Scene {
     /// Makes the folder and fills it as the verb's entry says.
     pub(crate) fn new(verb: &Verb) -> Self {
-        let changes = verb.tool() == "ops-deploy" && !verb.prepare.is_empty();
+        let prepared = ["ops-deploy", "ops-db"].contains(&verb.tool()) && !verb.prepare.is_empty();
+        let changes = prepared || verb.name == "ops-db backup";
         let alone = changes.then(|| CHANGES.lock().unwrap_or_else(PoisonError::into_inner));
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         if !verb.prepare.is_empty() {
