@@ -77,6 +77,10 @@ Examples:
   ops-deploy switch ops-jrz1
   ops-deploy switch @staging --all-or-nothing --yes
   ops-deploy switch ops-jrz1 --store-path $(ops-deploy build ops-jrz1)")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 struct Switch {
     #[command(flatten)]
     hosts: Hosts,
@@ -156,6 +160,10 @@ struct Which {
 Examples:
   ops-deploy build ops-jrz1 | ops-deploy copy ops-jrz1 | ops-deploy activate ops-jrz1
   ops-deploy activate ops-jrz1 --store-path ./result --test")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 struct Activate {
     #[command(flatten)]
     hosts: Hosts,

@@ -46,7 +46,7 @@ pub fn copy(line: &Line<'_>, closure: &[StorePath], substitute: bool) -> Result<
     let exported = export.wait().map_err(|error| Error::Export {
         reason: error.to_string(),
     })?;
-    let imported = imported.map_err(Error::Host)?;
+    let imported = imported.map_err(Error::from)?;
     if !exported.success() {
         return Err(Error::Export {
             reason: exported.to_string(),
@@ -82,7 +82,7 @@ fn missing<'a>(
     let question = Command::script(MISSING, args)
         .stdin(list)
         .deadline(deadline);
-    let answer = line.host().run(&question).map_err(Error::Host)?;
+    let answer = line.host().run(&question).map_err(Error::from)?;
     if !answer.success() {
         return Err(Error::AskStore {
             host: line.name(),

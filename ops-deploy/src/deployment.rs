@@ -28,7 +28,7 @@ use crate::stc::{self, Ending, Meaning};
 use crate::watch::surroundings;
 
 /// How long the host may take beyond the armed time until its timer has put the old system back and it answers again.
-pub(crate) const GRACE: Duration = Duration::from_secs(60);
+pub(crate) const GRACE: Duration = Duration::from_mins(1);
 
 /// How far the timer of the host and our own clock may be apart.
 const TIMER_SLACK: Duration = Duration::from_secs(1);
@@ -145,6 +145,7 @@ impl<'a> Deployment<'a> {
     }
 
     /// Goes on to the end. With a ballot, the system is kept only if all hosts' systems are well.
+    #[must_use]
     pub fn run(mut self, ballot: Option<&Ballot>) -> (Record, Status) {
         let guard = self.roll_back_on_interrupt();
         let mut tried = match self.order.way {

@@ -10,10 +10,10 @@ use crate::nix;
 pub enum Error {
     /// The host cannot be reached or talked to.
     #[error(transparent)]
-    Host(host::Error),
+    Host(Box<host::Error>),
     /// The hosts are not clear.
     #[error(transparent)]
-    Hosts(#[from] hosts::Error),
+    Hosts(Box<hosts::Error>),
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] config::Error),
@@ -200,11 +200,16 @@ pub enum Error {
     NotConfirmed,
 }
 
-impl Error {
-    /// The failure to talk to a host.
-    #[must_use]
-    pub fn from_host(error: host::Error) -> Self {
-        Self::Host(error)
+/// Boxed: what can go wrong with a connection is a long story, and most results here are good.
+impl From<host::Error> for Error {
+    fn from(error: host::Error) -> Self {
+        Self::Host(Box::new(error))
+    }
+}
+
+impl From<hosts::Error> for Error {
+    fn from(error: hosts::Error) -> Self {
+        Self::Hosts(Box::new(error))
     }
 }
 

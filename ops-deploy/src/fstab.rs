@@ -83,7 +83,7 @@ fn unit_of(place: &str) -> String {
             b'/' => name.push('-'),
             b'.' if index == 0 => name.push_str("\\x2e"),
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b':' | b'_' | b'.' => {
-                name.push(char::from(byte))
+                name.push(char::from(byte));
             }
             other => name.push_str(&format!("\\x{other:02x}")),
         }

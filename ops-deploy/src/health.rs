@@ -11,7 +11,7 @@ use crate::state::State;
 use crate::units::Unit;
 
 /// A unit that systemd restarts so often within one window does not settle.
-const TOO_MANY_RESTARTS: u64 = 3;
+const TOO_MANY_RESTARTS: u32 = 3;
 
 /// What was there before the switch.
 #[derive(Debug, Clone, Default)]
@@ -208,14 +208,14 @@ fn unit_check(
         "restarted by itself {grown} times since the switch, stable for {}s",
         stable.as_secs()
     );
-    let settled = grown < TOO_MANY_RESTARTS && stable >= window / 2;
+    let settled = grown < u64::from(TOO_MANY_RESTARTS) && stable >= window / 2;
     let check = if settled { Check::warn } else { Check::fail };
     #[expect(
         clippy::cast_precision_loss,
         reason = "a restart counter is far below 2^52"
     )]
     let check = check("deploy.restarts", name.to_owned(), message).value(grown as f64, "");
-    Some(check.limit(TOO_MANY_RESTARTS as f64))
+    Some(check.limit(TOO_MANY_RESTARTS.into()))
 }
 
 /// Units that matter and ran before, but have ended without a failure: nobody planned that.

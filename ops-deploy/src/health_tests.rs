@@ -223,6 +223,7 @@ fn a_unit_that_matters_must_not_end_unplanned() {
 
 #[test]
 fn a_health_command_fails_only_if_it_was_better_before() {
+    use Finding::{Fail, Ok, Unknown, Warn};
     let found = |before: Option<Finding>, now: Finding| {
         let check = |status| Check::new(status, "m.v", "s", "msg");
         let baseline = Baseline::new(
@@ -246,7 +247,6 @@ fn a_health_command_fails_only_if_it_was_better_before() {
         .unwrap()
         .status
     };
-    use Finding::{Fail, Ok, Unknown, Warn};
     for (before, now, expected) in [
         (Some(Ok), Fail, Fail),
         (Some(Ok), Unknown, Fail),

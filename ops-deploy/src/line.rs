@@ -68,7 +68,7 @@ impl<'a> Line<'a> {
         report: Report,
     ) -> Result<Self, Error> {
         let watched = Settings::read(context.config()?)?.units;
-        let host = target.connect(context).map_err(Error::Host)?;
+        let host = target.connect(context).map_err(Error::from)?;
         Ok(Self {
             context,
             target,
@@ -95,9 +95,9 @@ impl<'a> Line<'a> {
 
     /// Opens another connection beside this one, to prove that a login works.
     pub fn prove_login(&self) -> Result<Host, Error> {
-        let host = self.target.connect(self.context).map_err(Error::Host)?;
+        let host = self.target.connect(self.context).map_err(Error::from)?;
         host.output(&Command::new("true").deadline(QUESTION))
-            .map_err(Error::Host)?;
+            .map_err(Error::from)?;
         Ok(host)
     }
 
@@ -118,7 +118,7 @@ impl<'a> Line<'a> {
     /// Asks the host for its state.
     pub fn state(&self) -> Result<State, Error> {
         let script = state::question(&self.watched).deadline(QUESTION);
-        let answer = self.host().output(&script).map_err(Error::Host)?;
+        let answer = self.host().output(&script).map_err(Error::from)?;
         State::parse(&String::from_utf8_lossy(&answer))
             .ok_or_else(|| Error::State { host: self.name() })
     }
@@ -126,7 +126,7 @@ impl<'a> Line<'a> {
     /// Calls one of the functions on the host.
     pub fn call(&self, function: &str, args: &[String], stdin: Vec<u8>) -> Result<Finished, Error> {
         let command = function_call(function, args).stdin(stdin).deadline(WAITING);
-        self.host().run(&command).map_err(Error::Host)
+        self.host().run(&command).map_err(Error::from)
     }
 
     /// Runs a command in a unit and follows it to its end, over as many connections as that takes.
@@ -149,7 +149,7 @@ impl<'a> Line<'a> {
             };
             self.report.note(format_args!("{lost}; connecting again"));
             if self.reconnect(work.patience).is_err() {
-                return Err(Error::Host(lost));
+                return Err(lost.into());
             }
             call = function_call("follow", &[work.unit.to_owned(), follower.cursor.clone()]);
         }

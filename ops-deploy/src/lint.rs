@@ -69,10 +69,10 @@ impl System {
 pub fn ask(host: &Host) -> Result<System, Error> {
     let answer = host
         .output(&Command::script(SCRIPT, &[] as &[&str]))
-        .map_err(Error::from_host)?;
+        .map_err(Error::from)?;
     let text = String::from_utf8_lossy(&answer).into_owned();
     let mut system = System::default();
-    for block in text.split("\u{1e}").filter(|block| !block.is_empty()) {
+    for block in text.split('\u{1e}').filter(|block| !block.is_empty()) {
         let Some((path, content)) = block.split_once('\n') else {
             continue;
         };

@@ -74,7 +74,7 @@ fn address_of(text: &str) -> Option<IpAddr> {
 fn unit_of(group: &str) -> Option<&str> {
     group
         .rsplit('/')
-        .find(|part| part.ends_with(".service") || part.ends_with(".scope"))
+        .find(|part| matches!(part.rsplit('.').next(), Some("service" | "scope")))
 }
 
 #[cfg(test)]

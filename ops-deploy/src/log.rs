@@ -14,7 +14,7 @@ cat /var/lib/ops-deploy/pending.json 2>/dev/null; echo @end";
 /// Reads the log of a host, oldest first. A deployment that nobody finished is in it.
 pub fn read(host: &Host, name: &str) -> Result<(Vec<Record>, usize), Error> {
     let question = Command::script(SCRIPT, &[] as &[&str]).deadline(Duration::from_mins(1));
-    let answer = host.output(&question).map_err(Error::Host)?;
+    let answer = host.output(&question).map_err(Error::from)?;
     let text = String::from_utf8_lossy(&answer).into_owned();
     let Some(log) = text.strip_suffix("@end\n") else {
         return Err(Error::Log {

@@ -81,7 +81,6 @@ fn statements(text: &str) -> Vec<Statement> {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
             (_, '\\') => word.extend(letters.next()),
-            (Some(_), c) => word.push(c),
             (None, '"' | '\'') if word.is_empty() => quote = Some(c),
             (None, '#') if word.is_empty() => {
                 // To the end of the line.
@@ -97,9 +96,9 @@ fn statements(text: &str) -> Vec<Statement> {
                 });
             }
             (None, c) if c.is_whitespace() => {
-                words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)))
+                words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
             }
-            (None, c) => word.push(c),
+            (_, c) => word.push(c),
         }
     }
     statements

@@ -123,7 +123,7 @@ impl Planner<'_> {
             }
             return;
         };
-        if unit.ends_with(".target") {
+        if kind_of(unit) == "target" {
             return; // targets are started again only to pull in what is new
         }
         match compare(&old.file, &new.file) {
@@ -147,13 +147,13 @@ impl Planner<'_> {
 
     fn restart(&mut self, unit: &str, new: &Found, reason: &str) {
         let file = &new.file;
-        if never_restarted(unit) || unit.ends_with(".socket") {
+        if never_restarted(unit) || kind_of(unit) == "socket" {
             return; // a reload of the manager is enough, or nothing is done
         }
         if unit == "-.mount" || unit == "nix.mount" {
             return self.note(unit, Verb::Reload, reason);
         }
-        if unit.ends_with(".mount") {
+        if kind_of(unit) == "mount" {
             return self.note(unit, Verb::Restart, reason);
         }
         if file.flag("Service", "X-ReloadIfChanged", false) {
@@ -176,7 +176,7 @@ impl Planner<'_> {
         if let Some((rule, _)) = held.into_iter().find(|(_, holds)| *holds) {
             return self.note(unit, Verb::Leave, &format!("{reason}; {rule}"));
         }
-        let stops = unit.ends_with(".service") && file.flag("Service", "X-StopIfChanged", true);
+        let stops = kind_of(unit) == "service" && file.flag("Service", "X-StopIfChanged", true);
         if stops && self.through_sockets(unit, new, reason) {
             return;
         }
@@ -223,7 +223,7 @@ impl Planner<'_> {
 
     /// Units that an active target pulls in and that do not run yet.
     fn new_units(&mut self) {
-        let targets = self.running.iter().filter(|unit| unit.ends_with(".target"));
+        let targets = self.running.iter().filter(|unit| kind_of(unit) == "target");
         let mut due: Vec<String> = targets
             .flat_map(|target| self.new.pulled_in_by(target))
             .collect();
@@ -236,7 +236,7 @@ impl Planner<'_> {
             let Some(found) = self.new.unit(&unit, &file) else {
                 continue;
             };
-            if unit.ends_with(".target") {
+            if kind_of(&unit) == "target" {
                 due.extend(self.new.pulled_in_by(&unit));
             } else if !self.old.has_file(&file) || !self.was_pulled_in(&unit) {
                 self.note(&unit, Verb::Start, "new");
@@ -266,6 +266,11 @@ fn is_long_running(file: &UnitFile) -> bool {
     file.value("Service", "Type") != Some("oneshot")
 }
 
+/// The type of a unit: what follows the last dot of its name.
+fn kind_of(unit: &str) -> &str {
+    unit.rsplit('.').next().unwrap_or("")
+}
+
 /// Slices and paths take their new settings when the manager reloads; the basic targets are pulled in by others.
 fn never_restarted(unit: &str) -> bool {
     let basic = [
@@ -274,7 +279,7 @@ fn never_restarted(unit: &str) -> bool {
         "multi-user.target",
         "graphical.target",
     ];
-    unit.ends_with(".path") || unit.ends_with(".slice") || basic.contains(&unit)
+    kind_of(unit) == "path" || kind_of(unit) == "slice" || basic.contains(&unit)
 }
 
 /// How much two versions of a unit differ.
@@ -319,7 +324,7 @@ fn compare(old: &UnitFile, new: &UnitFile) -> Difference {
                 }
             }
             ("Mount", "Options") if old.has(section, key) && new.has(section, key) => {
-                reload.push(key)
+                reload.push(key);
             }
             _ => restart.push(key),
         }

@@ -152,7 +152,7 @@ mod tests {
                 &[record.clone(), failed],
                 &state,
                 &revision,
-                Duration::from_mins(60),
+                Duration::from_hours(1),
                 now
             ),
             Ok(record)

@@ -75,23 +75,21 @@ impl Deployment<'_> {
         });
         let state = state.map_err(words)?;
         let args = revert_args(&self.before, old);
-        if state.boot != self.before.boot {
-            // The host runs what it booted, and its timer and our script are gone. Only a profile that was set just before
-            // is still to be put back.
-            if state.profile != self.before.profile {
-                self.line.call("revert", &args, Vec::new()).map_err(words)?;
-            }
-        } else {
+        if state.boot == self.before.boot {
             let work = Work {
                 unit: "ops-deploy-rollback",
                 argv: host_script("revert", &args),
                 limit: GRACE * 5,
                 patience,
             };
-            let ended = self.line.work(&work).map_err(words)?;
+            let ended = self.line.work(&work).map_err(words)?.ending;
             self.line
                 .report
-                .note(format_args!("putting it back {}", ended.ending));
+                .note(format_args!("putting it back {ended}"));
+        } else if state.profile != self.before.profile {
+            // The host runs what it booted, and its timer and our script are gone. Only a profile that was set just before
+            // is still to be put back.
+            self.line.call("revert", &args, Vec::new()).map_err(words)?;
         }
         self.verify_old(old, patience)
     }

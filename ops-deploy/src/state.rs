@@ -36,6 +36,10 @@ pub struct Lock {
 
 /// What the host said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an answer of the host, and they do not exclude each other"
+)]
 pub struct State {
     /// The user that asked.
     pub uid: u32,

@@ -180,7 +180,7 @@ pub fn must_have(seen: &Seen<'_>, path: &str) -> Result<(), Error> {
         .line
         .host()
         .run(&Command::new("test").arg("-e").arg(script))
-        .map_err(Error::Host)?;
+        .map_err(Error::from)?;
     if there.success() {
         Ok(())
     } else {
@@ -204,7 +204,7 @@ pub fn is_there(state: &State, new: &str, way: Way, settings: &Settings) -> bool
 }
 
 /// Works out what the switch would change on a host.
-pub fn prepare<'a>(seen: Seen<'a>, new: String, flake: String) -> Result<Ready<'a>, Error> {
+pub fn prepare(seen: Seen<'_>, new: String, flake: String) -> Result<Ready<'_>, Error> {
     let closure = nix::closure(&new)?.unwrap_or_default();
     let preview = match seen.state.old() {
         Some(old) if !closure.is_empty() => {

@@ -4,6 +4,7 @@ use ops_common::check::Check;
 
 use crate::settings::Settings;
 use crate::state::State;
+use crate::units::Unit;
 
 /// Below this much free space the next deployment is in danger.
 const LITTLE_SPACE: u64 = 1 << 30;
@@ -41,37 +42,11 @@ fn units(state: &State, settings: &Settings) -> Vec<Check> {
         })
         .collect();
     let all_well = checks.is_empty();
-    for name in &settings.units {
-        let Some(unit) = state
-            .units
-            .get(name)
-            .filter(|unit| unit.load == "loaded" && !unit.is_sick())
-        else {
-            continue;
-        };
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a restart counter is far below 2^52"
-        )]
-        let restarts = unit.restarts as f64;
-        let check = if unit.is_active() {
-            Check::ok("deploy.units", name, unit.told())
-        } else if unit.enabled == "disabled" {
-            Check::warn(
-                "deploy.units",
-                name,
-                format!("is {}, and not enabled", unit.told()),
-            )
-        } else {
-            Check::fail("deploy.units", name, format!("is {}", unit.told()))
-                .fix(format!("start it: systemctl start {name}"))
-        };
-        checks.push(
-            check.value(restarts, "").data(
-                serde_json::json!({"restarts": unit.restarts, "listens": listens(state, name)}),
-            ),
-        );
-    }
+    let named = settings.units.iter().filter_map(|name| {
+        let unit = state.units.get(name)?;
+        (unit.load == "loaded" && !unit.is_sick()).then(|| named_unit(state, unit))
+    });
+    checks.extend(named);
     if all_well && checks.is_empty() {
         let active = state.units.values().filter(|unit| unit.is_active()).count();
         checks.push(Check::ok(
@@ -81,6 +56,30 @@ fn units(state: &State, settings: &Settings) -> Vec<Check> {
         ));
     }
     checks
+}
+
+/// A unit that matters must run; one that is installed and not enabled was perhaps never meant to.
+fn named_unit(state: &State, unit: &Unit) -> Check {
+    let name = &unit.name;
+    let check = if unit.is_active() {
+        Check::ok("deploy.units", name, unit.told())
+    } else if unit.enabled == "disabled" {
+        Check::warn(
+            "deploy.units",
+            name,
+            format!("is {}, and not enabled", unit.told()),
+        )
+    } else {
+        Check::fail("deploy.units", name, format!("is {}", unit.told()))
+            .fix(format!("start it: systemctl start {name}"))
+    };
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a restart counter is far below 2^52"
+    )]
+    let restarts = unit.restarts as f64;
+    let data = serde_json::json!({"restarts": unit.restarts, "listens": listens(state, name)});
+    check.value(restarts, "").data(data)
 }
 
 fn listens(state: &State, unit: &str) -> Vec<String> {

@@ -103,7 +103,9 @@ pub fn entry(record: &Record) -> String {
     for (title, items) in lists {
         if !items.is_empty() {
             line(format_args!("\n## {title}\n"));
-            items.iter().for_each(|item| line(format_args!("- {item}")));
+            for item in &items {
+                line(format_args!("- {item}"));
+            }
         }
     }
     text

@@ -10,6 +10,8 @@ use super::{Activate, Build, Copy, Promote, Rollback, Switch, Which, store_path}
 use crate::deployment::Way;
 use crate::error::Error;
 use crate::handoff::{self, Handed};
+use crate::line::Line;
+use crate::record::Record;
 use crate::settings::Settings;
 use crate::switch::{self, Ready, Request, System};
 use crate::{copy, facts, git, log, nix, promote, rollback};
@@ -225,6 +227,23 @@ fn on_hosts(
 }
 
 impl Promote {
+    /// The record of the host that has proved the commit.
+    fn proof(
+        &self,
+        context: &Context,
+        from: &Target,
+        revision: &git::Revision,
+    ) -> Result<Record, Error> {
+        let line = Line::connect(context, from, context.report.clone())?;
+        let (log, _) = log::read(&line.host(), &self.from)?;
+        let now = jiff::Timestamp::now();
+        let proved = promote::proof(&log, &line.state()?, revision, self.soak.duration(), now);
+        proved.map_err(|reason| Error::NotProved {
+            host: from.name.clone(),
+            reason,
+        })
+    }
+
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let config = context.config()?;
         let settings = Settings::read(config)?;
@@ -235,27 +254,7 @@ impl Promote {
         };
         let flake = facts::installable(config, to);
         let facts = facts::gather(config, &settings, Some(&flake), false, &context.report)?;
-        let seen = switch::look(context, &froms, 1)?;
-        let proved = seen.first().map_or_else(
-            || Err("it was not looked at".to_owned()),
-            |seen| {
-                let log = log::read(&seen.line.host(), &self.from)
-                    .map_err(|error| describe(&error))?
-                    .0;
-                promote::proof(
-                    &log,
-                    &seen.state,
-                    &facts.revision,
-                    self.soak.duration(),
-                    jiff::Timestamp::now(),
-                )
-            },
-        );
-        drop(seen);
-        let proved = proved.map_err(|reason| Error::NotProved {
-            host: from.name.clone(),
-            reason,
-        })?;
+        let proved = self.proof(context, from, &facts.revision)?;
         let new = nix::build(std::slice::from_ref(&flake))?
             .into_iter()
             .next()

@@ -173,7 +173,7 @@ impl Log {
 fn state_of(host: &Host, settings: &Settings) -> Result<State, Error> {
     let answer = host
         .output(&state::question(&settings.units))
-        .map_err(Error::Host)?;
+        .map_err(Error::from)?;
     State::parse(&String::from_utf8_lossy(&answer)).ok_or_else(|| Error::State {
         host: host.name().to_owned(),
     })
