@@ -18,6 +18,7 @@ impl Alias {
     /// # Panics
     /// When the file cannot be written: without it the test has nothing to say.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "written beside and renamed")]
     pub fn new(name: &str, settings: &str) -> Self {
         let folder = ssh::folder()
             .unwrap_or_else(|error| panic!("{error}"))

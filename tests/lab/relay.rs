@@ -211,7 +211,7 @@ impl Relay {
     /// When it is not within a minute.
     pub fn wait_until(&self, ready: impl Fn(&Count) -> bool) {
         let guard = self.shared.lock();
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         let waited = self
             .shared
             .changed

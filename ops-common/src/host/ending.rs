@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::{Error, lane::Closing};
+use super::{Error, external, lane::Closing};
 
 /// What a command that ran to its end left behind. The status may be anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +164,13 @@ fn unfinished(subject: &Subject, closing: &Closing, stdout: &[u8], stderr: &[u8]
         .map(complaint)
         .into_iter()
         .find(|line| !line.is_empty());
+    if let Some(error) = said
+        .as_ref()
+        .filter(|_| closing.status == Some(255))
+        .and_then(|said| external::failure(&subject.host, said))
+    {
+        return error;
+    }
     let reason = match (said.filter(|line| line.len() < 200), closing.status) {
         (Some(said), _) => said,
         (None, Some(status)) if status != 0 => format!("the shell ended with status {status}"),

@@ -107,6 +107,36 @@ impl External {
     }
 }
 
+/// What ssh's last word means when it ends with its own status, 255. No word of a connection that broke is among these.
+pub(super) fn failure(host: &str, said: &str) -> Option<Error> {
+    let host = host.to_owned();
+    let lower = said.to_lowercase();
+    let login = |user: &str, reason: &str| {
+        Some(Error::Login {
+            host: host.clone(),
+            user: user.to_owned(),
+            reason: reason.to_owned(),
+        })
+    };
+    if let Some((who, methods)) = said.split_once(": Permission denied (") {
+        let user = who.split_once('@').map_or(who, |(user, _)| user);
+        return login(
+            user,
+            &format!("permission denied ({}", methods.trim_end_matches('.')),
+        );
+    }
+    if lower.starts_with("host key verification failed") {
+        return login("", "host key verification failed");
+    }
+    let reason = said
+        .strip_prefix("ssh: ")
+        .or_else(|| said.strip_prefix("kex_exchange_identification: "))?;
+    Some(Error::Connect {
+        host: host.clone(),
+        reason: reason.trim_end_matches('.').to_owned(),
+    })
+}
+
 /// A forwarding program and the folder of its socket, for as long as a stream uses them.
 pub(super) struct Forward {
     lane: Arc<Lane>,
@@ -116,5 +146,25 @@ pub(super) struct Forward {
 impl Drop for Forward {
     fn drop(&mut self) {
         self.lane.abandon();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ssh_says_tells_a_refusal_from_a_broken_connection() {
+        let failed = |said| failure("db-1", said).map(|error| error.to_string());
+        assert_eq!(
+            failed("ssh: connect to host db-1 port 22: Connection refused").as_deref(),
+            Some("cannot connect to 'db-1': connect to host db-1 port 22: Connection refused")
+        );
+        assert_eq!(
+            failed("op@db-1: Permission denied (publickey).").as_deref(),
+            Some("cannot log in to 'db-1' as 'op': permission denied (publickey)")
+        );
+        assert_eq!(failed("Connection to db-1 closed by remote host."), None);
+        assert_eq!(failed("client_loop: send disconnect: Broken pipe"), None);
     }
 }

@@ -44,7 +44,7 @@ fn a_command_costs_two_round_trips_on_one_connection() {
     // Input follows the request without waiting for its reply.
     let fed = Command::new("cat").stdin(vec![b'x'; 1 << 20]);
     let spent = cost(&relay, || {
-        assert_eq!(host.output(&fed).unwrap().len(), 1 << 20)
+        assert_eq!(host.output(&fed).unwrap().len(), 1 << 20);
     });
     assert!(
         spent <= 2 + 2,
@@ -134,7 +134,7 @@ fn a_slow_reader_holds_up_only_itself_and_no_memory() {
     let machine = lab.host("budget-5", Kind::Plain);
     let host = connect(machine.name());
     let endless = host.spawn(&Command::new("cat").arg("/dev/zero")).unwrap();
-    let mut first = [1; 1 << 20];
+    let mut first = vec![1; 1 << 20];
     let mut stdout = endless.stdout;
     stdout.read_exact(&mut first).unwrap();
     // Nobody reads now. The window fills, the command stops, and the connection goes on.
@@ -199,7 +199,7 @@ fn an_idle_connection_stays_alive() {
         "/etc/ssh/sshd_config.d/alive.conf",
         "ClientAliveInterval 1\nClientAliveCountMax 1\n",
     );
-    machine.sh("systemctl reload ssh").expect(0);
+    machine.sh("systemctl restart ssh").expect(0);
     let relay = Relay::before(&machine, "budget-7-idle", Link::new());
     let host = connect(relay.alias());
     assert!(host.run(&Command::new("true")).unwrap().success());

@@ -61,6 +61,10 @@ fn attempt(settings: &str, folder: &Path, known_hosts: &str) -> Result<Vec<u8>, 
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table, and one scene for all of it"
+)]
 fn what_is_on_file_decides() {
     let Some(lab) = lab() else { return };
     let machine = lab.host("keys-1", Machine::from(Kind::Plain).ports(&[22, 2222]));

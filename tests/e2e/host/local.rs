@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     os::unix::net::UnixListener,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ops_common::{
@@ -52,23 +52,23 @@ fn commands() {
 
 #[test]
 fn a_deadline_ends_what_the_command_has_started_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let fifo = folder.path().join("fifo");
-    let text = format!(
-        "mkfifo {0}; sleep 600 > {0} & cat {0} > /dev/null; wait",
-        fifo.display()
-    );
-    let error = here()
-        .run(&shell(&text).deadline(Duration::from_millis(300)))
-        .unwrap_err();
+    // The shell's child outlives it, if only the shell is killed.
+    let text = "sleep 600 > /dev/null & echo $!; wait";
+    let limit = Duration::from_millis(500);
+    let mut process = here().spawn(&shell(text).deadline(limit)).unwrap();
+    let mut child = String::new();
+    let late = process.stdout.read_to_string(&mut child).unwrap_err();
+    assert_eq!(late.kind(), std::io::ErrorKind::TimedOut);
+    let error = process.wait().unwrap_err();
     assert!(matches!(error, Error::Deadline { .. }), "{error}");
-    // Opening for reading returns, and then ends, only if no writer is left.
-    let left = here().run(
-        &Command::new("timeout")
-            .args(["20", "cat"])
-            .arg(format!("/proc/self/fd/0")),
-    );
-    assert_eq!(left.unwrap().status, 0);
+    let line = format!("/proc/{}/cmdline", child.trim());
+    let patience = Instant::now();
+    while std::fs::read(&line).is_ok_and(|line| !line.is_empty()) {
+        assert!(
+            patience.elapsed() < Duration::from_secs(20),
+            "{child} is still there"
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,12 @@
 //! The transport of `ops-common` against real sshds: what it costs, when it says that something has succeeded, whom it
 //! trusts, which of ssh's settings it follows.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot set its scene says so by a panic, and its files are its own"
+)]
+
 mod budget;
 mod external;
 mod fanout;
@@ -28,8 +34,8 @@ fn lab() -> Option<Lab> {
 /// Limits that no test comes near unless something hangs, however loaded the machine is.
 fn options() -> Options {
     Options {
-        connect_timeout: Duration::from_secs(60),
-        timeout: Some(Duration::from_secs(120)),
+        connect_timeout: Duration::from_mins(1),
+        timeout: Some(Duration::from_mins(2)),
         ..Options::default()
     }
 }

@@ -81,10 +81,11 @@ impl Random {
 const END: &[u8] = b"end-of-vector";
 
 fn shown(arguments: &[Vec<u8>]) -> String {
-    arguments
+    let shown: Vec<_> = arguments
         .iter()
-        .map(|argument| format!("<{}>", argument.escape_ascii()))
-        .collect()
+        .map(|one| one.escape_ascii().to_string())
+        .collect();
+    shown.join(" | ")
 }
 
 /// Sends vectors, several in one command line, and compares what comes back.
@@ -137,8 +138,9 @@ fn through_login_shells(name: &str, options: &Options, vectors: usize, at_a_time
         thread::scope(|scope| {
             for half in all.chunks(all.len().div_ceil(4)) {
                 scope.spawn(move || {
-                    half.chunks(at_a_time)
-                        .for_each(|some| round_trip(host, some))
+                    for some in half.chunks(at_a_time) {
+                        round_trip(host, some);
+                    }
                 });
             }
         });

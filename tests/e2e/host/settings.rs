@@ -110,6 +110,10 @@ fn proxies() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table, and one scene for all of it"
+)]
 fn keys_of_files_and_of_the_agent() {
     let Some(lab) = lab() else { return };
     let machine = lab.host("settings-4", Kind::Plain);
