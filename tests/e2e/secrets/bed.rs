@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use ops_tests::{Ran, Tool, command, tool};
 use tempfile::TempDir;
 
-pub struct Bed {
+pub(crate) struct Bed {
     folder: TempDir,
     /// The recipient of the key that both programs find.
-    pub recipient: String,
+    pub(crate) recipient: String,
 }
 
 impl Bed {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut bed = Self {
             folder,
@@ -23,11 +23,11 @@ impl Bed {
         bed
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).expect("a folder can be made");
@@ -36,13 +36,13 @@ impl Bed {
         path
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         let bytes = std::fs::read(self.path(name)).expect("the file is there");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Makes a key file and gives its recipient.
-    pub fn keygen(&self, name: &str) -> String {
+    pub(crate) fn keygen(&self, name: &str) -> String {
         let made = tool("ops-secrets")
             .args(["keygen", "-o", name])
             .dir(self.folder.path())
@@ -52,12 +52,12 @@ impl Bed {
     }
 
     /// Our program, in the folder, with the key.
-    pub fn ops(&self, args: &[&str]) -> Tool {
+    pub(crate) fn ops(&self, args: &[&str]) -> Tool {
         self.bound(tool("ops-secrets").args(args))
     }
 
     /// The real sops, in the folder, with the key.
-    pub fn sops(&self, args: &[&str]) -> Tool {
+    pub(crate) fn sops(&self, args: &[&str]) -> Tool {
         let program = sops().expect("the caller has asked whether sops is there");
         self.bound(command(program).args(args))
     }
@@ -69,7 +69,7 @@ impl Bed {
     }
 
     /// Encrypts a text with our program; gives what it printed.
-    pub fn encrypt(&self, name: &str, plain: impl AsRef<[u8]>) -> String {
+    pub(crate) fn encrypt(&self, name: &str, plain: impl AsRef<[u8]>) -> String {
         self.write(name, plain);
         self.ops(&["encrypt", "--age", &self.recipient, name])
             .run()
@@ -78,7 +78,7 @@ impl Bed {
     }
 
     /// Decrypts a text under a name of its own; gives how that ended.
-    pub fn decrypt(&self, name: &str, text: impl AsRef<[u8]>) -> Ran {
+    pub(crate) fn decrypt(&self, name: &str, text: impl AsRef<[u8]>) -> Ran {
         self.write(name, text);
         self.ops(&["decrypt", name]).run()
     }
@@ -89,7 +89,7 @@ impl Bed {
     clippy::disallowed_methods,
     reason = "the tests are told by the environment where sops is"
 )]
-pub fn sops() -> Option<OsString> {
+pub(crate) fn sops() -> Option<OsString> {
     if let Some(path) = std::env::var_os("OPS_SOPS") {
         return Some(path);
     }
@@ -102,7 +102,7 @@ pub fn sops() -> Option<OsString> {
     clippy::disallowed_methods,
     reason = "the long run is asked for by the environment"
 )]
-pub fn rounds() -> u64 {
+pub(crate) fn rounds() -> u64 {
     if std::env::var_os("OPS_TEST_LONG").is_some_and(|value| value == "1") {
         2_000
     } else {

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 /// A small generator of random numbers: the same seed gives the same document.
-pub struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         // xorshift64*
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -19,21 +19,21 @@ impl Chance {
         usize::try_from(number).expect("31 bits") % limit
     }
 
-    pub fn one_in(&mut self, count: usize) -> bool {
+    pub(crate) fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 
-    pub fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
+    pub(crate) fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
         list[self.below(list.len())]
     }
 }
 
 /// Which features documents had, counted by document.
 #[derive(Default)]
-pub struct Coverage(BTreeMap<&'static str, usize>);
+pub(crate) struct Coverage(BTreeMap<&'static str, usize>);
 
 impl Coverage {
-    pub fn add(&mut self, used: &[&'static str]) {
+    pub(crate) fn add(&mut self, used: &[&'static str]) {
         let mut seen = used.to_vec();
         seen.sort_unstable();
         seen.dedup();
@@ -44,7 +44,7 @@ impl Coverage {
 
     /// Prints what was covered, and requires each of the features in at least 5 % of the documents.
     #[track_caller]
-    pub fn require(&self, format: &str, documents: usize, features: &[&'static str]) {
+    pub(crate) fn require(&self, format: &str, documents: usize, features: &[&'static str]) {
         eprintln!("{format}: {documents} documents: {:?}", self.0);
         for feature in features {
             let count = self.0.get(feature).copied().unwrap_or(0);
@@ -56,16 +56,16 @@ impl Coverage {
     }
 }
 
-pub struct Random {
-    pub chance: Chance,
-    pub used: Vec<&'static str>,
+pub(crate) struct Random {
+    pub(crate) chance: Chance,
+    pub(crate) used: Vec<&'static str>,
     keys: usize,
 }
 
 /// What is gained from one seed: a text, and the features that it has.
-pub struct Document {
-    pub text: String,
-    pub used: Vec<&'static str>,
+pub(crate) struct Document {
+    pub(crate) text: String,
+    pub(crate) used: Vec<&'static str>,
 }
 
 const TEXTS: [&str; 22] = [
@@ -121,7 +121,7 @@ impl Random {
     }
 }
 
-pub const YAML: [&str; 22] = [
+pub(crate) const YAML: [&str; 22] = [
     "comment above",
     "comment inline",
     "comment in list",
@@ -148,7 +148,7 @@ pub const YAML: [&str; 22] = [
 
 /// A YAML document in the way that people write them: any indentation and quoting. What encryption cannot give back (see
 /// docs/ops-secrets.md) is left out, so that it must come back byte by byte.
-pub fn yaml(seed: u64) -> Document {
+pub(crate) fn yaml(seed: u64) -> Document {
     let mut random = Random::new(seed);
     let step = [2, 2, 4, 3][random.chance.below(4)];
     let mut text = String::new();
@@ -231,7 +231,7 @@ impl Random {
 
     fn list(&mut self, text: &mut String, column: usize, step: usize, depth: usize) {
         self.note("nested list");
-        for _ in 0..1 + self.chance.below(4) {
+        for _ in 0..=self.chance.below(4) {
             self.before(text, column, "comment in list");
             text.push_str(&format!("{}-", " ".repeat(column)));
             match self.chance.below(6) {
@@ -350,7 +350,7 @@ fn block(header: &str, column: usize) -> String {
     format!("{header}\n{blanks}first line\n\n{blanks}  indented\n{blanks}last: line")
 }
 
-pub const JSON: [&str; 9] = [
+pub(crate) const JSON: [&str; 9] = [
     "nested object",
     "nested array",
     "int",
@@ -363,7 +363,7 @@ pub const JSON: [&str; 9] = [
 ];
 
 /// A JSON document, in lines or in one.
-pub fn json(seed: u64) -> Document {
+pub(crate) fn json(seed: u64) -> Document {
     let mut random = Random::new(seed);
     let unit = ["\t", "  ", "    ", ""][random.chance.below(4)];
     let mut text = String::new();
@@ -416,7 +416,7 @@ impl Random {
             9 | 10 => {
                 self.note("nested array");
                 text.push('[');
-                for index in 0..1 + self.chance.below(3) {
+                for index in 0..=self.chance.below(3) {
                     text.push_str(&format!("{}{line}", if index > 0 { "," } else { "" }));
                     self.json_value(text, unit, depth + 1);
                 }
@@ -442,7 +442,7 @@ fn lines(unit: &str, depth: usize) -> (String, String) {
     )
 }
 
-pub const DOTENV: [&str; 6] = [
+pub(crate) const DOTENV: [&str; 6] = [
     "comment",
     "empty line",
     "empty text",
@@ -452,7 +452,7 @@ pub const DOTENV: [&str; 6] = [
 ];
 
 /// A dotenv document.
-pub fn dotenv(seed: u64) -> Document {
+pub(crate) fn dotenv(seed: u64) -> Document {
     let mut random = Random::new(seed);
     let mut text = String::new();
     for index in 0..3 + random.chance.below(6) {
@@ -482,7 +482,7 @@ pub fn dotenv(seed: u64) -> Document {
     }
 }
 
-pub const INI: [&str; 6] = [
+pub(crate) const INI: [&str; 6] = [
     "top keys",
     "comment",
     "quotes",
@@ -492,14 +492,14 @@ pub const INI: [&str; 6] = [
 ];
 
 /// An INI document.
-pub fn ini(seed: u64) -> Document {
+pub(crate) fn ini(seed: u64) -> Document {
     let mut random = Random::new(seed);
     let mut text = String::new();
     if random.chance.one_in(3) {
         random.note("top keys");
         random.ini_keys(&mut text);
     }
-    for section in 0..1 + random.chance.below(3) {
+    for section in 0..=random.chance.below(3) {
         if section > 0 {
             random.note("several sections");
         }
@@ -521,7 +521,7 @@ pub fn ini(seed: u64) -> Document {
 
 impl Random {
     fn ini_keys(&mut self, text: &mut String) {
-        for index in 0..1 + self.chance.below(4) {
+        for index in 0..=self.chance.below(4) {
             if self.chance.one_in(4) {
                 self.note("comment");
                 text.push_str(self.chance.pick(&["; a comment\n", "# hash\n"]));
