@@ -1,9 +1,9 @@
 //! The command line: the only file that knows clap. Its doc comments are the manual.
 
 mod backup;
+mod health;
 mod prune;
 mod restore;
-mod health;
 mod verify;
 
 use std::ffi::OsString;
@@ -158,7 +158,11 @@ fn settings(context: &Context) -> Result<Settings, Error> {
     let config = context.config()?;
     let mut settings: Settings = config.section("db")?;
     settings.backups = config.resolve(&settings.backups);
-    settings.identities = settings.identities.iter().map(|path| config.resolve(path)).collect();
+    settings.identities = settings
+        .identities
+        .iter()
+        .map(|path| config.resolve(path))
+        .collect();
     Ok(settings)
 }
 
@@ -170,7 +174,11 @@ impl RoleArgs {
 
 impl IdentityArgs {
     fn resolve(&self, context: &Context) -> Result<Vec<PathBuf>, Error> {
-        if self.identities.is_empty() { Ok(settings(context)?.identities) } else { Ok(self.identities.clone()) }
+        if self.identities.is_empty() {
+            Ok(settings(context)?.identities)
+        } else {
+            Ok(self.identities.clone())
+        }
     }
 }
 
@@ -179,7 +187,9 @@ impl ListArgs {
         let settings = settings(context)?;
         hosts::ask(context, &self.hosts, |host| {
             let newest = catalogue::newest(&settings.backups);
-            list::look(&self.role.server(host, &settings, context), |name| newest.get(name).copied())
+            list::look(&self.role.server(host, &settings, context), |name| {
+                newest.get(name).copied()
+            })
         })
     }
 }
@@ -187,24 +197,46 @@ impl ListArgs {
 impl TablesArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
-        hosts::ask(context, &self.hosts, |host| tables::look(&self.role.server(host, &settings, context), &self.database))
+        hosts::ask(context, &self.hosts, |host| {
+            tables::look(&self.role.server(host, &settings, context), &self.database)
+        })
     }
 }
 
 impl QueryArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
-        let text = if self.sql == "-" { input::read(&self.sql)? } else { self.sql.as_encoded_bytes().to_vec() };
-        let sql = String::from_utf8(text).map_err(|_| Error::Usage("the query is not UTF-8".to_owned()))?;
+        let text = if self.sql == "-" {
+            input::read(&self.sql)?
+        } else {
+            self.sql.as_encoded_bytes().to_vec()
+        };
+        let sql = String::from_utf8(text)
+            .map_err(|_| Error::Usage("the query is not UTF-8".to_owned()))?;
         let sql = parameters::fill(&sql, &self.parameters)?;
         let mut output = context.output()?;
         let format = output.format();
         if matches!(format, Format::Nagios | Format::Prom) {
-            return Err(Error::Usage("a query has no such form: text, tsv, csv or json".to_owned()));
+            return Err(Error::Usage(
+                "a query has no such form: text, tsv, csv or json".to_owned(),
+            ));
         }
-        let host = if self.write { hosts::named_one(context, &self.hosts)? } else { hosts::one(context, &self.hosts)? };
+        let host = if self.write {
+            hosts::named_one(context, &self.hosts)?
+        } else {
+            hosts::one(context, &self.hosts)?
+        };
         let server = self.role.server(&host, &settings, context);
-        query::ask(&server, &Question { database: &self.database, sql: &sql, format, write: self.write }, output.bytes())?;
+        query::ask(
+            &server,
+            &Question {
+                database: &self.database,
+                sql: &sql,
+                format,
+                write: self.write,
+            },
+            output.bytes(),
+        )?;
         output.finish()?;
         Ok(Status::Done)
     }

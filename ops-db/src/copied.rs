@@ -53,7 +53,10 @@ pub struct Lines<F> {
 impl<F: FnMut(&str) -> io::Result<()>> Lines<F> {
     /// Hands lines to `each`.
     pub fn new(each: F) -> Self {
-        Self { each, rest: Vec::new() }
+        Self {
+            each,
+            rest: Vec::new(),
+        }
     }
 
     fn hand_on(&mut self) -> io::Result<()> {
@@ -90,7 +93,10 @@ mod tests {
     #[test]
     fn values_are_what_the_database_holds() {
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(row("a\t\\N\t\tb\\tc\\\\d\\ne"), [some("a"), None, some(""), some("b\tc\\d\ne")]);
+        assert_eq!(
+            row("a\t\\N\t\tb\\tc\\\\d\\ne"),
+            [some("a"), None, some(""), some("b\tc\\d\ne")]
+        );
         assert_eq!(row("\\\\N"), [some("\\N")], "text that looks like null");
         assert_eq!(rows(b"1\n2\n").len(), 2);
     }

@@ -22,7 +22,12 @@ impl<'a> Grid<'a> {
     pub fn new(names: &[String], output: &'a mut dyn Write) -> Self {
         let header: Vec<_> = names.iter().map(|name| cell(Some(name))).collect();
         let widths = header.iter().map(|name| width(name)).collect();
-        Self { header: Some(header).filter(|header| !header.is_empty()), rows: Vec::new(), widths, output }
+        Self {
+            header: Some(header).filter(|header| !header.is_empty()),
+            rows: Vec::new(),
+            widths,
+            output,
+        }
     }
 
     /// Adds a row.
@@ -33,7 +38,11 @@ impl<'a> Grid<'a> {
             *width_so_far = (*width_so_far).max(width(value));
         }
         self.rows.push(row);
-        if self.rows.len() == PAGE { self.print() } else { Ok(()) }
+        if self.rows.len() == PAGE {
+            self.print()
+        } else {
+            Ok(())
+        }
     }
 
     /// Prints what is left.
@@ -43,15 +52,24 @@ impl<'a> Grid<'a> {
 
     fn print(&mut self) -> io::Result<()> {
         for row in self.header.take().into_iter().chain(self.rows.drain(..)) {
-            let padded = row.iter().zip(&self.widths).map(|(value, to)| format!("{value}{}", " ".repeat(to - width(value))));
-            writeln!(self.output, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())?;
+            let padded = row
+                .iter()
+                .zip(&self.widths)
+                .map(|(value, to)| format!("{value}{}", " ".repeat(to - width(value))));
+            writeln!(
+                self.output,
+                "{}",
+                padded.collect::<Vec<_>>().join("  ").trim_end()
+            )?;
         }
         Ok(())
     }
 }
 
 fn cell(value: Option<&str>) -> String {
-    printable(value.unwrap_or_default()).replace('\n', "\\n").replace('\t', "\\t")
+    printable(value.unwrap_or_default())
+        .replace('\n', "\\n")
+        .replace('\t', "\\t")
 }
 
 fn width(text: &str) -> usize {
@@ -67,8 +85,12 @@ mod tests {
         let mut output = Vec::new();
         let mut grid = Grid::new(&["a".to_owned(), "name".to_owned()], &mut output);
         grid.push(vec![Some("é long".to_owned()), None]).unwrap();
-        grid.push(vec![None, Some("x\ny\u{1b}".to_owned())]).unwrap();
+        grid.push(vec![None, Some("x\ny\u{1b}".to_owned())])
+            .unwrap();
         grid.finish().unwrap();
-        assert_eq!(String::from_utf8(output).unwrap(), "a       name\né long\n        x\\ny\\u{1b}\n");
+        assert_eq!(
+            String::from_utf8(output).unwrap(),
+            "a       name\né long\n        x\\ny\\u{1b}\n"
+        );
     }
 }

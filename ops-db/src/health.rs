@@ -114,14 +114,22 @@ pub fn look(server: &Server<'_>, limits: Limits) -> Result<Vec<Check>, Error> {
     let mut checks = ask(&home, SERVER)?;
     checks.push(disk(server, &home)?);
     let names = home.rows("SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1")?;
-    let names: Vec<String> = names.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
+    let names: Vec<String> = names
+        .into_iter()
+        .filter_map(|row| row.into_iter().next().flatten())
+        .collect();
     for name in &names {
         let found = match server.looker(name) {
             Ok(looker) => ask(&looker, DATABASE)?,
-            Err(error @ Error::Open { .. }) => vec![Check::unknown("db.invalid_indexes", name, describe(&error))],
+            Err(error @ Error::Open { .. }) => {
+                vec![Check::unknown("db.invalid_indexes", name, describe(&error))]
+            }
             Err(error) => return Err(error),
         };
-        checks.extend(found.into_iter().map(|check| Check { subject: name.clone(), ..check }));
+        checks.extend(found.into_iter().map(|check| Check {
+            subject: name.clone(),
+            ..check
+        }));
     }
     checks.extend(backups(server, &names, limits)?);
     Ok(checks)
@@ -146,7 +154,9 @@ fn describe(error: &Error) -> String {
 }
 
 fn text(row: &Row, column: usize) -> &str {
-    row.get(column).and_then(Option::as_deref).unwrap_or_default()
+    row.get(column)
+        .and_then(Option::as_deref)
+        .unwrap_or_default()
 }
 
 fn number(row: &Row, column: usize) -> f64 {
@@ -163,52 +173,116 @@ fn graded(value: f64, warn: f64, fail: f64) -> State {
 }
 
 fn connections(rows: &[Row]) -> Vec<Check> {
-    let Some(row) = rows.first() else { return Vec::new() };
+    let Some(row) = rows.first() else {
+        return Vec::new();
+    };
     let (used, most) = (number(row, 0), number(row, 1));
     let state = graded(used / most.max(1.0), 0.8, 0.95);
-    vec![Check::new(state, "db.connections", "", format!("{used} of {most} connections are in use")).value(used, "").limit((most * 0.95).ceil())]
+    vec![
+        Check::new(
+            state,
+            "db.connections",
+            "",
+            format!("{used} of {most} connections are in use"),
+        )
+        .value(used, "")
+        .limit((most * 0.95).ceil()),
+    ]
 }
 
 fn longest(check: &str, rows: &[Row], what: &str, warn: f64, fail: f64) -> Check {
     let Some(row) = rows.first() else {
-        return Check::ok(check, "", format!("no session {what}")).value(0.0, "s").limit(fail);
+        return Check::ok(check, "", format!("no session {what}"))
+            .value(0.0, "s")
+            .limit(fail);
     };
     let (pid, database, age) = (text(row, 0), text(row, 1), number(row, 2));
     let message = format!("process {pid} in '{database}' {what} since {age} s");
-    let check = Check::new(graded(age, warn, fail), check, database, message).value(age, "s").limit(fail);
+    let check = Check::new(graded(age, warn, fail), check, database, message)
+        .value(age, "s")
+        .limit(fail);
     let is_well = check.status == State::Ok;
     let check = check.data(json!({"pid": pid.parse::<i64>().ok()}));
-    if is_well { check } else { check.fix(format!("look at it in pg_stat_activity; pg_terminate_backend({pid}) ends it")) }
+    if is_well {
+        check
+    } else {
+        check.fix(format!(
+            "look at it in pg_stat_activity; pg_terminate_backend({pid}) ends it"
+        ))
+    }
 }
 
 /// Transactions stop before two thousand million of them are not frozen.
 fn wraparound(rows: &[Row]) -> Vec<Check> {
-    let Some(row) = rows.first() else { return Vec::new() };
+    let Some(row) = rows.first() else {
+        return Vec::new();
+    };
     let (database, age) = (text(row, 0), number(row, 1));
     let message = format!("the oldest transaction that is not frozen is {age} transactions old");
-    let check = Check::new(graded(age, 500e6, 1.5e9), "db.wraparound", database, message).value(age, "").limit(1.5e9);
-    vec![if check.status == State::Ok { check } else { check.fix(format!("vacuumdb --freeze {database}")) }]
+    let check = Check::new(
+        graded(age, 500e6, 1.5e9),
+        "db.wraparound",
+        database,
+        message,
+    )
+    .value(age, "")
+    .limit(1.5e9);
+    vec![if check.status == State::Ok {
+        check
+    } else {
+        check.fix(format!("vacuumdb --freeze {database}"))
+    }]
 }
 
 fn cache_hit(rows: &[Row]) -> Vec<Check> {
-    let Some(row) = rows.first() else { return Vec::new() };
+    let Some(row) = rows.first() else {
+        return Vec::new();
+    };
     let (hits, all) = (number(row, 0), number(row, 1));
     if all < 1e6 {
-        return vec![Check::ok("db.cache_hit", "", "too little was read to judge")];
+        return vec![Check::ok(
+            "db.cache_hit",
+            "",
+            "too little was read to judge",
+        )];
     }
     let share = (hits / all * 1000.0).round() / 10.0;
     let state = if share < 90.0 { State::Warn } else { State::Ok };
-    vec![Check::new(state, "db.cache_hit", "", format!("{share} % of the blocks came from memory")).value(share, "%")]
+    vec![
+        Check::new(
+            state,
+            "db.cache_hit",
+            "",
+            format!("{share} % of the blocks came from memory"),
+        )
+        .value(share, "%"),
+    ]
 }
 
 fn checksum_failures(rows: &[Row]) -> Vec<Check> {
-    let Some(row) = rows.first() else { return Vec::new() };
+    let Some(row) = rows.first() else {
+        return Vec::new();
+    };
     let (mode, failures) = (text(row, 0), number(row, 1));
     let check = match (mode, failures) {
-        ("on", 0.0) => Check::ok("db.checksum_failures", "", "no block has failed its checksum"),
-        ("on", _) => Check::fail("db.checksum_failures", "", format!("{failures} blocks have failed their checksum"))
-            .fix("the disk lies: restore from a backup to another one"),
-        _ => return vec![Check::ok("db.checksum_failures", "", "the server keeps no checksums")],
+        ("on", 0.0) => Check::ok(
+            "db.checksum_failures",
+            "",
+            "no block has failed its checksum",
+        ),
+        ("on", _) => Check::fail(
+            "db.checksum_failures",
+            "",
+            format!("{failures} blocks have failed their checksum"),
+        )
+        .fix("the disk lies: restore from a backup to another one"),
+        _ => {
+            return vec![Check::ok(
+                "db.checksum_failures",
+                "",
+                "the server keeps no checksums",
+            )];
+        }
     };
     vec![check.value(failures, "").limit(1.0)]
 }
@@ -217,11 +291,28 @@ fn slots(rows: &[Row]) -> Vec<Check> {
     const GIB: f64 = 1_073_741_824.0;
     let judge = |row: &Row| {
         let (name, is_active, held) = (text(row, 0), text(row, 1) == "t", number(row, 2));
-        let state = if is_active { State::Ok } else { graded(held, 0.0, 10.0 * GIB) };
-        let word = if is_active { "is in use" } else { "is not in use" };
-        let check = Check::new(state, "db.slots", name, format!("slot '{name}' {word} and holds back {held} bytes of WAL"));
+        let state = if is_active {
+            State::Ok
+        } else {
+            graded(held, 0.0, 10.0 * GIB)
+        };
+        let word = if is_active {
+            "is in use"
+        } else {
+            "is not in use"
+        };
+        let check = Check::new(
+            state,
+            "db.slots",
+            name,
+            format!("slot '{name}' {word} and holds back {held} bytes of WAL"),
+        );
         let check = check.value(held, "B").limit(10.0 * GIB);
-        if is_active { check } else { check.fix(format!("SELECT pg_drop_replication_slot('{name}')")) }
+        if is_active {
+            check
+        } else {
+            check.fix(format!("SELECT pg_drop_replication_slot('{name}')"))
+        }
     };
     some_or(rows, judge, "db.slots", "there are no replication slots")
 }
@@ -229,60 +320,124 @@ fn slots(rows: &[Row]) -> Vec<Check> {
 fn replication(rows: &[Row]) -> Vec<Check> {
     let judge = |row: &Row| {
         let (name, state, lag) = (text(row, 0), text(row, 1), number(row, 2));
-        let grade = if state == "streaming" { graded(lag, 60.0, 600.0) } else { State::Warn };
-        Check::new(grade, "db.replication", name, format!("'{name}' is {state}, {lag} s behind")).value(lag, "s").limit(600.0)
+        let grade = if state == "streaming" {
+            graded(lag, 60.0, 600.0)
+        } else {
+            State::Warn
+        };
+        Check::new(
+            grade,
+            "db.replication",
+            name,
+            format!("'{name}' is {state}, {lag} s behind"),
+        )
+        .value(lag, "s")
+        .limit(600.0)
     };
     some_or(rows, judge, "db.replication", "nobody replicates from here")
 }
 
 fn some_or(rows: &[Row], judge: impl Fn(&Row) -> Check, check: &str, none: &str) -> Vec<Check> {
-    if rows.is_empty() { vec![Check::ok(check, "", none)] } else { rows.iter().map(judge).collect() }
+    if rows.is_empty() {
+        vec![Check::ok(check, "", none)]
+    } else {
+        rows.iter().map(judge).collect()
+    }
 }
 
 fn archiver(rows: &[Row]) -> Vec<Check> {
-    let Some(row) = rows.first() else { return Vec::new() };
-    let (mode, failures, fails_now, wal) = (text(row, 0), number(row, 1), text(row, 2) == "t", text(row, 3));
+    let Some(row) = rows.first() else {
+        return Vec::new();
+    };
+    let (mode, failures, fails_now, wal) = (
+        text(row, 0),
+        number(row, 1),
+        text(row, 2) == "t",
+        text(row, 3),
+    );
     vec![match (mode, fails_now) {
         ("off", _) => Check::ok("db.archiver", "", "WAL is not archived"),
-        (_, true) => Check::fail("db.archiver", "", format!("archiving '{wal}' failed, and nothing was archived since"))
-            .fix("the server's log says why archive_command failed")
-            .value(failures, ""),
+        (_, true) => Check::fail(
+            "db.archiver",
+            "",
+            format!("archiving '{wal}' failed, and nothing was archived since"),
+        )
+        .fix("the server's log says why archive_command failed")
+        .value(failures, ""),
         (_, false) => Check::ok("db.archiver", "", "WAL is archived").value(failures, ""),
     }]
 }
 
 fn dead_rows(rows: &[Row]) -> Vec<Check> {
-    let Some(row) = rows.first() else { return vec![Check::ok("db.dead_rows", "", "no table has many dead rows")] };
+    let Some(row) = rows.first() else {
+        return vec![Check::ok("db.dead_rows", "", "no table has many dead rows")];
+    };
     let (table, dead, live) = (text(row, 0), number(row, 1), number(row, 2));
     let share = (dead / (dead + live) * 1000.0).round() / 10.0;
-    let state = if share >= 20.0 { State::Warn } else { State::Ok };
-    let check = Check::new(state, "db.dead_rows", "", format!("{share} % of the rows of '{table}' are dead")).value(share, "%");
-    vec![if state == State::Ok { check } else { check.fix(format!("VACUUM {table}")) }]
+    let state = if share >= 20.0 {
+        State::Warn
+    } else {
+        State::Ok
+    };
+    let check = Check::new(
+        state,
+        "db.dead_rows",
+        "",
+        format!("{share} % of the rows of '{table}' are dead"),
+    )
+    .value(share, "%");
+    vec![if state == State::Ok {
+        check
+    } else {
+        check.fix(format!("VACUUM {table}"))
+    }]
 }
 
 fn invalid_indexes(rows: &[Row]) -> Vec<Check> {
     let names: Vec<_> = rows.iter().map(|row| text(row, 0)).collect();
-    let Some(first) = names.first() else { return vec![Check::ok("db.invalid_indexes", "", "all indexes are valid").value(0.0, "")] };
+    let Some(first) = names.first() else {
+        return vec![Check::ok("db.invalid_indexes", "", "all indexes are valid").value(0.0, "")];
+    };
     #[expect(clippy::cast_precision_loss, reason = "a count of indexes")]
     let count = names.len() as f64;
     let message = format!("{count} indexes are invalid, the first is '{first}'");
-    vec![Check::fail("db.invalid_indexes", "", message).value(count, "").limit(1.0).data(json!({ "indexes": names })).fix(format!("REINDEX INDEX {first}"))]
+    vec![
+        Check::fail("db.invalid_indexes", "", message)
+            .value(count, "")
+            .limit(1.0)
+            .data(json!({ "indexes": names }))
+            .fix(format!("REINDEX INDEX {first}")),
+    ]
 }
 
 /// Room on the disk of the data, as the role's system user sees it.
 fn disk(server: &Server<'_>, home: &Looker<'_>) -> Result<Check, Error> {
     let folder = match home.rows("SELECT pg_catalog.current_setting('data_directory')") {
-        Ok(rows) => rows.first().map(|row| text(row, 0).to_owned()).unwrap_or_default(),
-        Err(Error::Query(refusal)) if !refusal.is_loss() => return Ok(Check::unknown("db.disk", "", refusal.to_string())),
+        Ok(rows) => rows
+            .first()
+            .map(|row| text(row, 0).to_owned())
+            .unwrap_or_default(),
+        Err(Error::Query(refusal)) if !refusal.is_loss() => {
+            return Ok(Check::unknown("db.disk", "", refusal.to_string()));
+        }
         Err(error) => return Err(error),
     };
-    let df = ops_common::host::Command::new("df").args(["-Pk", "--", &folder]).as_user(server.user());
+    let df = ops_common::host::Command::new("df")
+        .args(["-Pk", "--", &folder])
+        .as_user(server.user());
     let ended = server.host().run(&df)?;
     let said = String::from_utf8_lossy(&ended.stdout);
     Ok(match said.lines().nth(1).and_then(free) {
         Some((free, share)) if ended.success() => {
             let state = graded(100.0 - share, 85.0, 95.0);
-            Check::new(state, "db.disk", folder, format!("{share} % of the disk are free")).value(free, "B").data(json!({"free_percent": share}))
+            Check::new(
+                state,
+                "db.disk",
+                folder,
+                format!("{share} % of the disk are free"),
+            )
+            .value(free, "B")
+            .data(json!({"free_percent": share}))
         }
         _ => Check::unknown("db.disk", folder, ended.complaint()),
     })
@@ -291,7 +446,9 @@ fn disk(server: &Server<'_>, home: &Looker<'_>) -> Result<Check, Error> {
 /// Bytes and share that a line of `df -Pk` calls available. Blanks in the device's name come before the numbers.
 fn free(line: &str) -> Option<(f64, f64)> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let percent = words.iter().rposition(|word| word.ends_with('%') && word.len() > 1)?;
+    let percent = words
+        .iter()
+        .rposition(|word| word.ends_with('%') && word.len() > 1)?;
     let available: f64 = words.get(percent.checked_sub(1)?)?.parse().ok()?;
     let used: f64 = words.get(percent.checked_sub(2)?)?.parse().ok()?;
     let share = available / (available + used).max(1.0) * 100.0;
@@ -301,33 +458,74 @@ fn free(line: &str) -> Option<(f64, f64)> {
 /// The backups on this machine of the databases over there. `postgres` is where people log in, not where they keep anything.
 fn backups(server: &Server<'_>, names: &[String], limits: Limits) -> Result<Vec<Check>, Error> {
     let folder = &server.settings().backups;
-    let found = if folder.is_dir() { catalogue::read(folder)? } else { Vec::new() };
-    let good = || found.iter().filter(|backup| backup.state == catalogue::State::Ok);
+    let found = if folder.is_dir() {
+        catalogue::read(folder)?
+    } else {
+        Vec::new()
+    };
+    let good = || {
+        found
+            .iter()
+            .filter(|backup| backup.state == catalogue::State::Ok)
+    };
     let newest = |of: &dyn Fn(&Backup) -> Option<Timestamp>| -> BTreeMap<&str, Timestamp> {
         let mut newest = BTreeMap::new();
-        for (name, at) in good().filter_map(|backup| Some((backup.database.as_deref()?, of(backup)?))) {
-            newest.entry(name).and_modify(|known: &mut Timestamp| *known = at.max(*known)).or_insert(at);
+        for (name, at) in
+            good().filter_map(|backup| Some((backup.database.as_deref()?, of(backup)?)))
+        {
+            newest
+                .entry(name)
+                .and_modify(|known: &mut Timestamp| *known = at.max(*known))
+                .or_insert(at);
         }
         newest
     };
-    let (taken, drilled) = (newest(&|backup| backup.at), newest(&|backup| backup.drilled_at));
+    let (taken, drilled) = (
+        newest(&|backup| backup.at),
+        newest(&|backup| backup.drilled_at),
+    );
     let (place, now) = (folder.display().to_string(), Timestamp::now());
     let mut checks = Vec::new();
-    for name in names.iter().map(String::as_str).filter(|name| *name != HOME) {
-        let age = |of: &BTreeMap<&str, Timestamp>| of.get(name).map(|at| now.duration_since(*at).as_secs_f64().max(0.0));
+    for name in names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != HOME)
+    {
+        let age = |of: &BTreeMap<&str, Timestamp>| {
+            of.get(name)
+                .map(|at| now.duration_since(*at).as_secs_f64().max(0.0))
+        };
         let none = format!("there is no whole backup of '{name}' in '{place}'");
         let fix = format!("ops-db backup {name} -o {place}/");
-        checks.push(aged("db.backup_age", name, age(&taken), limits.backup_age, ("the newest backup", &none, &fix)));
+        checks.push(aged(
+            "db.backup_age",
+            name,
+            age(&taken),
+            limits.backup_age,
+            ("the newest backup", &none, &fix),
+        ));
         if taken.contains_key(name) {
             let none = format!("no backup of '{name}' was ever restored");
             let fix = "ops-db drill FILE";
-            checks.push(aged("db.drill_age", name, age(&drilled), limits.drill_age, ("the last proven restore", &none, fix)));
+            checks.push(aged(
+                "db.drill_age",
+                name,
+                age(&drilled),
+                limits.drill_age,
+                ("the last proven restore", &none, fix),
+            ));
         }
     }
     Ok(checks)
 }
 
-fn aged(check: &str, name: &str, age: Option<f64>, limit: Option<Duration>, (what, none, fix): (&str, &str, &str)) -> Check {
+fn aged(
+    check: &str,
+    name: &str,
+    age: Option<f64>,
+    limit: Option<Duration>,
+    (what, none, fix): (&str, &str, &str),
+) -> Check {
     let limit = limit.map(|limit| limit.as_secs_f64());
     let is_late = limit.is_some_and(|limit| age.is_none_or(|age| age >= limit));
     let state = match (age, is_late) {
@@ -335,11 +533,18 @@ fn aged(check: &str, name: &str, age: Option<f64>, limit: Option<Duration>, (wha
         (None, false) => State::Warn,
         (Some(_), false) => State::Ok,
     };
-    let message = age.map_or_else(|| none.to_owned(), |age| format!("{what} is {} old", spoken(age)));
+    let message = age.map_or_else(
+        || none.to_owned(),
+        |age| format!("{what} is {} old", spoken(age)),
+    );
     let mut found = Check::new(state, check, name, message);
     found = age.map_or(found.clone(), |age| found.value(age.round(), "s"));
     found = limit.map_or(found.clone(), |limit| found.limit(limit));
-    if state == State::Ok { found } else { found.fix(fix) }
+    if state == State::Ok {
+        found
+    } else {
+        found.fix(fix)
+    }
 }
 
 /// An age in its largest unit.

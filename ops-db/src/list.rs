@@ -24,7 +24,8 @@ pub struct Database {
 }
 
 impl Record for Database {
-    const COLUMNS: &'static [&'static str] = &["name", "owner", "size_bytes", "connections", "backup_age_s"];
+    const COLUMNS: &'static [&'static str] =
+        &["name", "owner", "size_bytes", "connections", "backup_age_s"];
 }
 
 /// The database that every server has.
@@ -38,7 +39,10 @@ SELECT d.datname, pg_catalog.pg_get_userbyid(d.datdba),
 FROM pg_catalog.pg_database d WHERE NOT d.datistemplate ORDER BY d.datname";
 
 /// The databases of a server. `newest` says when the newest backup of a database was taken.
-pub fn look(server: &Server<'_>, newest: impl Fn(&str) -> Option<Timestamp>) -> Result<Vec<Database>, Error> {
+pub fn look(
+    server: &Server<'_>,
+    newest: impl Fn(&str) -> Option<Timestamp>,
+) -> Result<Vec<Database>, Error> {
     let rows = server.rows(HOME, DATABASES)?;
     let now = Timestamp::now();
     let age = |name: &str| newest(name).map(|at| now.duration_since(at).as_secs());
@@ -53,7 +57,9 @@ fn database(row: Row, age: &dyn Fn(&str) -> Option<i64>) -> Database {
         backup_age_s: age(&name),
         owner: text().unwrap_or_default(),
         size_bytes: text().and_then(|size| size.parse().ok()),
-        connections: text().and_then(|count| count.parse().ok()).unwrap_or_default(),
+        connections: text()
+            .and_then(|count| count.parse().ok())
+            .unwrap_or_default(),
         name,
     }
 }
@@ -66,6 +72,14 @@ mod tests {
     fn a_row_becomes_a_record() {
         let row = crate::copied::row("mautrix_slack\tmautrix_slack\t\\N\t3");
         let found = database(row, &|name| (name == "mautrix_slack").then_some(60));
-        assert_eq!((found.owner.as_str(), found.size_bytes, found.connections, found.backup_age_s), ("mautrix_slack", None, 3, Some(60)));
+        assert_eq!(
+            (
+                found.owner.as_str(),
+                found.size_bytes,
+                found.connections,
+                found.backup_age_s
+            ),
+            ("mautrix_slack", None, 3, Some(60))
+        );
     }
 }

@@ -29,7 +29,11 @@ pub struct Question<'a> {
 }
 
 /// Asks, and prints to `output`.
-pub fn ask(server: &Server<'_>, question: &Question<'_>, output: &mut dyn Write) -> Result<(), Error> {
+pub fn ask(
+    server: &Server<'_>,
+    question: &Question<'_>,
+    output: &mut dyn Write,
+) -> Result<(), Error> {
     let statements = sql::statements(question.sql);
     match (statements.as_slice(), question.write) {
         ([], _) => Err(Error::Usage("there is no query".to_owned())),
@@ -42,19 +46,43 @@ pub fn ask(server: &Server<'_>, question: &Question<'_>, output: &mut dyn Write)
 
 /// Whether `COPY` takes such a statement.
 fn is_wrapped(statement: &str) -> bool {
-    let word = statement.trim_start_matches('(').trim_start().split(|c: char| !c.is_ascii_alphabetic()).next();
-    word.is_some_and(|word| ["select", "with", "values", "table"].iter().any(|known| word.eq_ignore_ascii_case(known)))
+    let word = statement
+        .trim_start_matches('(')
+        .trim_start()
+        .split(|c: char| !c.is_ascii_alphabetic())
+        .next();
+    word.is_some_and(|word| {
+        ["select", "with", "values", "table"]
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known))
+    })
 }
 
-fn copy(server: &Server<'_>, question: &Question<'_>, select: &str, output: &mut dyn Write) -> Result<(), Error> {
+fn copy(
+    server: &Server<'_>,
+    question: &Question<'_>,
+    select: &str,
+    output: &mut dyn Write,
+) -> Result<(), Error> {
     // The newline keeps a comment at the end of the query from hiding the parenthesis.
     let looker = server.looker(question.database)?;
     match question.format {
-        Format::Csv => looker.copy(&format!("COPY ({select}\n) TO STDOUT (FORMAT csv, HEADER)"), output),
+        Format::Csv => looker.copy(
+            &format!("COPY ({select}\n) TO STDOUT (FORMAT csv, HEADER)"),
+            output,
+        ),
         Format::Json => {
-            let mut objects = Objects { host: server.host().name(), has_host: None };
+            let mut objects = Objects {
+                host: server.host().name(),
+                has_host: None,
+            };
             let mut lines = Lines::new(|line| objects.print(line, output));
-            looker.copy(&format!("COPY (SELECT pg_catalog.row_to_json(q) FROM ({select}\n) AS q) TO STDOUT"), &mut lines)
+            looker.copy(
+                &format!(
+                    "COPY (SELECT pg_catalog.row_to_json(q) FROM ({select}\n) AS q) TO STDOUT"
+                ),
+                &mut lines,
+            )
         }
         Format::Text => {
             let names = looker.columns(select)?;
@@ -68,13 +96,24 @@ fn copy(server: &Server<'_>, question: &Question<'_>, select: &str, output: &mut
     }
 }
 
-fn simple(server: &Server<'_>, question: &Question<'_>, output: &mut dyn Write) -> Result<(), Error> {
+fn simple(
+    server: &Server<'_>,
+    question: &Question<'_>,
+    output: &mut dyn Write,
+) -> Result<(), Error> {
     let session = server.session(question.database)?;
     if !question.write {
         session.execute(READ_ONLY)?;
     }
-    let mut rows = Rows { format: question.format, host: server.host().name(), names: Vec::new(), output };
-    session.each_row(question.sql, &mut |answer| rows.take(answer).map_err(Error::Write))
+    let mut rows = Rows {
+        format: question.format,
+        host: server.host().name(),
+        names: Vec::new(),
+        output,
+    };
+    session.each_row(question.sql, &mut |answer| {
+        rows.take(answer).map_err(Error::Write)
+    })
 }
 
 /// Rows of the simple protocol in the form that was asked for. A table shows one row after the other, unaligned.
@@ -99,8 +138,18 @@ impl Rows<'_> {
             Answer::Row(values) => match self.format {
                 Format::Csv => self.print(values.iter().map(|value| csv(*value)), ","),
                 Format::Json => self.object(values),
-                Format::Text => self.print(values.iter().map(|value| ops_common::report::printable(value.unwrap_or_default())), "\t"),
-                _ => self.print(values.iter().map(|value| value.map_or_else(|| "\\N".to_owned(), tsv)), "\t"),
+                Format::Text => self.print(
+                    values
+                        .iter()
+                        .map(|value| ops_common::report::printable(value.unwrap_or_default())),
+                    "\t",
+                ),
+                _ => self.print(
+                    values
+                        .iter()
+                        .map(|value| value.map_or_else(|| "\\N".to_owned(), tsv)),
+                    "\t",
+                ),
             },
         }
     }
@@ -113,7 +162,12 @@ impl Rows<'_> {
     fn object(&mut self, values: &[Option<&str>]) -> io::Result<()> {
         let mut object = Map::new();
         object.insert("host".to_owned(), self.host.into());
-        object.extend(self.names.iter().cloned().zip(values.iter().map(|value| Value::from(*value))));
+        object.extend(
+            self.names
+                .iter()
+                .cloned()
+                .zip(values.iter().map(|value| Value::from(*value))),
+        );
         writeln!(self.output, "{}", Value::Object(object))
     }
 }
@@ -127,8 +181,15 @@ struct Objects<'a> {
 impl Objects<'_> {
     fn print(&mut self, line: &str, output: &mut dyn Write) -> io::Result<()> {
         // A newline in a value of type json is a blank of its syntax: inside strings it would have been escaped.
-        let text = copied::row(line).into_iter().flatten().collect::<String>().replace(['\n', '\r', '\t'], " ");
-        let names_host = || serde_json::from_str::<Map<String, Value>>(&text).is_ok_and(|object| object.contains_key("host"));
+        let text = copied::row(line)
+            .into_iter()
+            .flatten()
+            .collect::<String>()
+            .replace(['\n', '\r', '\t'], " ");
+        let names_host = || {
+            serde_json::from_str::<Map<String, Value>>(&text)
+                .is_ok_and(|object| object.contains_key("host"))
+        };
         if *self.has_host.get_or_insert_with(names_host) {
             return writeln!(output, "{text}");
         }
@@ -139,14 +200,20 @@ impl Objects<'_> {
 }
 
 fn tsv(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
+    value
+        .replace('\\', "\\\\")
+        .replace('\t', "\\t")
+        .replace('\n', "\\n")
+        .replace('\r', "\\r")
 }
 
 /// Null is nothing, and an empty text is `""`, as the server writes CSV.
 fn csv(value: Option<&str>) -> String {
     match value {
         None => String::new(),
-        Some(text) if text.is_empty() || text.contains(['"', ',', '\n', '\r']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        Some(text) if text.is_empty() || text.contains(['"', ',', '\n', '\r']) => {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        }
         Some(text) => text.to_owned(),
     }
 }
@@ -157,7 +224,12 @@ mod tests {
 
     fn printed(format: Format, value: Option<&str>) -> String {
         let mut output = Vec::new();
-        let mut rows = Rows { format, host: "h", names: Vec::new(), output: &mut output };
+        let mut rows = Rows {
+            format,
+            host: "h",
+            names: Vec::new(),
+            output: &mut output,
+        };
         rows.take(Answer::Columns(&["a", "b"])).unwrap();
         rows.take(Answer::Row(&[Some("1"), value])).unwrap();
         String::from_utf8(output).unwrap()
@@ -169,28 +241,52 @@ mod tests {
         assert_eq!(printed(Format::Tsv, Some("x\ty\\\n")), "1\tx\\ty\\\\\\n\n");
         assert_eq!(printed(Format::Csv, Some("x\"y")), "a,b\n1,\"x\"\"y\"\n");
         assert_eq!(printed(Format::Csv, None), "a,b\n1,\n");
-        assert_eq!(printed(Format::Json, None), "{\"host\":\"h\",\"a\":\"1\",\"b\":null}\n");
+        assert_eq!(
+            printed(Format::Json, None),
+            "{\"host\":\"h\",\"a\":\"1\",\"b\":null}\n"
+        );
     }
 
     #[test]
     fn rows_in_json_carry_their_host() {
         let print = |line: &str| {
             let mut output = Vec::new();
-            Objects { host: "h", has_host: None }.print(line, &mut output).unwrap();
+            Objects {
+                host: "h",
+                has_host: None,
+            }
+            .print(line, &mut output)
+            .unwrap();
             String::from_utf8(output).unwrap()
         };
-        assert_eq!(print("{\"a\":1,\"b\":\"x\\\\ny\"}"), "{\"host\":\"h\",\"a\":1,\"b\":\"x\\ny\"}\n");
-        assert_eq!(print("{\"a\":{\\n\"c\":1}}"), "{\"host\":\"h\",\"a\":{ \"c\":1}}\n");
+        assert_eq!(
+            print("{\"a\":1,\"b\":\"x\\\\ny\"}"),
+            "{\"host\":\"h\",\"a\":1,\"b\":\"x\\ny\"}\n"
+        );
+        assert_eq!(
+            print("{\"a\":{\\n\"c\":1}}"),
+            "{\"host\":\"h\",\"a\":{ \"c\":1}}\n"
+        );
         assert_eq!(print("{\"host\":1}"), "{\"host\":1}\n");
         assert_eq!(print("{}"), "{\"host\":\"h\"}\n");
     }
 
     #[test]
     fn what_copy_takes() {
-        for yes in ["SELECT 1", "with x as (select 1) table x", "(VALUES (1))", "TABLE portal"] {
+        for yes in [
+            "SELECT 1",
+            "with x as (select 1) table x",
+            "(VALUES (1))",
+            "TABLE portal",
+        ] {
             assert!(is_wrapped(yes), "{yes}");
         }
-        for no in ["SHOW x", "EXPLAIN SELECT 1", "selected", "UPDATE t SET a = 1"] {
+        for no in [
+            "SHOW x",
+            "EXPLAIN SELECT 1",
+            "selected",
+            "UPDATE t SET a = 1",
+        ] {
             assert!(!is_wrapped(no), "{no}");
         }
     }

@@ -38,8 +38,17 @@ struct Door {
 impl Drop for Door {
     /// The socket on the host is removed when its holder's input ends; waiting for that leaves nothing behind.
     fn drop(&mut self) {
-        let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Process { stdin, stdout, running }) = holder {
+        let holder = self
+            .holder
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(Process {
+            stdin,
+            stdout,
+            running,
+        }) = holder
+        {
             drop((stdin, stdout));
             drop(running.wait());
         }
@@ -71,7 +80,9 @@ impl Looker<'_> {
 
     /// The names of the columns that a query would give; none where only psql can be asked.
     pub fn columns(&self, select: &str) -> Result<Vec<String>, Error> {
-        self.session.as_ref().map_or(Ok(Vec::new()), |session| session.columns(select))
+        self.session
+            .as_ref()
+            .map_or(Ok(Vec::new()), |session| session.columns(select))
     }
 }
 
@@ -80,7 +91,13 @@ impl<'a> Server<'a> {
     #[must_use]
     pub fn new(host: &'a Host, settings: &Settings, role: Option<&str>, report: &Report) -> Self {
         let role = role.unwrap_or(&settings.superuser).to_owned();
-        Self { host, report: report.about(host.name()), settings: settings.clone(), role, door: Mutex::new(None) }
+        Self {
+            host,
+            report: report.about(host.name()),
+            settings: settings.clone(),
+            role,
+            door: Mutex::new(None),
+        }
     }
 
     /// The host.
@@ -101,8 +118,15 @@ impl<'a> Server<'a> {
     }
 
     /// A way to open a session later, from anywhere in the process.
-    pub fn opener(&self, database: &str) -> Result<impl Fn() -> Result<Session, Error> + Send + Sync + use<>, Error> {
-        let (dial, role, database) = (self.door()?.dial.clone(), self.role.clone(), database.to_owned());
+    pub fn opener(
+        &self,
+        database: &str,
+    ) -> Result<impl Fn() -> Result<Session, Error> + Send + Sync + use<>, Error> {
+        let (dial, role, database) = (
+            self.door()?.dial.clone(),
+            self.role.clone(),
+            database.to_owned(),
+        );
         Ok(move || Session::open(&dial, &role, &database))
     }
 
@@ -111,7 +135,11 @@ impl<'a> Server<'a> {
         if let Some(door) = &*door {
             return Ok(door.clone());
         }
-        let found = Arc::new(if self.host.is_local() { self.local()? } else { self.remote()? });
+        let found = Arc::new(if self.host.is_local() {
+            self.local()?
+        } else {
+            self.remote()?
+        });
         Ok(door.insert(found).clone())
     }
 
@@ -120,16 +148,25 @@ impl<'a> Server<'a> {
         let me = rustix::process::geteuid();
         let (uid, gid) = self.system_user()?;
         if uid != me && !me.is_root() {
-            return Err(Error::NoWay { host: self.host.name().to_owned(), reason: format!("only root and '{}' can be '{0}' on it", self.role) });
+            return Err(Error::NoWay {
+                host: self.host.name().to_owned(),
+                reason: format!("only root and '{}' can be '{0}' on it", self.role),
+            });
         }
         let dial = move || {
-            let failed = |source| Error::Dial { path: path.clone(), source };
+            let failed = |source| Error::Dial {
+                path: path.clone(),
+                source,
+            };
             if uid == me {
                 return UnixStream::connect(&path).map_err(failed);
             }
             dial_as(&path, uid, gid).map_err(failed)
         };
-        Ok(Door { dial: Arc::new(dial), holder: Mutex::new(None) })
+        Ok(Door {
+            dial: Arc::new(dial),
+            holder: Mutex::new(None),
+        })
     }
 
     fn system_user(&self) -> Result<(Uid, Gid), Error> {
@@ -144,20 +181,31 @@ impl<'a> Server<'a> {
     }
 
     fn no_user(&self) -> Error {
-        Error::NoUser { host: self.host.name().to_owned(), role: self.role.clone() }
+        Error::NoUser {
+            host: self.host.name().to_owned(),
+            role: self.role.clone(),
+        }
     }
 
     fn remote(&self) -> Result<Door, Error> {
         let id = format!("{:08x}", std::process::id());
-        let holder = Command::script(HOLDER, &[self.role.as_str(), &self.settings.socket_path(), &id]);
+        let holder = Command::script(
+            HOLDER,
+            &[self.role.as_str(), &self.settings.socket_path(), &id],
+        );
         let mut process = self.host.spawn(&holder)?;
         let mut path = String::new();
-        BufReader::new(&mut process.stdout).read_line(&mut path).map_err(Error::Stream)?;
+        BufReader::new(&mut process.stdout)
+            .read_line(&mut path)
+            .map_err(Error::Stream)?;
         if path.is_empty() {
             let ended = process.wait()?;
             return Err(match ended.status {
                 67 => self.no_user(),
-                _ => Error::NoWay { host: self.host.name().to_owned(), reason: ended.complaint() },
+                _ => Error::NoWay {
+                    host: self.host.name().to_owned(),
+                    reason: ended.complaint(),
+                },
             });
         }
         let (host, path) = (self.host.clone(), path.trim_end().to_owned());
@@ -165,7 +213,10 @@ impl<'a> Server<'a> {
             let stream = host.connect_unix(&path)?;
             joined(stream).map_err(Error::Stream)
         };
-        Ok(Door { dial: Arc::new(dial), holder: Mutex::new(Some(process)) })
+        Ok(Door {
+            dial: Arc::new(dial),
+            holder: Mutex::new(Some(process)),
+        })
     }
 
     /// Something that only looks at `database`: a session, or the host's psql where none can be had.
@@ -176,12 +227,17 @@ impl<'a> Server<'a> {
                 Some(session)
             }
             Err(Error::NoWay { reason, .. }) => {
-                self.report.note(format_args!("asking psql on the host: {reason}"));
+                self.report
+                    .note(format_args!("asking psql on the host: {reason}"));
                 None
             }
             Err(error) => return Err(error),
         };
-        Ok(Looker { server: self, database: database.to_owned(), session })
+        Ok(Looker {
+            server: self,
+            database: database.to_owned(),
+            session,
+        })
     }
 
     /// The rows of a small answer.
@@ -189,8 +245,14 @@ impl<'a> Server<'a> {
         self.looker(database)?.rows(select)
     }
 
-    fn psql(&self, database: &str, statements: &[&str], output: &mut dyn Write) -> Result<(), Error> {
-        let mut psql = Command::new("psql").args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse"]);
+    fn psql(
+        &self,
+        database: &str,
+        statements: &[&str],
+        output: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let mut psql =
+            Command::new("psql").args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse"]);
         psql = psql.args(self.address(database));
         for statement in statements {
             psql = psql.args(["-c", statement]);
@@ -207,7 +269,12 @@ impl<'a> Server<'a> {
     pub fn failed(&self, program: &'static str, ended: &Finished) -> Error {
         let complaint = String::from_utf8_lossy(&ended.stderr);
         let reason = complaint.trim().lines().collect::<Vec<_>>().join(": ");
-        Error::Program { host: self.host.name().to_owned(), program, status: ended.status, reason }
+        Error::Program {
+            host: self.host.name().to_owned(),
+            program,
+            status: ended.status,
+            reason,
+        }
     }
 
     /// The flags by which the host's own programs find the database.
@@ -216,7 +283,13 @@ impl<'a> Server<'a> {
         let (folder, port) = self.settings.address();
         let value = database.replace('\\', "\\\\").replace('\'', "\\'");
         let dbname = format!("--dbname=dbname='{value}'");
-        [format!("--host={folder}"), format!("--port={port}"), format!("--username={}", self.role), "--no-password".to_owned(), dbname]
+        [
+            format!("--host={folder}"),
+            format!("--port={port}"),
+            format!("--username={}", self.role),
+            "--no-password".to_owned(),
+            dbname,
+        ]
     }
 
     /// The system user that the host's programs run as.
@@ -240,7 +313,9 @@ fn dial_as(path: &str, uid: Uid, gid: Gid) -> std::io::Result<UnixStream> {
         rustix::thread::set_thread_res_uid(uid, uid, uid)?;
         UnixStream::connect(path)
     });
-    dialled.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that connects has died")))
+    dialled
+        .join()
+        .unwrap_or_else(|_| Err(std::io::Error::other("the thread that connects has died")))
 }
 
 /// Opens the socket, says where it is, and removes it when its input ends: with the connection, whatever ended that.

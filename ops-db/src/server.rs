@@ -32,27 +32,45 @@ pub struct Session {
 impl Session {
     /// Connects to `database` as `role`.
     pub fn open(dial: &Dial, role: &str, database: &str) -> Result<Self, Error> {
-        let failed = |source| Error::Open { database: database.to_owned(), role: role.to_owned(), source: source_of(source) };
+        let failed = |source| Error::Open {
+            database: database.to_owned(),
+            role: role.to_owned(),
+            source: source_of(source),
+        };
         let stream = dial()?;
         stream.set_nonblocking(true).map_err(Error::Stream)?;
         let runtime = runtime()?;
         let client = runtime.block_on(async {
             let stream = tokio::net::UnixStream::from_std(stream).map_err(Error::Stream)?;
             let mut config = tokio_postgres::Config::new();
-            config.user(role).dbname(database).application_name("ops-db");
+            config
+                .user(role)
+                .dbname(database)
+                .application_name("ops-db");
             let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(failed)?;
             tokio::spawn(async move { drop(connection.await) });
             Ok::<_, Error>(client)
         })?;
-        Ok(Self { runtime, client, dial: dial.clone() })
+        Ok(Self {
+            runtime,
+            client,
+            dial: dial.clone(),
+        })
     }
 
     /// Runs statements and gives the rows of the last that has any: for small answers only.
     pub fn rows(&self, sql: &str) -> Result<Vec<Row>, Error> {
         let _guard = self.cancelled_by_signals();
-        let messages = self.runtime.block_on(self.client.simple_query(sql)).map_err(failed)?;
+        let messages = self
+            .runtime
+            .block_on(self.client.simple_query(sql))
+            .map_err(failed)?;
         let row = |message| match message {
-            SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|index| row.get(index).map(str::to_owned)).collect()),
+            SimpleQueryMessage::Row(row) => Some(
+                (0..row.len())
+                    .map(|index| row.get(index).map(str::to_owned))
+                    .collect(),
+            ),
             _ => None,
         };
         Ok(messages.into_iter().filter_map(row).collect())
@@ -65,14 +83,25 @@ impl Session {
 
     /// The first value of the first row.
     pub fn value(&self, sql: &str) -> Result<String, Error> {
-        let first = self.rows(sql)?.into_iter().next().and_then(|row| row.into_iter().next());
+        let first = self
+            .rows(sql)?
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next());
         Ok(first.flatten().unwrap_or_default())
     }
 
     /// The names of the columns that a query would give. It is not run.
     pub fn columns(&self, sql: &str) -> Result<Vec<String>, Error> {
-        let statement = self.runtime.block_on(self.client.prepare(sql)).map_err(failed)?;
-        Ok(statement.columns().iter().map(|column| column.name().to_owned()).collect())
+        let statement = self
+            .runtime
+            .block_on(self.client.prepare(sql))
+            .map_err(failed)?;
+        Ok(statement
+            .columns()
+            .iter()
+            .map(|column| column.name().to_owned())
+            .collect())
     }
 
     /// Passes on what a `COPY ... TO STDOUT` says.
@@ -82,17 +111,27 @@ impl Session {
             let stream = self.client.copy_out(sql).await.map_err(failed)?;
             let mut stream = std::pin::pin!(stream);
             while let Some(bytes) = stream.next().await {
-                output.write_all(&bytes.map_err(failed)?).map_err(Error::Write)?;
+                output
+                    .write_all(&bytes.map_err(failed)?)
+                    .map_err(Error::Write)?;
             }
             Ok(())
         })
     }
 
     /// Sends the rows that `next` gives, until it gives none, to a `COPY ... FROM STDIN`.
-    pub fn copy_in(&self, sql: &str, next: &mut dyn FnMut() -> Result<Option<Vec<u8>>, Error>) -> Result<(), Error> {
+    pub fn copy_in(
+        &self,
+        sql: &str,
+        next: &mut dyn FnMut() -> Result<Option<Vec<u8>>, Error>,
+    ) -> Result<(), Error> {
         let _guard = self.cancelled_by_signals();
         self.runtime.block_on(async {
-            let sink = self.client.copy_in::<_, io::Cursor<Vec<u8>>>(sql).await.map_err(failed)?;
+            let sink = self
+                .client
+                .copy_in::<_, io::Cursor<Vec<u8>>>(sql)
+                .await
+                .map_err(failed)?;
             let mut sink = std::pin::pin!(sink);
             while let Some(rows) = next()? {
                 sink.send(io::Cursor::new(rows)).await.map_err(failed)?;
@@ -103,7 +142,11 @@ impl Session {
     }
 
     /// Runs any statements, row by row in constant memory: names of columns first, then values.
-    pub fn each_row(&self, sql: &str, take: &mut dyn FnMut(Answer<'_>) -> Result<(), Error>) -> Result<(), Error> {
+    pub fn each_row(
+        &self,
+        sql: &str,
+        take: &mut dyn FnMut(Answer<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let _guard = self.cancelled_by_signals();
         self.runtime.block_on(async {
             let stream = self.client.simple_query_raw(sql).await.map_err(failed)?;
@@ -137,12 +180,19 @@ impl Session {
 }
 
 /// Asks the server to give up what a session does, and waits until it has heard: it closes the connection then.
-fn cancel(runtime: &Runtime, stream: UnixStream, token: &tokio_postgres::CancelToken) -> io::Result<()> {
+fn cancel(
+    runtime: &Runtime,
+    stream: UnixStream,
+    token: &tokio_postgres::CancelToken,
+) -> io::Result<()> {
     let mut answer = stream.try_clone()?;
     stream.set_nonblocking(true)?;
     runtime.block_on(async {
         let stream = tokio::net::UnixStream::from_std(stream)?;
-        token.cancel_query_raw(stream, NoTls).await.map_err(io::Error::other)
+        token
+            .cancel_query_raw(stream, NoTls)
+            .await
+            .map_err(io::Error::other)
     })?;
     answer.set_nonblocking(false)?;
     answer.set_read_timeout(Some(CANCELLED))?;
@@ -159,7 +209,11 @@ pub enum Answer<'a> {
 }
 
 fn runtime() -> Result<Runtime, Error> {
-    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(Error::Stream)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(Error::Stream)
 }
 
 fn failed(error: postgres::Error) -> Error {
@@ -184,21 +238,29 @@ impl std::error::Error for Refusal {}
 
 fn source_of(error: postgres::Error) -> Refusal {
     let Some(said) = error.as_db_error() else {
-        return Refusal { state: String::new(), message: ops_common::exit::describe(&error) };
+        return Refusal {
+            state: String::new(),
+            message: ops_common::exit::describe(&error),
+        };
     };
     let mut message = said.message().to_owned();
     for more in [said.detail(), said.hint()].into_iter().flatten() {
         message.push_str(": ");
         message.push_str(more);
     }
-    Refusal { state: said.code().code().to_owned(), message }
+    Refusal {
+        state: said.code().code().to_owned(),
+        message,
+    }
 }
 
 impl Refusal {
     /// Whether the role may not do it, or not connect at all.
     #[must_use]
     pub fn is_denial(&self) -> bool {
-        self.state.starts_with("28") || self.is_read_only() || self.state == SqlState::INSUFFICIENT_PRIVILEGE.code()
+        self.state.starts_with("28")
+            || self.is_read_only()
+            || self.state == SqlState::INSUFFICIENT_PRIVILEGE.code()
     }
 
     /// Whether something was to be changed by a session that only looks.
@@ -211,9 +273,14 @@ impl Refusal {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         self.state.starts_with("53") && self.state != SqlState::DISK_FULL.code()
-            || [SqlState::CANNOT_CONNECT_NOW, SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED, SqlState::OBJECT_IN_USE]
-                .iter()
-                .any(|state| state.code() == self.state)
+            || [
+                SqlState::CANNOT_CONNECT_NOW,
+                SqlState::LOCK_NOT_AVAILABLE,
+                SqlState::QUERY_CANCELED,
+                SqlState::OBJECT_IN_USE,
+            ]
+            .iter()
+            .any(|state| state.code() == self.state)
     }
 
     /// Whether the database is not there.

@@ -25,7 +25,14 @@ pub struct TableFacts {
 }
 
 impl Record for TableFacts {
-    const COLUMNS: &'static [&'static str] = &["schema", "name", "rows_estimate", "size_bytes", "dead_rows", "last_vacuum"];
+    const COLUMNS: &'static [&'static str] = &[
+        "schema",
+        "name",
+        "rows_estimate",
+        "size_bytes",
+        "dead_rows",
+        "last_vacuum",
+    ];
 }
 
 const TABLES: &str = "
@@ -39,7 +46,11 @@ ORDER BY 1, 2";
 
 /// The tables of a database.
 pub fn look(server: &Server<'_>, database: &str) -> Result<Vec<TableFacts>, Error> {
-    Ok(server.rows(database, TABLES)?.into_iter().map(table).collect())
+    Ok(server
+        .rows(database, TABLES)?
+        .into_iter()
+        .map(table)
+        .collect())
 }
 
 fn table(row: Row) -> TableFacts {
@@ -62,8 +73,13 @@ mod tests {
 
     #[test]
     fn a_row_becomes_a_record() {
-        let found = table(crate::copied::row("public\tportal\t\\N\t8192\t2\t2026-01-31T12:00:00Z"));
-        assert_eq!((found.rows_estimate, found.size_bytes, found.dead_rows), (None, Some(8192), Some(2)));
+        let found = table(crate::copied::row(
+            "public\tportal\t\\N\t8192\t2\t2026-01-31T12:00:00Z",
+        ));
+        assert_eq!(
+            (found.rows_estimate, found.size_bytes, found.dead_rows),
+            (None, Some(8192), Some(2))
+        );
         assert_eq!(found.last_vacuum.as_deref(), Some("2026-01-31T12:00:00Z"));
     }
 }

@@ -45,7 +45,10 @@ pub(super) struct HealthArgs {
 impl HealthArgs {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
-        let limits = Limits { backup_age: self.max_backup_age.map(Span::duration), drill_age: self.max_drill_age.map(Span::duration) };
+        let limits = Limits {
+            backup_age: self.max_backup_age.map(Span::duration),
+            drill_age: self.max_drill_age.map(Span::duration),
+        };
         watch::judge(context, health::CHECK, &self.hosts, &self.watch, |host| {
             health::look(&self.role.server(host, &settings, context), limits)
         })
