@@ -22,7 +22,9 @@ use crate::log::{self, Printer, Wish};
 use crate::settings::Settings;
 use crate::source::Window;
 use crate::tokens::Tokens;
-use crate::{database, delays, doctor, errors, explain, health, login, ping, socket, status, uptime};
+use crate::{
+    database, delays, doctor, errors, explain, health, login, ping, socket, status, uptime,
+};
 
 /// Know whether messages flow between Slack and Matrix, and for how long they have
 ///
@@ -394,8 +396,13 @@ struct SourceArgs {
 impl SourceArgs {
     /// The window in time; for a host from `default` on where nothing is said.
     fn window(&self, default: &str) -> Window {
-        let since = self.since.or_else(|| self.file.is_none().then(|| default.parse().ok()).flatten());
-        Window { since, until: self.until }
+        let since = self
+            .since
+            .or_else(|| self.file.is_none().then(|| default.parse().ok()).flatten());
+        Window {
+            since,
+            until: self.until,
+        }
     }
 }
 
@@ -461,7 +468,9 @@ fn list<R: Record + Send>(
 fn print<R: Record>(context: &Context, records: &[R]) -> Result<Status, Error> {
     let mut output = context.output()?;
     let host = hosts::this_machine();
-    records.iter().try_for_each(|record| output.record(&host, record))?;
+    records
+        .iter()
+        .try_for_each(|record| output.record(&host, record))?;
     output.finish()?;
     Ok(Status::Done)
 }
@@ -469,7 +478,9 @@ fn print<R: Record>(context: &Context, records: &[R]) -> Result<Status, Error> {
 impl StatusArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
-        watch::judge(context, status::CHECK, &self.hosts, &self.watch, |host| status::look(host, &settings))
+        watch::judge(context, status::CHECK, &self.hosts, &self.watch, |host| {
+            status::look(host, &settings)
+        })
     }
 }
 
@@ -477,15 +488,29 @@ impl SocketArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
         let (unit, window) = (settings(context)?.unit, self.source.window("7d"));
         let arguments = (&self.source, &self.hosts, &self.watch);
-        judge(context, socket::CHECK, arguments, |file| socket::look_file(file, window), |host| socket::look_host(host, &unit, window))
+        judge(
+            context,
+            socket::CHECK,
+            arguments,
+            |file| socket::look_file(file, window),
+            |host| socket::look_host(host, &unit, window),
+        )
     }
 }
 
 impl LogArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
-        let pattern = self.grep.map(|pattern| Regex::new(&pattern).map_err(|source| Error::Pattern { pattern, source })).transpose()?;
+        let pattern = self
+            .grep
+            .map(|pattern| {
+                Regex::new(&pattern).map_err(|source| Error::Pattern { pattern, source })
+            })
+            .transpose()?;
         let wish = Wish {
-            window: Window { since: self.source.since, until: self.source.until },
+            window: Window {
+                since: self.source.since,
+                until: self.source.until,
+            },
             lines: self.lines,
             level: self.level,
             pattern,
@@ -500,7 +525,9 @@ impl LogArgs {
         let unit = settings(context)?.unit;
         let connect = || hosts::one(context, &self.hosts).map_err(Error::from);
         if self.follow {
-            let host = hosts::targets(context, &self.hosts.names)?.first().map(hosts::Target::record_name);
+            let host = hosts::targets(context, &self.hosts.names)?
+                .first()
+                .map(hosts::Target::record_name);
             let mut printer = Printer::new(context.output()?, host.unwrap_or_default());
             return log::follow(connect, &unit, &wish, &mut printer, &context.report);
         }
@@ -514,7 +541,12 @@ impl ErrorsArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
         let (unit, window) = (settings(context)?.unit, self.source.window("1d"));
         let arguments = (&self.source, &self.hosts);
-        list(context, arguments, |file| errors::list_file(file, window), |host| errors::list_host(host, &unit, window))
+        list(
+            context,
+            arguments,
+            |file| errors::list_file(file, window),
+            |host| errors::list_host(host, &unit, window),
+        )
     }
 }
 
@@ -523,10 +555,26 @@ impl HealthArgs {
         let settings = settings(context)?;
         let usual = Limits::of(&settings)?;
         let latency = self.latency.unwrap_or(usual.latency);
-        let limits = Limits { window: self.window, errors: self.errors, lost: self.lost, latency, stale: self.stale, ..usual };
-        let window = Window { since: self.source.since, until: self.source.until };
+        let limits = Limits {
+            window: self.window,
+            errors: self.errors,
+            lost: self.lost,
+            latency,
+            stale: self.stale,
+            ..usual
+        };
+        let window = Window {
+            since: self.source.since,
+            until: self.source.until,
+        };
         let arguments = (&self.source, &self.hosts, &self.watch);
-        judge(context, health::CHECK, arguments, |file| health::look_file(file, window, &limits), |host| health::look_host(host, &settings, &limits))
+        judge(
+            context,
+            health::CHECK,
+            arguments,
+            |file| health::look_file(file, window, &limits),
+            |host| health::look_host(host, &settings, &limits),
+        )
     }
 }
 
@@ -535,7 +583,13 @@ impl LatencyArgs {
         let (settings, window) = (settings(context)?, self.source.window("1d"));
         let limit = self.limit.unwrap_or(settings.latency_limit).duration();
         let arguments = (&self.source, &self.hosts, &self.watch);
-        judge(context, delays::CHECK, arguments, |file| delays::look_file(file, window, limit), |host| delays::look_host(host, &settings.unit, window, limit))
+        judge(
+            context,
+            delays::CHECK,
+            arguments,
+            |file| delays::look_file(file, window, limit),
+            |host| delays::look_host(host, &settings.unit, window, limit),
+        )
     }
 }
 
@@ -544,7 +598,13 @@ impl UptimeArgs {
         let (settings, window) = (settings(context)?, self.source.window("7d"));
         let target = uptime::target(self.target.as_deref().unwrap_or(&settings.uptime_target))?;
         let arguments = (&self.source, &self.hosts, &self.watch);
-        judge(context, uptime::CHECK, arguments, |file| uptime::look_file(file, window, target), |host| uptime::look_host(host, &settings.unit, window, target))
+        judge(
+            context,
+            uptime::CHECK,
+            arguments,
+            |file| uptime::look_file(file, window, target),
+            |host| uptime::look_host(host, &settings.unit, window, target),
+        )
     }
 }
 
@@ -555,7 +615,11 @@ impl PortalsArgs {
         hosts::ask(context, &self.hosts, |host| {
             let mut portals = database::ask(host, &settings)?.portals;
             let holds = |text: &str| text.contains(&wanted);
-            portals.retain(|portal| holds(&portal.id) || holds(&portal.name) || portal.mxid.as_deref().is_some_and(holds));
+            portals.retain(|portal| {
+                holds(&portal.id)
+                    || holds(&portal.name)
+                    || portal.mxid.as_deref().is_some_and(holds)
+            });
             Ok::<_, Error>(portals)
         })
     }
@@ -564,7 +628,9 @@ impl PortalsArgs {
 impl LoginsArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
-        hosts::ask(context, &self.hosts, |host| Ok::<_, Error>(database::ask(host, &settings)?.logins))
+        hosts::ask(context, &self.hosts, |host| {
+            Ok::<_, Error>(database::ask(host, &settings)?.logins)
+        })
     }
 }
 
@@ -572,7 +638,9 @@ impl DoctorArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
         let tokens = self.tokens.as_deref().map(Tokens::read).transpose()?;
-        watch::judge(context, doctor::CHECK, &self.hosts, &self.watch, |host| doctor::look(host, &settings, tokens.as_ref()))
+        watch::judge(context, doctor::CHECK, &self.hosts, &self.watch, |host| {
+            doctor::look(host, &settings, tokens.as_ref())
+        })
     }
 }
 
@@ -584,8 +652,13 @@ impl PingArgs {
         }
         let tokens = tokens(context, self.tokens, &settings)?;
         let limit = self.limit.unwrap_or(settings.latency_limit).duration();
-        let limits = ping::Limits { limit, patience: self.patience.duration() };
-        watch::judge(context, ping::CHECK, &self.hosts, &self.watch, |host| ping::look(host, &settings, &tokens, limits))
+        let limits = ping::Limits {
+            limit,
+            patience: self.patience.duration(),
+        };
+        watch::judge(context, ping::CHECK, &self.hosts, &self.watch, |host| {
+            ping::look(host, &settings, &tokens, limits)
+        })
     }
 }
 

@@ -114,7 +114,9 @@ impl Configuration {
         let (path, text) = text.split_once('\n').ok_or("no answer")?;
         let parsed: Result<Self, _> = serde_yaml::from_str(text);
         let mut configuration = parsed.map_err(|error| {
-            let place = error.location().map_or_else(String::new, |at| format!(" at line {} column {}", at.line(), at.column()));
+            let place = error.location().map_or_else(String::new, |at| {
+                format!(" at line {} column {}", at.line(), at.column())
+            });
             format!("'{path}' is no configuration of the bridge{place}")
         })?;
         path.clone_into(&mut configuration.path);
@@ -137,7 +139,9 @@ impl Configuration {
     pub(crate) fn provisioning_secret(&self) -> Result<&Secret, &'static str> {
         match self.provisioning.shared_secret.reveal() {
             "" | "disable" => Err("disabled: provisioning.shared_secret is not set"),
-            short if short.len() < 16 => Err("disabled: provisioning.shared_secret is shorter than 16 characters"),
+            short if short.len() < 16 => {
+                Err("disabled: provisioning.shared_secret is shorter than 16 characters")
+            }
             _ => Ok(&self.provisioning.shared_secret),
         }
     }
@@ -147,7 +151,12 @@ impl Configuration {
         let (scheme, rest) = self.homeserver.address.split_once("://")?;
         let authority = rest.split('/').next()?;
         let default = if scheme == "https" { 443 } else { 80 };
-        Some(authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(default))
+        Some(
+            authority
+                .rsplit_once(':')
+                .and_then(|(_, port)| port.parse().ok())
+                .unwrap_or(default),
+        )
     }
 
     /// Whether the states of the connection are in the log.
@@ -165,9 +174,16 @@ mod tests {
         let text = "/x/config.yaml\nappservice: {hostname: '[::]', port: 1, as_token: CANARY}\nprovisioning: {shared_secret: CANARY}\ndatabase: {uri: CANARY}\n";
         let configuration = Configuration::read(text).unwrap();
         assert!(!format!("{configuration:?}").contains("CANARY"));
-        assert_eq!(configuration.listener(), (IpAddr::V4(Ipv4Addr::LOCALHOST), 1));
+        assert_eq!(
+            configuration.listener(),
+            (IpAddr::V4(Ipv4Addr::LOCALHOST), 1)
+        );
         assert!(configuration.provisioning_secret().is_err());
-        let error = Configuration::read("/x/config.yaml\nappservice: {port: CANARY}\n").unwrap_err();
-        assert!(!error.contains("CANARY") && error.contains("line 1"), "{error}");
+        let error =
+            Configuration::read("/x/config.yaml\nappservice: {port: CANARY}\n").unwrap_err();
+        assert!(
+            !error.contains("CANARY") && error.contains("line 1"),
+            "{error}"
+        );
     }
 }

@@ -31,6 +31,10 @@ pub(crate) struct History {
 
 /// The process that runs, or ran last.
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that lines tell independently of each other"
+)]
 pub(crate) struct Run {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) version: String,
@@ -104,7 +108,9 @@ pub(crate) enum Kind {
 impl History {
     /// Takes in a line.
     pub(crate) fn observe(&mut self, line: &Line<'_>, event: &Event<'_>) {
-        let Some(at) = line.at.or(self.last_at) else { return };
+        let Some(at) = line.at.or(self.last_at) else {
+            return;
+        };
         self.last_at = self.last_at.max(Some(at));
         if line.writer == Writer::Bridge {
             self.run.tells_states |= line.level.is_some_and(|level| level <= Level::Debug);
@@ -115,7 +121,9 @@ impl History {
             Event::Process(step) => self.step(step, line, at),
             Event::State(state) if !self.run.is_stopping => self.enter(state, at),
             Event::AutoReconnect => self.run.retries_failed_logins = true,
-            Event::Delivered { .. } | Event::Echo { .. } => self.last_traffic = self.last_traffic.max(Some(at)),
+            Event::Delivered { .. } | Event::Echo { .. } => {
+                self.last_traffic = self.last_traffic.max(Some(at));
+            }
             Event::State(_) | Event::SocketRefused(_) | Event::Sending { .. } | Event::Other => {}
         }
     }
@@ -126,12 +134,11 @@ impl History {
             // Type=exec: systemd says so before the bridge says its first word.
             UnitChange::Started => self.start(at),
             UnitChange::Stopping => self.run.is_stopping = true,
-            UnitChange::Stopped => self.stop(at),
+            UnitChange::Stopped | UnitChange::Killed => self.stop(at),
             UnitChange::Exited(status) => {
                 self.stop(at);
                 self.run.exit = Some(status);
             }
-            UnitChange::Killed => self.stop(at),
         }
     }
 
@@ -149,14 +156,23 @@ impl History {
             Step::Stopped => self.stop(at),
             Step::Fatal => {
                 let error = line.field("error").unwrap_or_default();
-                self.run.last_words = if error.is_empty() { line.message.to_string() } else { format!("{}: {error}", line.message) };
+                self.run.last_words = if error.is_empty() {
+                    line.message.to_string()
+                } else {
+                    format!("{}: {error}", line.message)
+                };
             }
         }
     }
 
     fn start(&mut self, at: Timestamp) {
         let version = std::mem::take(&mut self.run.version);
-        self.run = Run { started_at: Some(at), version, is_running: Some(true), ..Run::default() };
+        self.run = Run {
+            started_at: Some(at),
+            version,
+            is_running: Some(true),
+            ..Run::default()
+        };
         for connection in self.logins.values_mut() {
             connection.leave("STARTING", at);
         }
@@ -176,7 +192,10 @@ impl History {
         }
         self.run.has_no_logins = false;
         self.run.is_running = Some(true);
-        let started = self.run.started_at.filter(|started| at.duration_since(*started) < START);
+        let started = self
+            .run
+            .started_at
+            .filter(|started| at.duration_since(*started) < START);
         let connection = self.logins.entry(state.login.to_string()).or_default();
         connection.enter(state, at, started.is_some());
     }
@@ -212,7 +231,9 @@ impl Connection {
 
     fn enter(&mut self, state: &State<'_>, at: Timestamp, at_start: bool) {
         let is_first = self.state.is_empty();
-        let gap = self.gap.get_or_insert_with(|| Gap::new(at, is_first && at_start));
+        let gap = self
+            .gap
+            .get_or_insert_with(|| Gap::new(at, is_first && at_start));
         match &*state.name {
             "CONNECTED" => {
                 self.connect(at, is_first);
@@ -262,41 +283,79 @@ impl Connection {
             push(&mut self.reconnects, at);
         }
         let length_s = between(gap.since, at).as_secs_f64();
-        push(&mut self.episodes, Episode { kind, at: gap.since, length_s, attempts: gap.attempts, reason: gap.reason });
+        push(
+            &mut self.episodes,
+            Episode {
+                kind,
+                at: gap.since,
+                length_s,
+                attempts: gap.attempts,
+                reason: gap.reason,
+            },
+        );
     }
 
     /// Whether an attempt has failed since the connection was last good. A dial in between changes nothing about that.
     pub(crate) fn is_failing(&self) -> bool {
-        matches!(self.state.as_str(), "CONNECTING" | "TRANSIENT_DISCONNECT") && self.gap.as_ref().is_some_and(|gap| gap.failed)
+        matches!(self.state.as_str(), "CONNECTING" | "TRANSIENT_DISCONNECT")
+            && self.gap.as_ref().is_some_and(|gap| gap.failed)
     }
 
     /// The next attempt, where the bridge is waiting for it.
     pub(crate) fn next_attempt(&self) -> Option<Timestamp> {
-        let gap = self.gap.as_ref().filter(|_| self.state == "TRANSIENT_DISCONNECT")?;
+        let gap = self
+            .gap
+            .as_ref()
+            .filter(|_| self.state == "TRANSIENT_DISCONNECT")?;
         let failed = gap.last_failed_at?;
         if gap.error == "slack-socketmode-error" {
             return failed.checked_add(Duration::from_secs(10)).ok();
         }
-        let wait = gap.last_wait.map_or(FIRST_WAIT, |wait| wait.saturating_mul(2).max(FIRST_WAIT));
+        let wait = gap
+            .last_wait
+            .map_or(FIRST_WAIT, |wait| wait.saturating_mul(2).max(FIRST_WAIT));
         failed.checked_add(wait).ok()
     }
 
     /// How many sockets were replaced within `span` before `now`.
     pub(crate) fn reconnects_within(&self, span: Duration, now: Timestamp) -> usize {
-        self.reconnects.iter().filter(|at| between(**at, now) <= span).count()
+        self.reconnects
+            .iter()
+            .filter(|at| between(**at, now) <= span)
+            .count()
     }
 
     /// Whether the last sockets each lived 30 s: the client gives up on a server that never pings.
     pub(crate) fn is_never_pinged(&self) -> bool {
-        let ages: Vec<_> = self.reconnects.iter().zip(self.reconnects.iter().skip(1)).map(|(a, b)| between(*a, *b)).collect();
-        ages.len() >= 2 && ages.iter().rev().take(3).all(|age| (29..=32).contains(&age.as_secs()))
+        let ages: Vec<_> = self
+            .reconnects
+            .iter()
+            .zip(self.reconnects.iter().skip(1))
+            .map(|(a, b)| between(*a, *b))
+            .collect();
+        ages.len() >= 2
+            && ages
+                .iter()
+                .rev()
+                .take(3)
+                .all(|age| (29..=32).contains(&age.as_secs()))
     }
 }
 
 impl Gap {
     fn new(since: Timestamp, at_start: bool) -> Self {
         let (error, message, reason) = (String::new(), String::new(), String::new());
-        Self { since, attempts: 0, at_start, failed: false, error, message, last_failed_at: None, last_wait: None, reason }
+        Self {
+            since,
+            attempts: 0,
+            at_start,
+            failed: false,
+            error,
+            message,
+            last_failed_at: None,
+            last_wait: None,
+            reason,
+        }
     }
 }
 
@@ -336,16 +395,23 @@ pub(crate) mod tests {
         let mut log = String::new();
         for line in lines {
             let (seconds, what) = line.split_once(' ').unwrap();
-            let at = Timestamp::from_millisecond(1_787_130_000_000 + (seconds.parse::<f64>().unwrap() * 1000.0) as i64).unwrap();
+            let after = Duration::from_secs_f64(seconds.parse().unwrap());
+            let at = Timestamp::from_second(1_787_130_000).unwrap() + after;
             let what = match what {
-                "start" => r#"DBG Initializing bridge name=mautrix-slack version=v26.07"#.to_owned(),
+                "start" => r"DBG Initializing bridge name=mautrix-slack version=v26.07".to_owned(),
                 "stopping" => "INF Shutting down bridge".to_owned(),
                 "stopped" => "INF Shutdown complete".to_owned(),
                 _ if what.starts_with(char::is_lowercase) => what[1..].to_owned(),
                 state => {
                     let mut words = state.splitn(3, ' ');
-                    let (name, error, message) = (words.next().unwrap(), words.next().unwrap_or(""), words.next().unwrap_or(""));
-                    format!(r#"DBG Sent new bridge state bridge_state={{"error":"{error}","message":"{message}","state_event":"{name}"}} login_id=T1-U1"#)
+                    let (name, error, message) = (
+                        words.next().unwrap(),
+                        words.next().unwrap_or(""),
+                        words.next().unwrap_or(""),
+                    );
+                    format!(
+                        r#"DBG Sent new bridge state bridge_state={{"error":"{error}","message":"{message}","state_event":"{name}"}} login_id=T1-U1"#
+                    )
                 }
             };
             log.push_str(&format!("{at} {what}\n"));
@@ -369,48 +435,110 @@ pub(crate) mod tests {
     #[test]
     fn a_refresh_is_no_loss_and_a_restart_is_neither() {
         let seen = connection(&[
-            "0 start", "0.1 CONNECTING", "0.2 CONNECTED", "100 CONNECTING", "100.01 CONNECTED", "200 stopping",
-            "200.1 TRANSIENT_DISCONNECT slack-socketmode-error context canceled", "200.2 stopped", "205 start", "205.1 CONNECTING", "205.2 CONNECTED",
+            "0 start",
+            "0.1 CONNECTING",
+            "0.2 CONNECTED",
+            "100 CONNECTING",
+            "100.01 CONNECTED",
+            "200 stopping",
+            "200.1 TRANSIENT_DISCONNECT slack-socketmode-error context canceled",
+            "200.2 stopped",
+            "205 start",
+            "205.1 CONNECTING",
+            "205.2 CONNECTED",
         ]);
         assert_eq!((seen.starts, seen.refreshes, seen.losses), (2, 1, 0));
         assert_eq!(seen.state, "CONNECTED");
         assert_eq!(seen.connected_since, seen.since);
-        assert_eq!(seen.episodes.iter().map(|episode| episode.kind).collect::<Vec<_>>(), [Kind::Start, Kind::Refresh, Kind::Start]);
+        assert_eq!(
+            seen.episodes
+                .iter()
+                .map(|episode| episode.kind)
+                .collect::<Vec<_>>(),
+            [Kind::Start, Kind::Refresh, Kind::Start]
+        );
         assert!((seen.episodes[2].length_s - 5.0).abs() < 0.01, "{seen:?}");
     }
 
     #[test]
     fn a_loss_counts_its_attempts_and_knows_the_next() {
         let lost = "TRANSIENT_DISCONNECT slack-socketmode-connection-error";
-        let lines = ["0 start", "0.1 CONNECTING", "0.2 CONNECTED", "50 CONNECTING", &format!("50 {lost}"), "50.1 CONNECTING", &format!("50.1 {lost}"), "50.3 CONNECTING", &format!("50.3 {lost}")];
+        let lines = [
+            "0 start",
+            "0.1 CONNECTING",
+            "0.2 CONNECTED",
+            "50 CONNECTING",
+            &format!("50 {lost}"),
+            "50.1 CONNECTING",
+            &format!("50.1 {lost}"),
+            "50.3 CONNECTING",
+            &format!("50.3 {lost}"),
+        ];
         let seen = connection(&lines);
         let gap = seen.gap.as_ref().unwrap();
-        assert_eq!((gap.attempts, &*gap.reason), (3, "slack-socketmode-connection-error"));
-        assert_eq!(seen.next_attempt().unwrap().as_millisecond(), 1_787_130_050_700);
+        assert_eq!(
+            (gap.attempts, &*gap.reason),
+            (3, "slack-socketmode-connection-error")
+        );
+        assert_eq!(
+            seen.next_attempt().unwrap().as_millisecond(),
+            1_787_130_050_700
+        );
         let healed = [&lines[..], &["50.7 CONNECTING", "50.71 CONNECTED"]].concat();
         let seen = connection(&healed);
-        assert_eq!((seen.losses, seen.refreshes, seen.next_attempt()), (1, 0, None));
+        assert_eq!(
+            (seen.losses, seen.refreshes, seen.next_attempt()),
+            (1, 0, None)
+        );
         assert_eq!(seen.episodes.back().unwrap().attempts, 4);
     }
 
     #[test]
     fn the_next_attempt_is_known_also_from_the_middle_of_a_loss() {
         let lost = "TRANSIENT_DISCONNECT slack-socketmode-connection-error";
-        let seen = connection(&[&format!("0 {lost}"), "102.4 CONNECTING", &format!("102.4 {lost}")]);
-        assert_eq!(seen.next_attempt().unwrap().as_millisecond(), 1_787_130_000_000 + 102_400 + 204_800);
+        let seen = connection(&[
+            &format!("0 {lost}"),
+            "102.4 CONNECTING",
+            &format!("102.4 {lost}"),
+        ]);
+        assert_eq!(
+            seen.next_attempt().unwrap().as_millisecond(),
+            1_787_130_000_000 + 102_400 + 204_800
+        );
     }
 
     #[test]
     fn sockets_that_live_30_seconds_are_never_pinged() {
-        let seen = connection(&["0 CONNECTED", "30 CONNECTING", "30 CONNECTED", "60 CONNECTING", "60 CONNECTED", "90 CONNECTING", "90 CONNECTED"]);
+        let seen = connection(&[
+            "0 CONNECTED",
+            "30 CONNECTING",
+            "30 CONNECTED",
+            "60 CONNECTING",
+            "60 CONNECTED",
+            "90 CONNECTING",
+            "90 CONNECTED",
+        ]);
         assert!(seen.is_never_pinged());
-        let seen = connection(&["0 CONNECTED", "30 CONNECTING", "30 CONNECTED", "7230 CONNECTING", "7230 CONNECTED", "9000 CONNECTING", "9000 CONNECTED"]);
+        let seen = connection(&[
+            "0 CONNECTED",
+            "30 CONNECTING",
+            "30 CONNECTED",
+            "7230 CONNECTING",
+            "7230 CONNECTED",
+            "9000 CONNECTING",
+            "9000 CONNECTED",
+        ]);
         assert!(!seen.is_never_pinged());
     }
 
     #[test]
     fn a_clock_set_back_is_no_negative_time() {
-        let seen = connection(&["1000 CONNECTED", "10 CONNECTING", "5 TRANSIENT_DISCONNECT x", "4 CONNECTED"]);
+        let seen = connection(&[
+            "1000 CONNECTED",
+            "10 CONNECTING",
+            "5 TRANSIENT_DISCONNECT x",
+            "4 CONNECTED",
+        ]);
         assert!(seen.episodes.iter().all(|episode| episode.length_s >= 0.0));
     }
 }

@@ -67,7 +67,15 @@ pub(crate) struct Login {
 }
 
 impl Record for Login {
-    const COLUMNS: &'static [&'static str] = &["id", "user", "name", "token_kind", "has_token", "has_app_token", "space_room"];
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "user",
+        "name",
+        "token_kind",
+        "has_token",
+        "has_app_token",
+        "space_room",
+    ];
 }
 
 /// The last message of one direction.
@@ -97,14 +105,32 @@ enum Row {
 
 /// Asks the database of a host.
 pub(crate) fn ask(host: &Host, settings: &Settings) -> Result<Database, Error> {
-    let psql = Command::new("psql").args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-", "-d", &settings.database]);
-    let failed = |reason: String| Error::Database { database: settings.database.clone(), host: host.name().to_owned(), reason };
+    let psql = Command::new("psql").args([
+        "-XAtq",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-f",
+        "-",
+        "-d",
+        &settings.database,
+    ]);
+    let failed = |reason: String| Error::Database {
+        database: settings.database.clone(),
+        host: host.name().to_owned(),
+        reason,
+    };
     let ended = host.run(&psql.stdin(SQL).as_user(&settings.db_user))?;
     if !ended.success() {
-        return Err(failed(if ended.status == 127 { "psql is not there".to_owned() } else { ended.complaint() }));
+        return Err(failed(if ended.status == 127 {
+            "psql is not there".to_owned()
+        } else {
+            ended.complaint()
+        }));
     }
-    Database::read(&String::from_utf8_lossy(&ended.stdout))
-        .map_err(|reason| Error::Schema { database: settings.database.clone(), reason })
+    Database::read(&String::from_utf8_lossy(&ended.stdout)).map_err(|reason| Error::Schema {
+        database: settings.database.clone(),
+        reason,
+    })
 }
 
 impl Database {
@@ -128,7 +154,12 @@ impl Database {
 impl Schema {
     fn check(&self) -> Result<(), String> {
         let known = match self.generation.as_str() {
-            "bridgev2" if self.compat > *VERSIONS.end() => return Err(format!("schema version {} needs a newer ops-bridge", self.version)),
+            "bridgev2" if self.compat > *VERSIONS.end() => {
+                return Err(format!(
+                    "schema version {} needs a newer ops-bridge",
+                    self.version
+                ));
+            }
             "bridgev2" => self.version >= *VERSIONS.start(),
             "legacy" => LEGACY_VERSIONS.contains(&self.version),
             _ => return Err("its tables are not there".to_owned()),
@@ -137,13 +168,21 @@ impl Schema {
         if !owners.contains(&self.owner.as_str()) {
             return Err(format!("it belongs to {}", self.owner));
         }
-        if known { Ok(()) } else { Err(format!("schema version {}", self.version)) }
+        if known {
+            Ok(())
+        } else {
+            Err(format!("schema version {}", self.version))
+        }
     }
 }
 
 /// Says of each portal what is wrong with it.
 fn mark_troubles(portals: &mut [Portal]) {
-    let ids: Vec<String> = portals.iter().filter(|portal| portal.kind != "space").map(|portal| portal.id.clone()).collect();
+    let ids: Vec<String> = portals
+        .iter()
+        .filter(|portal| portal.kind != "space")
+        .map(|portal| portal.id.clone())
+        .collect();
     for portal in portals {
         if portal.kind.is_empty() {
             "channel".clone_into(&mut portal.kind);
@@ -175,8 +214,15 @@ mod tests {
 
     #[test]
     fn troubles_of_portals_are_named() {
-        let portal = |id: &str, name: &str, kind: &str, mxid: &str, in_space: bool, receiver: &str| {
-            format!(r#"{{"kind":"portal","id":"{id}","receiver":"{receiver}","name":"{name}","type":"{kind}","mxid":{mxid},"in_space":{in_space},"parent_id":"T1"}}"#)
+        let portal = |id: &str,
+                      name: &str,
+                      kind: &str,
+                      mxid: &str,
+                      in_space: bool,
+                      receiver: &str| {
+            format!(
+                r#"{{"kind":"portal","id":"{id}","receiver":"{receiver}","name":"{name}","type":"{kind}","mxid":{mxid},"in_space":{in_space},"parent_id":"T1"}}"#
+            )
         };
         let rows = [
             SCHEMA.to_owned(),
@@ -187,18 +233,37 @@ mod tests {
             portal("T1-C3", "#x", "", "\"!c:ex.org\"", true, "T1-U2"),
         ];
         let database = Database::read(&rows.join("\n")).unwrap();
-        let troubles: Vec<_> = database.portals.iter().map(|portal| portal.trouble.as_str()).collect();
-        assert_eq!(troubles, ["", "", "not in space, no name", "duplicate, no room", "duplicate"]);
+        let troubles: Vec<_> = database
+            .portals
+            .iter()
+            .map(|portal| portal.trouble.as_str())
+            .collect();
+        assert_eq!(
+            troubles,
+            [
+                "",
+                "",
+                "not in space, no name",
+                "duplicate, no room",
+                "duplicate"
+            ]
+        );
         assert_eq!(database.portals[1].kind, "channel");
     }
 
     #[test]
     fn other_databases_are_refused() {
         let schema = |owner: &str, version: u32, compat: u32, generation: &str| {
-            Database::read(&format!(r#"{{"kind":"schema","owner":"{owner}","version":{version},"compat":{compat},"generation":"{generation}"}}"#))
+            Database::read(&format!(
+                r#"{{"kind":"schema","owner":"{owner}","version":{version},"compat":{compat},"generation":"{generation}"}}"#
+            ))
         };
         assert!(schema("megabridge/mautrix-slack", 31, 9, "bridgev2").is_ok());
-        assert!(schema("megabridge/mautrix-signal", 29, 9, "bridgev2").unwrap_err().contains("mautrix-signal"));
+        assert!(
+            schema("megabridge/mautrix-signal", 29, 9, "bridgev2")
+                .unwrap_err()
+                .contains("mautrix-signal")
+        );
         assert!(schema("megabridge/mautrix-slack", 99, 90, "bridgev2").is_err());
         assert!(schema("mautrix-slack", 16, 0, "legacy").is_ok());
         assert!(schema("", 0, 0, "").is_err());

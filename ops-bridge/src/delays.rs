@@ -25,17 +25,28 @@ const PATTERN: &str = "Sent message part|Sent reaction|Sent redaction|Sending me
 const EDGES: [u64; 8] = [100, 250, 500, 1000, 2500, 5000, 10_000, 60_000];
 
 /// Looks at a host.
-pub(crate) fn look_host(host: &Host, unit: &str, window: Window, limit: Duration) -> Result<Vec<Check>, Error> {
+pub(crate) fn look_host(
+    host: &Host,
+    unit: &str,
+    window: Window,
+    limit: Duration,
+) -> Result<Vec<Check>, Error> {
     let mut traffic = Traffic::default();
     let mut arguments = source::journalctl(unit, window);
     arguments.push(format!("--grep={PATTERN}"));
     arguments.push("--case-sensitive=yes".to_owned());
-    source::read_host(host, unit, &arguments, |line| traffic.observe(line, &event::of(line)))?;
+    source::read_host(host, unit, &arguments, |line| {
+        traffic.observe(line, &event::of(line));
+    })?;
     Ok(judge(&traffic, limit))
 }
 
 /// Looks at a file or stdin.
-pub(crate) fn look_file(name: &OsStr, window: Window, limit: Duration) -> Result<Vec<Check>, Error> {
+pub(crate) fn look_file(
+    name: &OsStr,
+    window: Window,
+    limit: Duration,
+) -> Result<Vec<Check>, Error> {
     let mut traffic = Traffic::default();
     source::read_file(name, window, |line| traffic.observe(line, &event::of(line)))?;
     Ok(judge(&traffic, limit))
@@ -44,21 +55,44 @@ pub(crate) fn look_file(name: &OsStr, window: Window, limit: Duration) -> Result
 /// Three quantiles of each direction against the limit.
 pub(crate) fn judge(traffic: &Traffic, limit: Duration) -> Vec<Check> {
     let directions = Direction::BOTH.into_iter();
-    directions.flat_map(|direction| [50, 95, 99].map(|hundredths| quantile(traffic.histogram(direction), direction, hundredths, limit))).collect()
+    directions
+        .flat_map(|direction| {
+            [50, 95, 99].map(|hundredths| {
+                quantile(traffic.histogram(direction), direction, hundredths, limit)
+            })
+        })
+        .collect()
 }
 
-fn quantile(histogram: &Histogram, direction: Direction, hundredths: u64, limit: Duration) -> Check {
+fn quantile(
+    histogram: &Histogram,
+    direction: Direction,
+    hundredths: u64,
+    limit: Duration,
+) -> Check {
     let subject = format!("{direction} p{hundredths}");
     let Some(length) = histogram.quantile(hundredths) else {
         // Silence is no delay; whether it is too long is for the age of the last message to say.
-        return Check::ok(CHECK, subject, "no message to measure").limit(limit.as_secs_f64()).data(json!({"count": 0}));
+        return Check::ok(CHECK, subject, "no message to measure")
+            .limit(limit.as_secs_f64())
+            .data(json!({"count": 0}));
     };
-    let status = if length > limit { State::Fail } else { State::Ok };
+    let status = if length > limit {
+        State::Fail
+    } else {
+        State::Ok
+    };
     let (count, above) = (histogram.count(), histogram.above(limit));
-    let message = format!("{count} messages, {above} above the limit {}", drawn(histogram));
+    let message = format!(
+        "{count} messages, {above} above the limit {}",
+        drawn(histogram)
+    );
     let seconds = (length.as_secs_f64() * 1000.0).round() / 1000.0;
-    let check = Check::new(status, CHECK, subject, message).value(seconds, "s").limit(limit.as_secs_f64());
-    verdict::advise(check, "ops-bridge log --level warn").data(json!({"count": count, "above": above, "histogram": counted(histogram)}))
+    let check = Check::new(status, CHECK, subject, message)
+        .value(seconds, "s")
+        .limit(limit.as_secs_f64());
+    verdict::advise(check, "ops-bridge log --level warn")
+        .data(json!({"count": count, "above": above, "histogram": counted(histogram)}))
 }
 
 fn edges() -> [Duration; EDGES.len()] {
@@ -67,8 +101,14 @@ fn edges() -> [Duration; EDGES.len()] {
 
 fn counted(histogram: &Histogram) -> Value {
     let counts = histogram.within(&edges());
-    let edges = EDGES.iter().map(|edge| json!(Duration::from_millis(*edge).as_secs_f64())).chain([Value::Null]);
-    edges.zip(counts).map(|(edge, count)| json!({"up_to_s": edge, "count": count})).collect()
+    let edges = EDGES
+        .iter()
+        .map(|edge| json!(Duration::from_millis(*edge).as_secs_f64()))
+        .chain([Value::Null]);
+    edges
+        .zip(counts)
+        .map(|(edge, count)| json!({"up_to_s": edge, "count": count}))
+        .collect()
 }
 
 /// One sign for each step of the histogram, as high as its share.
@@ -76,7 +116,11 @@ fn drawn(histogram: &Histogram) -> String {
     const SIGNS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let counts = histogram.within(&edges());
     let most = counts.iter().copied().max().unwrap_or(0).max(1);
-    let sign = |count: u64| SIGNS[usize::try_from((count * 8).div_ceil(most)).unwrap_or(8).min(8)];
+    let sign = |count: u64| {
+        SIGNS[usize::try_from((count * 8).div_ceil(most))
+            .unwrap_or(8)
+            .min(8)]
+    };
     format!("[{}]", counts.into_iter().map(sign).collect::<String>())
 }
 
@@ -91,10 +135,22 @@ mod tests {
             traffic.to_matrix.add(Duration::from_millis(millis));
         }
         let checks = judge(&traffic, Duration::from_secs(5));
-        let told: Vec<_> = checks.iter().map(|check| (check.subject.as_str(), check.status)).collect();
-        assert_eq!(told[..2], [("slack->matrix p50", State::Ok), ("slack->matrix p95", State::Fail)]);
+        let told: Vec<_> = checks
+            .iter()
+            .map(|check| (check.subject.as_str(), check.status))
+            .collect();
+        assert_eq!(
+            told[..2],
+            [
+                ("slack->matrix p50", State::Ok),
+                ("slack->matrix p95", State::Fail)
+            ]
+        );
         assert_eq!((checks.len(), checks[3].status), (6, State::Ok));
-        assert_eq!(checks[0].data["histogram"][0], json!({"up_to_s": 0.1, "count": 1}));
+        assert_eq!(
+            checks[0].data["histogram"][0],
+            json!({"up_to_s": 0.1, "count": 1})
+        );
         assert_eq!(checks[0].data["above"], 1);
     }
 }

@@ -134,7 +134,9 @@ impl Failure for Error {
             Self::Program(error) => error.status(),
             Self::Journal { .. } | Self::Database { .. } | Self::Ask { .. } => Status::Unavailable,
             Self::Schema { .. } | Self::NoBridge(_) | Self::Answer { .. } => Status::BadInput,
-            Self::Pattern { .. } | Self::Target(_) | Self::Relative | Self::NoTokens => Status::Usage,
+            Self::Pattern { .. } | Self::Target(_) | Self::Relative | Self::NoTokens => {
+                Status::Usage
+            }
             Self::NotKnown(_) => Status::No,
             Self::Refused { .. } => Status::NotAllowed,
             Self::Tokens { .. } | Self::NoProvisioning { .. } => Status::BadConfig,

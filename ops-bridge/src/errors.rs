@@ -13,7 +13,9 @@ use crate::source::{self, Window};
 /// Reads the journal of a host.
 pub(crate) fn list_host(host: &Host, unit: &str, window: Window) -> Result<Vec<Group>, Error> {
     let mut problems = Problems::default();
-    source::read_host(host, unit, &source::journalctl(unit, window), |line| observe(&mut problems, line))?;
+    source::read_host(host, unit, &source::journalctl(unit, window), |line| {
+        observe(&mut problems, line);
+    })?;
     Ok(problems.groups())
 }
 

@@ -79,7 +79,10 @@ pub(crate) fn of<'a>(line: &Line<'a>) -> Event<'a> {
         Writer::Systemd => unit_change(&line.message).map_or(Event::Other, Event::Unit),
         Writer::Other => Event::Other,
         Writer::Bridge if line.level == Some(Level::Fatal) => Event::Process(Step::Fatal),
-        Writer::Bridge => process(line).or_else(|| to_matrix(line)).or_else(|| to_slack(line)).unwrap_or(Event::Other),
+        Writer::Bridge => process(line)
+            .or_else(|| to_matrix(line))
+            .or_else(|| to_slack(line))
+            .unwrap_or(Event::Other),
     }
 }
 
@@ -87,7 +90,11 @@ fn unit_change(message: &str) -> Option<UnitChange> {
     if let Some((_, after)) = message.split_once("Main process exited, code=") {
         let (kind, rest) = after.split_once(", status=")?;
         let status = rest.split('/').next()?.parse().ok()?;
-        return Some(if kind == "exited" { UnitChange::Exited(status) } else { UnitChange::Killed });
+        return Some(if kind == "exited" {
+            UnitChange::Exited(status)
+        } else {
+            UnitChange::Killed
+        });
     }
     match message.split(' ').next()? {
         "Starting" => Some(UnitChange::Starting),
@@ -102,14 +109,24 @@ fn unit_change(message: &str) -> Option<UnitChange> {
 
 fn process<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let step = match &*line.message {
-        "Initializing bridge" => Step::Starting { version: line.field("version").unwrap_or_default() },
+        "Initializing bridge" => Step::Starting {
+            version: line.field("version").unwrap_or_default(),
+        },
         "Bridge started" => Step::Started,
         "No user logins found" => Step::NoLogins,
         "Shutting down bridge" => Step::Stopping,
         "Shutdown complete" => Step::Stopped,
-        "Sent new bridge state" | "Sent new global bridge state" => return state(line).map(Event::State),
-        "Error in socket mode connection" => return Some(Event::SocketRefused(line.field("error").unwrap_or_default())),
-        "Disconnecting and reconnecting login due to unknown error" => return Some(Event::AutoReconnect),
+        "Sent new bridge state" | "Sent new global bridge state" => {
+            return state(line).map(Event::State);
+        }
+        "Error in socket mode connection" => {
+            return Some(Event::SocketRefused(
+                line.field("error").unwrap_or_default(),
+            ));
+        }
+        "Disconnecting and reconnecting login due to unknown error" => {
+            return Some(Event::AutoReconnect);
+        }
         _ => return None,
     };
     Some(Event::Process(step))
@@ -117,7 +134,10 @@ fn process<'a>(line: &Line<'a>) -> Option<Event<'a>> {
 
 fn state<'a>(line: &Line<'a>) -> Option<State<'a>> {
     let object = line.field("bridge_state")?;
-    let mut state = State { login: line.field("login_id").unwrap_or_default(), ..State::default() };
+    let mut state = State {
+        login: line.field("login_id").unwrap_or_default(),
+        ..State::default()
+    };
     for member in json::members(&object) {
         let (key, value) = member.ok()?;
         let field = match key {
@@ -135,8 +155,14 @@ fn state<'a>(line: &Line<'a>) -> Option<State<'a>> {
 fn to_matrix<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let operation = match &*line.message {
         "Sent message part to Matrix" => {
-            let is_file = line.field("part_id").is_some_and(|part| part.starts_with("file-"));
-            if is_file { Operation::File } else { Operation::Message }
+            let is_file = line
+                .field("part_id")
+                .is_some_and(|part| part.starts_with("file-"));
+            if is_file {
+                Operation::File
+            } else {
+                Operation::Message
+            }
         }
         "Sent message part edit to Matrix" => Operation::Edit,
         "Sent reaction to Matrix" => Operation::Reaction,
@@ -144,27 +170,54 @@ fn to_matrix<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         _ => return None,
     };
     // Old messages that are filled in have another action: their age is no latency.
-    let live = line.field("action").is_some_and(|action| action == "handle remote event");
-    live.then(|| Event::Delivered { operation, sent_at: line.instant("remote_timestamp") })
+    let is_live = line
+        .field("action")
+        .is_some_and(|action| action == "handle remote event");
+    is_live.then(|| Event::Delivered {
+        operation,
+        sent_at: line.instant("remote_timestamp"),
+    })
 }
 
 fn to_slack<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     let field = |name| line.field(name).unwrap_or_default();
     let event = match &*line.message {
         "Sending message to Slack" => match line.field("edit_target_remote_id") {
-            Some(target) => Event::Sending { operation: Operation::Edit, id: target },
-            None => Event::Sending { operation: Operation::Message, id: field("event_id") },
+            Some(target) => Event::Sending {
+                operation: Operation::Edit,
+                id: target,
+            },
+            None => Event::Sending {
+                operation: Operation::Message,
+                id: field("event_id"),
+            },
         },
-        "Uploading attachment to Slack" => Event::Sending { operation: Operation::File, id: field("event_id") },
-        "Ignoring duplicate message" => Event::Echo { operation: Operation::Message, id: field("existing_mxid") },
-        "Received remote echo for message" => Event::Echo { operation: Operation::File, id: field("event_id") },
-        "Not bridging edit: sender doesn't match original message sender" => {
-            Event::Echo { operation: Operation::Edit, id: field("remote_target_message_id") }
-        }
+        "Uploading attachment to Slack" => Event::Sending {
+            operation: Operation::File,
+            id: field("event_id"),
+        },
+        "Ignoring duplicate message" => Event::Echo {
+            operation: Operation::Message,
+            id: field("existing_mxid"),
+        },
+        "Received remote echo for message" => Event::Echo {
+            operation: Operation::File,
+            id: field("event_id"),
+        },
+        "Not bridging edit: sender doesn't match original message sender" => Event::Echo {
+            operation: Operation::Edit,
+            id: field("remote_target_message_id"),
+        },
         "Ignoring duplicate reaction" | "Target reaction not found" if is_from_me(line) => {
-            Event::Echo { operation: Operation::Reaction, id: Cow::default() }
+            Event::Echo {
+                operation: Operation::Reaction,
+                id: Cow::default(),
+            }
         }
-        "Target message not found" => Event::Echo { operation: Operation::Deletion, id: Cow::default() },
+        "Target message not found" => Event::Echo {
+            operation: Operation::Deletion,
+            id: Cow::default(),
+        },
         _ => return None,
     };
     Some(event)
@@ -172,7 +225,9 @@ fn to_slack<'a>(line: &Line<'a>) -> Option<Event<'a>> {
 
 fn is_from_me(line: &Line<'_>) -> bool {
     line.field("remote_sender").is_some_and(|sender| {
-        json::members(&sender).flatten().any(|(key, value)| key == "is_from_me" && value.as_written() == "true")
+        json::members(&sender)
+            .flatten()
+            .any(|(key, value)| key == "is_from_me" && value.as_written() == "true")
     })
 }
 
@@ -185,23 +240,39 @@ pub(crate) fn weight(line: &Line<'_>, is_stopping: bool) -> Option<Class> {
     let known = known::find(&line.message).map(|known| known.class);
     let error_is = |text: &str| line.field("error").is_some_and(|error| error == text);
     match (&*line.message, known) {
-        ("Error in socket mode connection", _) if is_stopping && error_is("context canceled") => Some(Class::Healthy),
-        ("Failed to handle Matrix membership change", _) if error_is("invalid channel ID") => Some(Class::Healthy),
-        ("Target reaction not found" | "Not bridging edit: sender doesn't match original message sender", _) if !is_from_me(line) => {
-            Some(Class::Trouble)
+        ("Error in socket mode connection", _) if is_stopping && error_is("context canceled") => {
+            Some(Class::Healthy)
         }
+        ("Failed to handle Matrix membership change", _) if error_is("invalid channel ID") => {
+            Some(Class::Healthy)
+        }
+        (
+            "Target reaction not found"
+            | "Not bridging edit: sender doesn't match original message sender",
+            _,
+        ) if !is_from_me(line) => Some(Class::Trouble),
         (_, Some(class)) => Some(class),
         // A warning that nobody has described loses nothing; an error might.
-        (_, None) => Some(if level >= Level::Error { Class::Trouble } else { Class::Healthy }),
+        (_, None) => Some(if level >= Level::Error {
+            Class::Trouble
+        } else {
+            Class::Healthy
+        }),
     }
 }
 
 /// The direction and operation of a message lost, seen from its context where one line stands for several.
-pub(crate) fn lost(line: &Line<'_>, direction: Direction, operation: Operation) -> (Direction, Operation) {
+pub(crate) fn lost(
+    line: &Line<'_>,
+    direction: Direction,
+    operation: Operation,
+) -> (Direction, Operation) {
     let kind = line.field("bridge_evt_type").unwrap_or_default();
     let operation = match (direction, &*kind) {
         (Direction::ToMatrix, "RemoteEventEdit") => Operation::Edit,
-        (Direction::ToMatrix, "RemoteEventReaction" | "RemoteEventReactionRemove") => Operation::Reaction,
+        (Direction::ToMatrix, "RemoteEventReaction" | "RemoteEventReactionRemove") => {
+            Operation::Reaction
+        }
         (Direction::ToMatrix, "RemoteEventMessageRemove") => Operation::Deletion,
         _ => match line.field("event_type").as_deref() {
             Some("m.reaction") => Operation::Reaction,
@@ -218,7 +289,10 @@ mod tests {
     use crate::line::Envelope;
 
     fn with<T>(text: &str, systemd: bool, look: impl FnOnce(&Line<'_>) -> T) -> T {
-        let envelope = Envelope { from_systemd: systemd, ..Envelope::default() };
+        let envelope = Envelope {
+            from_systemd: systemd,
+            ..Envelope::default()
+        };
         look(&Line::read(text, &envelope))
     }
 
@@ -226,18 +300,36 @@ mod tests {
     fn states_carry_login_error_and_message() {
         let text = r#"{"level":"debug","login_id":"T1-U1","bridge_state":{"state_event":"TRANSIENT_DISCONNECT","timestamp":1,"error":"slack-socketmode-error","message":"invalid_auth","remote_id":"T1-U1"},"time":"2026-08-19T09:00:01Z","message":"Sent new bridge state"}"#;
         with(text, false, |line| {
-            let Event::State(state) = of(line) else { panic!("no state") };
-            assert_eq!((&*state.login, &*state.name, &*state.error, &*state.message), ("T1-U1", "TRANSIENT_DISCONNECT", "slack-socketmode-error", "invalid_auth"));
+            let Event::State(state) = of(line) else {
+                panic!("no state")
+            };
+            assert_eq!(
+                (&*state.login, &*state.name, &*state.error, &*state.message),
+                (
+                    "T1-U1",
+                    "TRANSIENT_DISCONNECT",
+                    "slack-socketmode-error",
+                    "invalid_auth"
+                )
+            );
         });
     }
 
     #[test]
     fn units_change_as_systemd_says() {
-        let told = |text: &str, wanted: Event<'static>| with(text, true, |line| assert_eq!(of(line), wanted, "{text}"));
-        told("Started mautrix-slack.service - bridge.", Event::Unit(UnitChange::Started));
+        let told = |text: &str, wanted: Event<'static>| {
+            with(text, true, |line| assert_eq!(of(line), wanted, "{text}"));
+        };
+        told(
+            "Started mautrix-slack.service - bridge.",
+            Event::Unit(UnitChange::Started),
+        );
         let exited = "mautrix-slack.service: Main process exited, code=exited, status=11/n/a";
         told(exited, Event::Unit(UnitChange::Exited(11)));
-        told("mautrix-slack.service: Main process exited, code=killed, status=9/KILL", Event::Unit(UnitChange::Killed));
+        told(
+            "mautrix-slack.service: Main process exited, code=killed, status=9/KILL",
+            Event::Unit(UnitChange::Killed),
+        );
         let restart = "mautrix-slack.service: Scheduled restart job, restart counter is at 1.";
         told(restart, Event::Unit(UnitChange::Restarting));
         told("mautrix-slack.service: Consumed 1s CPU time.", Event::Other);
@@ -248,11 +340,35 @@ mod tests {
         let weigh = |text: &str, stopping| with(text, false, |line| weight(line, stopping));
         let echo = r#"2026-08-19T09:00:01Z WRN Target reaction not found remote_sender={"is_from_me":true}"#;
         assert_eq!(weigh(echo, false), Some(Class::Healthy));
-        assert_eq!(weigh(r#"2026-08-19T09:00:01Z ERR Error in socket mode connection error="context canceled""#, true), Some(Class::Healthy));
-        assert_eq!(weigh(r#"2026-08-19T09:00:01Z ERR Error in socket mode connection error="context canceled""#, false), Some(Class::Trouble));
-        assert_eq!(weigh("2026-08-19T09:00:01Z ERR Failed to handle Matrix message error=not_in_channel", false), Some(Class::Lost(Direction::ToSlack, Operation::Message)));
-        assert_eq!(weigh("2026-08-19T09:00:01Z ERR Something new", false), Some(Class::Trouble));
-        assert_eq!(weigh("2026-08-19T09:00:01Z WRN Something new", false), Some(Class::Healthy));
+        assert_eq!(
+            weigh(
+                r#"2026-08-19T09:00:01Z ERR Error in socket mode connection error="context canceled""#,
+                true
+            ),
+            Some(Class::Healthy)
+        );
+        assert_eq!(
+            weigh(
+                r#"2026-08-19T09:00:01Z ERR Error in socket mode connection error="context canceled""#,
+                false
+            ),
+            Some(Class::Trouble)
+        );
+        assert_eq!(
+            weigh(
+                "2026-08-19T09:00:01Z ERR Failed to handle Matrix message error=not_in_channel",
+                false
+            ),
+            Some(Class::Lost(Direction::ToSlack, Operation::Message))
+        );
+        assert_eq!(
+            weigh("2026-08-19T09:00:01Z ERR Something new", false),
+            Some(Class::Trouble)
+        );
+        assert_eq!(
+            weigh("2026-08-19T09:00:01Z WRN Something new", false),
+            Some(Class::Healthy)
+        );
         assert_eq!(weigh("2026-08-19T09:00:01Z INF Something new", false), None);
     }
 
@@ -262,6 +378,14 @@ mod tests {
         with(text, false, |line| assert_eq!(of(line), Event::Other));
         let text = r#"2026-08-19T09:00:01Z DBG Sent message part to Matrix action="handle remote event" part_id=file-0-F1 remote_timestamp=2026-08-19T09:00:00Z"#;
         let sent_at = "2026-08-19T09:00:00Z".parse().ok();
-        with(text, false, |line| assert_eq!(of(line), Event::Delivered { operation: Operation::File, sent_at }));
+        with(text, false, |line| {
+            assert_eq!(
+                of(line),
+                Event::Delivered {
+                    operation: Operation::File,
+                    sent_at
+                }
+            );
+        });
     }
 }

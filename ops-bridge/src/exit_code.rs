@@ -15,13 +15,21 @@ pub(crate) fn find(code: u8) -> Option<&'static ExitCode> {
 
 /// The meaning in one line, for any status.
 pub(crate) fn words(code: u8) -> String {
-    find(code).map_or_else(|| format!("exit {code}"), |known| format!("exit {code}: {}", known.meaning))
+    find(code).map_or_else(
+        || format!("exit {code}"),
+        |known| format!("exit {code}: {}", known.meaning),
+    )
 }
 
 const fn exit(code: u8, meaning: &'static str, remedy: &'static str) -> ExitCode {
-    ExitCode { code, meaning, remedy }
+    ExitCode {
+        code,
+        meaning,
+        remedy,
+    }
 }
 
+#[rustfmt::skip]
 static CODES: &[ExitCode] = &[
     exit(0, "stopped on request", ""),
     exit(1, "wrong command line, configuration of the old generation, or database of the old generation", "read the last line: ops-bridge log -n 5; an old configuration or database must be migrated with the release before bridgev2"),
@@ -58,7 +66,10 @@ mod tests {
 
     #[test]
     fn eleven_is_a_configuration_error_and_fifteen_the_database() {
-        assert!(words(11).starts_with("exit 11: configuration error") && words(11).contains("not missing Slack credentials"));
+        assert!(
+            words(11).starts_with("exit 11: configuration error")
+                && words(11).contains("not missing Slack credentials")
+        );
         assert!(words(15).contains("the database cannot be used"));
         assert_eq!(words(99), "exit 99");
         assert!(CODES.is_sorted_by_key(|known| known.code));

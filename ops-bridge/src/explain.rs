@@ -26,7 +26,12 @@ impl Record for Explanation {
 pub(crate) fn explain(text: &str) -> Result<Explanation, Error> {
     let text = text.trim();
     if let Some(known) = text.parse().ok().and_then(exit_code::find) {
-        return Ok(explanation(&format!("exit {text}"), known.meaning, known.remedy, "exit"));
+        return Ok(explanation(
+            &format!("exit {text}"),
+            known.meaning,
+            known.remedy,
+            "exit",
+        ));
     }
     if let Some((meaning, remedy)) = known::slack_error(text) {
         return Ok(explanation(text, meaning, remedy, "slack"));
@@ -35,14 +40,30 @@ pub(crate) fn explain(text: &str) -> Result<Explanation, Error> {
     pretty::without_colours(&mut plain);
     let envelope = Envelope::default();
     let line = Line::read(&plain, &envelope);
-    let known = known::find(&line.message).ok_or_else(|| Error::NotKnown(line.message.to_string()))?;
-    let cause = line.field("error").and_then(|error| known::slack_error(&error));
-    let meaning = cause.map_or_else(|| known.meaning.to_owned(), |(cause, _)| format!("{}: {cause}", known.meaning));
-    Ok(explanation(known.text, &meaning, cause.map_or(known.remedy, |(_, remedy)| remedy), class(known.class)))
+    let known =
+        known::find(&line.message).ok_or_else(|| Error::NotKnown(line.message.to_string()))?;
+    let cause = line
+        .field("error")
+        .and_then(|error| known::slack_error(&error));
+    let meaning = cause.map_or_else(
+        || known.meaning.to_owned(),
+        |(cause, _)| format!("{}: {cause}", known.meaning),
+    );
+    Ok(explanation(
+        known.text,
+        &meaning,
+        cause.map_or(known.remedy, |(_, remedy)| remedy),
+        class(known.class),
+    ))
 }
 
 fn explanation(subject: &str, meaning: &str, remedy: &str, class: &'static str) -> Explanation {
-    Explanation { subject: subject.to_owned(), meaning: meaning.to_owned(), remedy: remedy.to_owned(), class }
+    Explanation {
+        subject: subject.to_owned(),
+        meaning: meaning.to_owned(),
+        remedy: remedy.to_owned(),
+        class,
+    }
 }
 
 fn class(class: Class) -> &'static str {
@@ -61,12 +82,23 @@ mod tests {
 
     #[test]
     fn codes_and_lines_are_explained() {
-        assert!(explain("11").unwrap().meaning.contains("configuration error"));
+        assert!(
+            explain("11")
+                .unwrap()
+                .meaning
+                .contains("configuration error")
+        );
         assert_eq!(explain("not_in_channel").unwrap().class, "slack");
         let line = explain(r#"{"level":"error","error":"msg_too_long","message":"Failed to handle Matrix message"}"#).unwrap();
-        assert_eq!((line.class, line.subject.as_str()), ("lost", "Failed to handle Matrix message"));
+        assert_eq!(
+            (line.class, line.subject.as_str()),
+            ("lost", "Failed to handle Matrix message")
+        );
         assert!(line.meaning.contains("longer than Slack takes"));
-        assert_eq!(explain("WRN Target reaction not found").unwrap().class, "healthy");
+        assert_eq!(
+            explain("WRN Target reaction not found").unwrap().class,
+            "healthy"
+        );
         assert!(matches!(explain("what is this"), Err(Error::NotKnown(_))));
         assert!(matches!(explain("99"), Err(Error::NotKnown(_))));
     }

@@ -60,20 +60,45 @@ impl Seen {
 }
 
 /// Looks at a host: its state now, its journal of the window, and its states of the longer window.
-pub(crate) fn look_host(host: &Host, settings: &Settings, limits: &Limits) -> Result<Vec<Check>, Error> {
+pub(crate) fn look_host(
+    host: &Host,
+    settings: &Settings,
+    limits: &Limits,
+) -> Result<Vec<Check>, Error> {
     let now_checks = status::look(host, settings)?;
     let mut seen = Seen::default();
-    let window = |span| Window { since: Some(Moment::Ago(span)), until: None };
-    source::read_host(host, &settings.unit, &source::journalctl(&settings.unit, window(limits.window)), |line| seen.observe(line))?;
-    let uptime = uptime::look_host(host, &settings.unit, window(limits.uptime_window), limits.uptime)?;
-    let mut checks: Vec<Check> = now_checks.into_iter().filter(|check| check.check != "bridge.error_count").map(|check| stale(check, limits)).collect();
+    let window = |span| Window {
+        since: Some(Moment::Ago(span)),
+        until: None,
+    };
+    source::read_host(
+        host,
+        &settings.unit,
+        &source::journalctl(&settings.unit, window(limits.window)),
+        |line| seen.observe(line),
+    )?;
+    let uptime = uptime::look_host(
+        host,
+        &settings.unit,
+        window(limits.uptime_window),
+        limits.uptime,
+    )?;
+    let mut checks: Vec<Check> = now_checks
+        .into_iter()
+        .filter(|check| check.check != "bridge.error_count")
+        .map(|check| stale(check, limits))
+        .collect();
     checks.extend(of_window(&seen, limits, limits.window));
     checks.extend(uptime);
     Ok(checks)
 }
 
 /// Looks at a file or stdin; now is the time of its last line, and the window is all of it.
-pub(crate) fn look_file(name: &OsStr, window: Window, limits: &Limits) -> Result<Vec<Check>, Error> {
+pub(crate) fn look_file(
+    name: &OsStr,
+    window: Window,
+    limits: &Limits,
+) -> Result<Vec<Check>, Error> {
     let mut seen = Seen::default();
     let mut first: Option<Timestamp> = None;
     source::read_file(name, window, |line| {
@@ -81,20 +106,41 @@ pub(crate) fn look_file(name: &OsStr, window: Window, limits: &Limits) -> Result
         seen.observe(line);
     })?;
     let now = seen.history.last_at.unwrap_or_else(Timestamp::now);
-    let length = Span::from(first.map(|first| crate::connection::between(first, now)).unwrap_or_default());
+    let length = Span::from(
+        first
+            .map(|first| crate::connection::between(first, now))
+            .unwrap_or_default(),
+    );
     let mut checks = connections(&seen.history, now);
-    checks.extend(Direction::BOTH.into_iter().map(|direction| stale(last_message(&seen.traffic, direction, now), limits)));
+    checks.extend(
+        Direction::BOTH
+            .into_iter()
+            .map(|direction| stale(last_message(&seen.traffic, direction, now), limits)),
+    );
     checks.extend(of_window(&seen, limits, length));
-    checks.push(uptime::judge(std::mem::take(&mut seen.uptime), None, now, limits.uptime));
+    checks.push(uptime::judge(
+        std::mem::take(&mut seen.uptime),
+        None,
+        now,
+        limits.uptime,
+    ));
     Ok(checks)
 }
 
 fn connections(history: &History, now: Timestamp) -> Vec<Check> {
     if history.logins.is_empty() {
-        let verdict = if history.run.has_no_logins { crate::verdict::nobody() } else { crate::verdict::hidden() };
+        let verdict = if history.run.has_no_logins {
+            crate::verdict::nobody()
+        } else {
+            crate::verdict::hidden()
+        };
         return vec![socket::check(CHECK, "", &verdict)];
     }
-    history.logins.iter().map(|(login, connection)| socket::of_login(CHECK, login, history, connection, now)).collect()
+    history
+        .logins
+        .iter()
+        .map(|(login, connection)| socket::of_login(CHECK, login, history, connection, now))
+        .collect()
 }
 
 fn last_message(traffic: &Traffic, direction: Direction, now: Timestamp) -> Check {
@@ -103,7 +149,9 @@ fn last_message(traffic: &Traffic, direction: Direction, now: Timestamp) -> Chec
         Some(at) => {
             let age = crate::connection::between(*at, now);
             let message = format!("{} ago", crate::verdict::words(age));
-            Check::ok(NAME, direction.to_string(), message).value(age.as_secs_f64(), "s").data(json!({"last_at": at}))
+            Check::ok(NAME, direction.to_string(), message)
+                .value(age.as_secs_f64(), "s")
+                .data(json!({"last_at": at}))
         }
         None => Check::ok(NAME, direction.to_string(), "none in this time"),
     }
@@ -114,7 +162,9 @@ fn stale(mut check: Check, limits: &Limits) -> Check {
     if check.check != "bridge.last_successful_message" {
         return check;
     }
-    let Some(limit) = limits.stale else { return check };
+    let Some(limit) = limits.stale else {
+        return check;
+    };
     check.limit = Some(limit.as_seconds());
     if check.status == State::Ok && check.value.is_none_or(|age| age > limit.as_seconds()) {
         check.status = State::Fail;
@@ -126,47 +176,101 @@ fn stale(mut check: Check, limits: &Limits) -> Check {
 
 /// The checks of a window of time.
 fn of_window(seen: &Seen, limits: &Limits, length: Span) -> Vec<Check> {
-    let mut checks = vec![error_count(&seen.problems, limits, length), error_rate(&seen.problems, length)];
-    checks.extend(Direction::BOTH.into_iter().map(|direction| messages_lost(&seen.problems, direction, limits, length)));
+    let mut checks = vec![
+        error_count(&seen.problems, limits, length),
+        error_rate(&seen.problems, length),
+    ];
+    checks.extend(
+        Direction::BOTH
+            .into_iter()
+            .map(|direction| messages_lost(&seen.problems, direction, limits, length)),
+    );
     checks.extend(delays::judge(&seen.traffic, limits.latency.duration()));
-    for (name, operation) in [("bridge.reactions", Operation::Reaction), ("bridge.edits", Operation::Edit), ("bridge.attachments", Operation::File)] {
-        checks.extend(Direction::BOTH.into_iter().map(|direction| bridged(seen, name, operation, direction)));
+    for (name, operation) in [
+        ("bridge.reactions", Operation::Reaction),
+        ("bridge.edits", Operation::Edit),
+        ("bridge.attachments", Operation::File),
+    ] {
+        checks.extend(
+            Direction::BOTH
+                .into_iter()
+                .map(|direction| bridged(seen, name, operation, direction)),
+        );
     }
     checks
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of lines are far below 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of lines are far below 2^53"
+)]
 fn number(count: u64) -> f64 {
     count as f64
 }
 
 fn error_count(problems: &Problems, limits: &Limits, length: Span) -> Check {
-    let status = if problems.total > limits.errors { State::Fail } else { State::Ok };
+    let status = if problems.total > limits.errors {
+        State::Fail
+    } else {
+        State::Ok
+    };
     let message = format!("{} errors in {length}", problems.total);
-    let check = Check::new(status, "bridge.error_count", length.to_string(), message).value(number(problems.total), "").limit(number(limits.errors));
+    let check = Check::new(status, "bridge.error_count", length.to_string(), message)
+        .value(number(problems.total), "")
+        .limit(number(limits.errors));
     advise(check, &format!("ops-bridge errors --since {length}"))
 }
 
 fn error_rate(problems: &Problems, length: Span) -> Check {
     let hours = (length.as_seconds() / 3600.0).max(f64::MIN_POSITIVE);
-    let rate = if problems.total == 0 { 0.0 } else { number(problems.total) / hours };
+    let rate = if problems.total == 0 {
+        0.0
+    } else {
+        number(problems.total) / hours
+    };
     Check::ok("bridge.error_rate", length.to_string(), "errors an hour").value(rate, "")
 }
 
-fn messages_lost(problems: &Problems, direction: Direction, limits: &Limits, length: Span) -> Check {
+fn messages_lost(
+    problems: &Problems,
+    direction: Direction,
+    limits: &Limits,
+    length: Span,
+) -> Check {
     let lost = problems.lost_in(direction);
     let causes: Vec<_> = problems.lost.iter().filter(|((lost, ..), _)| *lost == direction).map(|((_, operation, cause), count)| json!({"operation": operation.to_string(), "cause": cause, "count": count})).collect();
-    let status = if lost > limits.lost { State::Fail } else { State::Ok };
-    let check = Check::new(status, "bridge.messages_lost", direction.to_string(), format!("{lost} lost in {length}"));
-    let check = check.value(number(lost), "").limit(number(limits.lost)).data(json!({"causes": causes}));
+    let status = if lost > limits.lost {
+        State::Fail
+    } else {
+        State::Ok
+    };
+    let check = Check::new(
+        status,
+        "bridge.messages_lost",
+        direction.to_string(),
+        format!("{lost} lost in {length}"),
+    );
+    let check = check
+        .value(number(lost), "")
+        .limit(number(limits.lost))
+        .data(json!({"causes": causes}));
     advise(check, &format!("ops-bridge errors --since {length}"))
 }
 
 fn bridged(seen: &Seen, name: &str, operation: Operation, direction: Direction) -> Check {
-    let (bridged, failed) = (seen.traffic.bridged(direction, operation), seen.problems.lost_of(direction, operation));
+    let (bridged, failed) = (
+        seen.traffic.bridged(direction, operation),
+        seen.problems.lost_of(direction, operation),
+    );
     let status = if failed > 0 { State::Warn } else { State::Ok };
-    let message = if failed > 0 { format!("{bridged} bridged, {failed} failed") } else { format!("{bridged} bridged") };
-    Check::new(status, name, direction.to_string(), message).value(number(bridged), "").data(json!({"bridged": bridged, "failed": failed}))
+    let message = if failed > 0 {
+        format!("{bridged} bridged, {failed} failed")
+    } else {
+        format!("{bridged} bridged")
+    };
+    Check::new(status, name, direction.to_string(), message)
+        .value(number(bridged), "")
+        .data(json!({"bridged": bridged, "failed": failed}))
 }
 
 impl Limits {
@@ -178,7 +282,7 @@ impl Limits {
             lost: 0,
             latency: settings.latency_limit,
             stale: None,
-            uptime_window: Span::from(Duration::from_secs(7 * 86_400)),
+            uptime_window: Span::from(Duration::from_hours(168)),
             uptime: uptime::target(&settings.uptime_target)?,
         })
     }

@@ -10,7 +10,9 @@ use serde_json::Value;
 use ureq::config::Config;
 use ureq::http::{self, Uri};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+};
 use ureq::{Agent, Timeout};
 
 /// No answer is longer.
@@ -65,12 +67,20 @@ pub(crate) struct Request<'a> {
 impl<'a> Request<'a> {
     /// Asks for a path.
     pub(crate) fn get(path: &'a str) -> Self {
-        Self { method: "GET", path, body: None }
+        Self {
+            method: "GET",
+            path,
+            body: None,
+        }
     }
 
     /// Sends JSON to a path.
     pub(crate) fn json(method: &'a str, path: &'a str, body: &Value) -> Self {
-        Self { method, path, body: Some(("application/json", body.to_string().into_bytes())) }
+        Self {
+            method,
+            path,
+            body: Some(("application/json", body.to_string().into_bytes())),
+        }
     }
 }
 
@@ -82,14 +92,20 @@ pub(crate) struct Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("host", &self.host).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("host", &self.host)
+            .finish_non_exhaustive()
     }
 }
 
 impl Session {
     /// Speaks HTTP over `wire`, with `host` in the header of that name.
     pub(crate) fn over(wire: impl Wire + 'static, host: &str, timeout: Duration) -> Self {
-        let wire = Line { wire: Mutex::new(Box::new(wire)), buffers: LazyBuffers::new(16 * 1024, 4 * 1024), is_open: true };
+        let wire = Line {
+            wire: Mutex::new(Box::new(wire)),
+            buffers: LazyBuffers::new(16 * 1024, 4 * 1024),
+            is_open: true,
+        };
         let config = Config::builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -99,28 +115,49 @@ impl Session {
             .proxy(None)
             .build();
         let agent = Agent::with_parts(config, OneConnection(Mutex::new(Some(wire))), NoResolver);
-        Self { agent, host: host.to_owned() }
+        Self {
+            agent,
+            host: host.to_owned(),
+        }
     }
 
     /// Asks, with `bearer` in the Authorization header unless it is empty.
     pub(crate) fn ask(&self, request: &Request<'_>, bearer: &str) -> Result<Reply, Error> {
         let broken = |error: &dyn fmt::Display| Error::Broken(error.to_string());
         // The authority only decides which connection of ureq's pool is used, and there is just one.
-        let uri: Uri = format!("http://peer{}", request.path).parse().map_err(|error| broken(&error))?;
-        let mut builder = http::Request::builder().method(request.method).uri(uri).header("host", &self.host);
+        let uri: Uri = format!("http://peer{}", request.path)
+            .parse()
+            .map_err(|error| broken(&error))?;
+        let mut builder = http::Request::builder()
+            .method(request.method)
+            .uri(uri)
+            .header("host", &self.host);
         if !bearer.is_empty() {
             builder = builder.header("authorization", format!("Bearer {bearer}"));
         }
         let answer = match &request.body {
             Some((kind, body)) => {
-                let ready = builder.header("content-type", *kind).body(body.as_slice()).map_err(|error| broken(&error))?;
+                let ready = builder
+                    .header("content-type", *kind)
+                    .body(body.as_slice())
+                    .map_err(|error| broken(&error))?;
                 self.agent.run(ready)
             }
-            None => self.agent.run(builder.body(()).map_err(|error| broken(&error))?),
+            None => self
+                .agent
+                .run(builder.body(()).map_err(|error| broken(&error))?),
         };
         let mut answer = answer.map_err(classify)?;
-        let body = answer.body_mut().with_config().limit(BODY_LIMIT).read_to_vec().map_err(classify)?;
-        Ok(Reply { status: answer.status().as_u16(), body })
+        let body = answer
+            .body_mut()
+            .with_config()
+            .limit(BODY_LIMIT)
+            .read_to_vec()
+            .map_err(classify)?;
+        Ok(Reply {
+            status: answer.status().as_u16(),
+            body,
+        })
     }
 }
 
@@ -134,7 +171,10 @@ fn classify(error: ureq::Error) -> Error {
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    )
 }
 
 /// Text for a path or a form, with everything escaped that could mean something there.
@@ -143,7 +183,9 @@ pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                escaped.push(char::from(byte));
+            }
             // Writing to a string cannot fail.
             _ => drop(write!(escaped, "%{byte:02X}")),
         }
@@ -157,7 +199,11 @@ struct OneConnection(Mutex<Option<Line>>);
 impl Connector for OneConnection {
     type Out = Line;
 
-    fn connect(&self, _: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Line>, ureq::Error> {
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<Line>, ureq::Error> {
         let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         line.map(Some).ok_or(ureq::Error::ConnectionFailed)
     }
@@ -174,7 +220,12 @@ impl fmt::Debug for OneConnection {
 struct NoResolver;
 
 impl Resolver for NoResolver {
-    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let mut addresses = self.empty();
         addresses.push(([0, 0, 0, 0], 0).into());
         Ok(addresses)
@@ -200,7 +251,11 @@ impl Line {
 
     fn failed(&mut self, error: io::Error) -> ureq::Error {
         self.is_open = false;
-        if is_timeout(&error) { ureq::Error::Timeout(Timeout::PerCall) } else { ureq::Error::Io(error) }
+        if is_timeout(&error) {
+            ureq::Error::Timeout(Timeout::PerCall)
+        } else {
+            ureq::Error::Io(error)
+        }
     }
 }
 
@@ -212,7 +267,9 @@ impl Transport for Line {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let bytes = self.buffers.output()[..amount].to_vec();
         let wire = self.wire(timeout)?;
-        wire.write_all(&bytes).and_then(|()| wire.flush()).map_err(|error| self.failed(error))
+        wire.write_all(&bytes)
+            .and_then(|()| wire.flush())
+            .map_err(|error| self.failed(error))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {

@@ -25,7 +25,11 @@ pub(crate) struct Malformed;
 
 /// Starts to read `text` as an object.
 pub(crate) fn members(text: &str) -> Members<'_> {
-    Members { rest: text.trim_start(), first: true, done: false }
+    Members {
+        rest: text.trim_start(),
+        first: true,
+        done: false,
+    }
 }
 
 /// The length of the value that `text` starts with.
@@ -89,7 +93,11 @@ impl<'a> Members<'a> {
             return Err(Malformed);
         }
         let (key, rest) = self.rest.split_at(string_length(self.rest.as_bytes())?);
-        let rest = rest.trim_start().strip_prefix(':').ok_or(Malformed)?.trim_start();
+        let rest = rest
+            .trim_start()
+            .strip_prefix(':')
+            .ok_or(Malformed)?
+            .trim_start();
         let (value, rest) = rest.split_at(value_length(rest)?);
         self.rest = rest.trim_start();
         Ok(Some((&key[1..key.len() - 1], Value(value))))
@@ -97,7 +105,11 @@ impl<'a> Members<'a> {
 
     fn end(&mut self, after: &str) -> Result<Option<(&'a str, Value<'a>)>, Malformed> {
         self.done = true;
-        if after.trim_end().is_empty() { Ok(None) } else { Err(Malformed) }
+        if after.trim_end().is_empty() {
+            Ok(None)
+        } else {
+            Err(Malformed)
+        }
     }
 }
 
@@ -149,7 +161,10 @@ impl<'a> Value<'a> {
 
     fn bytes(self) -> Vec<u8> {
         let inner = self.0.trim_start_matches('[').trim_end_matches(']');
-        inner.split(',').filter_map(|number| number.trim().parse().ok()).collect()
+        inner
+            .split(',')
+            .filter_map(|number| number.trim().parse().ok())
+            .collect()
     }
 }
 
@@ -179,14 +194,22 @@ fn unescape(inner: &str, text: &mut String) {
 
 /// Appends the character of `\uXXXX`, or of a pair of them, and returns what follows.
 fn unescape_unicode<'a>(rest: &'a str, text: &mut String) -> &'a str {
-    let unit = |text: &str| text.get(..4).and_then(|digits| u16::from_str_radix(digits, 16).ok());
+    let unit = |text: &str| {
+        text.get(..4)
+            .and_then(|digits| u16::from_str_radix(digits, 16).ok())
+    };
     let Some(first) = unit(rest) else {
         text.push(char::REPLACEMENT_CHARACTER);
         return rest;
     };
     let second = rest[4..].strip_prefix("\\u").and_then(unit);
     let mut decoded = char::decode_utf16([Some(first), second].into_iter().flatten());
-    text.push(decoded.next().and_then(Result::ok).unwrap_or(char::REPLACEMENT_CHARACTER));
+    text.push(
+        decoded
+            .next()
+            .and_then(Result::ok)
+            .unwrap_or(char::REPLACEMENT_CHARACTER),
+    );
     let paired = second.is_some() && decoded.next().is_none();
     &rest[if paired { 10 } else { 4 }..]
 }
@@ -196,20 +219,46 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<(String, String)>, Malformed> {
-        members(text).map(|member| member.map(|(key, value)| (key.to_owned(), value.text().into_owned()))).collect()
+        members(text)
+            .map(|member| member.map(|(key, value)| (key.to_owned(), value.text().into_owned())))
+            .collect()
     }
 
     #[test]
     fn every_member_is_handed_out_also_when_its_key_is_repeated() {
         let text = r#"{"a":"x","n":-1.5e3,"o":{"a":"}\"]"},"a":"y", "l" : [1,{"b":2}] ,"z":null}"#;
-        let wanted = [("a", "x"), ("n", "-1.5e3"), ("o", r#"{"a":"}\"]"}"#), ("a", "y"), ("l", r#"[1,{"b":2}]"#), ("z", "null")];
-        assert_eq!(read(text).unwrap(), wanted.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let wanted = [
+            ("a", "x"),
+            ("n", "-1.5e3"),
+            ("o", r#"{"a":"}\"]"}"#),
+            ("a", "y"),
+            ("l", r#"[1,{"b":2}]"#),
+            ("z", "null"),
+        ];
+        assert_eq!(
+            read(text).unwrap(),
+            wanted.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        );
         assert_eq!(read(" {} ").unwrap(), []);
     }
 
     #[test]
     fn what_is_not_one_whole_object_is_malformed() {
-        for text in ["", "{", "}", "[]", "{}x", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1"#, r#"{"a":"x"#, r#"{"a":"x\"#, r#"{"a":[1}"#, "{a:1}", r#"{"a":1 "b":2}"#] {
+        for text in [
+            "",
+            "{",
+            "}",
+            "[]",
+            "{}x",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1"#,
+            r#"{"a":"x"#,
+            r#"{"a":"x\"#,
+            r#"{"a":[1}"#,
+            "{a:1}",
+            r#"{"a":1 "b":2}"#,
+        ] {
             assert_eq!(read(text), Err(Malformed), "{text}");
         }
     }
@@ -217,7 +266,10 @@ mod tests {
     #[test]
     fn escapes_are_undone_and_never_a_panic() {
         let text = |inner: &str| Value(&format!("\"{inner}\"")).text().into_owned();
-        assert_eq!(text(r#"a\"b\\c\/d\n\t\u00e4\ud83d\ude00"#), "a\"b\\c/d\n\tä😀");
+        assert_eq!(
+            text(r#"a\"b\\c\/d\n\t\u00e4\ud83d\ude00"#),
+            "a\"b\\c/d\n\tä😀"
+        );
         assert_eq!(text(r"\ud83d"), "\u{fffd}");
         assert_eq!(text(r"\ud83dx\u12"), "\u{fffd}x\u{fffd}12");
         assert_eq!(text(r"\u00e4\u00f6"), "äö");

@@ -39,7 +39,13 @@ pub(crate) enum Operation {
 
 impl Operation {
     /// All, in the order of every output.
-    pub(crate) const ALL: [Self; 5] = [Self::Message, Self::Edit, Self::Reaction, Self::Deletion, Self::File];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Message,
+        Self::Edit,
+        Self::Reaction,
+        Self::Deletion,
+        Self::File,
+    ];
 }
 
 impl fmt::Display for Operation {
@@ -80,14 +86,26 @@ pub(crate) struct Known {
 
 /// What is known of a message.
 pub(crate) fn find(message: &str) -> Option<&'static Known> {
-    LINES.iter().find(|known| match known.text.strip_suffix('…') {
-        Some(start) => message.starts_with(start),
-        None => message == known.text,
-    })
+    LINES
+        .iter()
+        .find(|known| match known.text.strip_suffix('…') {
+            Some(start) => message.starts_with(start),
+            None => message == known.text,
+        })
 }
 
-const fn line(text: &'static str, class: Class, meaning: &'static str, remedy: &'static str) -> Known {
-    Known { text, class, meaning, remedy }
+const fn line(
+    text: &'static str,
+    class: Class,
+    meaning: &'static str,
+    remedy: &'static str,
+) -> Known {
+    Known {
+        text,
+        class,
+        meaning,
+        remedy,
+    }
 }
 
 use Class::{Healthy, Lost, Normal, Trouble, Twin};
@@ -98,6 +116,7 @@ const DATABASE: &str = "look at the database: ops-db status";
 const HOMESERVER: &str = "look at the homeserver: ops-matrix status";
 const RESEND: &str = "it is not retried: send it again";
 
+#[rustfmt::skip]
 static LINES: &[Known] = &[
     // Slack to Matrix.
     line("Sent message part to Matrix", Normal, "a message or file from Slack is in its room", ""),
@@ -182,31 +201,42 @@ static LINES: &[Known] = &[
     line("Failed to send message checkpoint", Healthy, "the receiver of checkpoints does not answer", "look at homeserver.message_send_checkpoint_endpoint"),
 ];
 
-/// What an error code of Slack means, and what to do.
+/// What an error code of Slack means, and what to do. An error of the network is found by what it contains.
 pub(crate) fn slack_error(code: &str) -> Option<(&'static str, &'static str)> {
-    let known = match code {
-        "not_in_channel" => ("the bot is not in the channel", "invite it there: /invite @BOT"),
-        "channel_not_found" => ("the channel is gone, or the bot may not see it", "invite the bot: /invite @BOT"),
-        "is_archived" => ("the channel is archived", "unarchive it in Slack"),
-        "msg_too_long" => ("the message is longer than Slack takes", "send it in parts, or as a file"),
-        "invalid_auth" | "not_authed" => ("Slack does not accept the token", "make a new one and run ops-bridge login --tokens FILE"),
-        "token_revoked" | "token_expired" => ("the token was revoked", "make a new one and run ops-bridge login --tokens FILE"),
-        "account_inactive" => ("the bot's account was disabled", "reinstall the app in the workspace"),
-        "user_removed_from_team" => ("the bot was removed from the workspace", "reinstall the app and log in again"),
-        "missing_scope" => ("the app lacks a scope", "add it in the app's settings and reinstall the app"),
-        "restricted_action" => ("the workspace does not allow this to the bot", "ask an administrator of the workspace"),
-        "ratelimited" => ("Slack limits the rate", "wait"),
-        "too_many_websockets" => ("more than ten sockets are open for the app", "stop the other bridge that uses this app"),
-        _ if code.starts_with("slack rate limit exceeded") => ("Slack limits the rate", "wait"),
-        _ if code.starts_with("slack server error: 5") => ("Slack has trouble of its own", "wait; see status.slack.com"),
-        _ if code.starts_with("not logged in") => ("nobody is logged in to Slack", "ops-bridge login --tokens FILE --host HOST"),
-        _ if code.contains("dial unix") => ("the database did not answer", DATABASE),
-        _ if code.contains("connection refused") => ("the other side was not running", HOMESERVER),
-        _ if code.contains("no such host") => ("a name could not be resolved", "look at the resolver of the host"),
-        _ => return None,
-    };
-    Some(known)
+    let exact = CODES.iter().find(|(known, ..)| *known == code);
+    let found = exact.or_else(|| CAUSES.iter().find(|(part, ..)| code.contains(part)));
+    found.map(|(_, meaning, remedy)| (*meaning, *remedy))
 }
+
+const LOGIN: &str = "make a new one and run ops-bridge login --tokens FILE --host HOST";
+
+#[rustfmt::skip]
+static CODES: &[(&str, &str, &str)] = &[
+    ("not_in_channel", "the bot is not in the channel", "invite it there: /invite @BOT"),
+    ("channel_not_found", "the channel is gone, or the bot may not see it", "invite the bot: /invite @BOT"),
+    ("is_archived", "the channel is archived", "unarchive it in Slack"),
+    ("msg_too_long", "the message is longer than Slack takes", "send it in parts, or as a file"),
+    ("invalid_auth", "Slack does not accept the token", LOGIN),
+    ("not_authed", "Slack does not accept the token", LOGIN),
+    ("token_revoked", "the token was revoked", LOGIN),
+    ("token_expired", "the token has expired", LOGIN),
+    ("account_inactive", "the bot's account was disabled", "reinstall the app in the workspace"),
+    ("user_removed_from_team", "the bot was removed from the workspace", "reinstall the app and log in again"),
+    ("missing_scope", "the app lacks a scope", "add it in the app's settings and reinstall the app"),
+    ("restricted_action", "the workspace does not allow this to the bot", "ask an administrator of the workspace"),
+    ("ratelimited", "Slack limits the rate", "wait"),
+    ("too_many_websockets", "more than ten sockets are open for the app", "stop the other bridge that uses this app"),
+];
+
+#[rustfmt::skip]
+static CAUSES: &[(&str, &str, &str)] = &[
+    ("slack rate limit exceeded", "Slack limits the rate", "wait"),
+    ("slack server error: 5", "Slack has trouble of its own", "wait; see status.slack.com"),
+    ("not logged in", "nobody is logged in to Slack", "ops-bridge login --tokens FILE --host HOST"),
+    ("dial unix", "the database did not answer", DATABASE),
+    ("connection refused", "the other side was not running", HOMESERVER),
+    ("no such host", "a name could not be resolved", "look at the resolver of the host"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -218,7 +248,10 @@ mod tests {
             let found = find(known.text.trim_end_matches('…')).unwrap();
             assert_eq!(found.text, known.text);
         }
-        assert!(find("Homeserver -> appservice connection is not working, retrying in 5 seconds...").is_some());
+        assert!(
+            find("Homeserver -> appservice connection is not working, retrying in 5 seconds...")
+                .is_some()
+        );
         assert!(find("No user logins found for backfill task").is_none());
     }
 }

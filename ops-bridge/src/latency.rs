@@ -29,7 +29,11 @@ pub(crate) struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: vec![0; STEPS * DOUBLINGS], count: 0, longest: Duration::ZERO }
+        Self {
+            buckets: vec![0; STEPS * DOUBLINGS],
+            count: 0,
+            longest: Duration::ZERO,
+        }
     }
 }
 
@@ -60,14 +64,19 @@ impl Histogram {
 
     /// How many lie above a duration.
     pub(crate) fn above(&self, limit: Duration) -> u64 {
-        self.buckets[(bucket(limit) + 1).min(self.buckets.len())..].iter().sum()
+        self.buckets[(bucket(limit) + 1).min(self.buckets.len())..]
+            .iter()
+            .sum()
     }
 
     /// How many lie within each of the given limits but not within the one before; the last count is of those above all.
     pub(crate) fn within(&self, limits: &[Duration]) -> Vec<u64> {
         let above: Vec<_> = limits.iter().map(|limit| self.above(*limit)).collect();
         let mut rest = self.count;
-        let mut counts: Vec<_> = above.iter().map(|above| std::mem::replace(&mut rest, *above) - above).collect();
+        let mut counts: Vec<_> = above
+            .iter()
+            .map(|above| std::mem::replace(&mut rest, *above) - above)
+            .collect();
         counts.push(rest);
         counts
     }
@@ -128,11 +137,17 @@ impl Traffic {
         if id.is_empty() {
             return;
         }
-        if self.waiting.insert(id.to_owned(), (operation, at)).is_none() {
+        if self
+            .waiting
+            .insert(id.to_owned(), (operation, at))
+            .is_none()
+        {
             self.order.push_back(id.to_owned());
         }
         while self.order.len() > WAITING {
-            self.order.pop_front().map(|oldest| self.waiting.remove(&oldest));
+            self.order
+                .pop_front()
+                .map(|oldest| self.waiting.remove(&oldest));
         }
     }
 
@@ -144,7 +159,9 @@ impl Traffic {
                 self.to_slack.add(between(since, at));
             }
             // Nothing is written when these are sent, so there is nothing to measure; they arrived all the same.
-            None if matches!(operation, Operation::Reaction | Operation::Deletion) => self.count(Direction::ToSlack, operation, at),
+            None if matches!(operation, Operation::Reaction | Operation::Deletion) => {
+                self.count(Direction::ToSlack, operation, at);
+            }
             // A duplicate of something that was not sent in this log.
             None => {}
         }
@@ -157,7 +174,10 @@ impl Traffic {
 
     /// How many of one kind were bridged.
     pub(crate) fn bridged(&self, direction: Direction, operation: Operation) -> u64 {
-        self.counts.get(&(direction, operation)).copied().unwrap_or(0)
+        self.counts
+            .get(&(direction, operation))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// The measured durations of one direction.
@@ -184,17 +204,29 @@ mod tests {
         }
         for (hundredths, wanted) in [(50, 0.5), (95, 0.95), (99, 0.99), (100, 1.0)] {
             let got = histogram.quantile(hundredths).unwrap().as_secs_f64();
-            assert!(got >= wanted && got <= wanted * (1.0 + 1.0 / 64.0), "p{hundredths} is {got}");
+            assert!(
+                got >= wanted && got <= wanted * (1.0 + 1.0 / 64.0),
+                "p{hundredths} is {got}"
+            );
         }
         let within = histogram.within(&[Duration::from_millis(100), Duration::from_millis(500)]);
         assert_eq!(within.iter().sum::<u64>(), 1000);
-        assert!(within[0].abs_diff(100) <= 2 && within[2].abs_diff(500) <= 8, "{within:?}");
+        assert!(
+            within[0].abs_diff(100) <= 2 && within[2].abs_diff(500) <= 8,
+            "{within:?}"
+        );
     }
 
     #[test]
     fn any_length_has_a_bucket_and_its_edge_is_not_below_it() {
         let mut histogram = Histogram::default();
-        for length in [Duration::ZERO, Duration::from_micros(63), Duration::from_micros(64), Duration::from_secs(5), Duration::MAX] {
+        for length in [
+            Duration::ZERO,
+            Duration::from_micros(63),
+            Duration::from_micros(64),
+            Duration::from_secs(5),
+            Duration::MAX,
+        ] {
             histogram.add(length);
             if length < Duration::from_secs(1_000_000) {
                 assert!(upper_edge(bucket(length)) >= length, "{length:?}");
@@ -223,7 +255,13 @@ mod tests {
         let counts = Operation::ALL.map(|operation| traffic.bridged(Direction::ToSlack, operation));
         assert_eq!(counts, [1, 1, 1, 0, 1]);
         assert_eq!(traffic.to_slack.count(), 3);
-        assert_eq!(traffic.to_slack.quantile(100).unwrap(), Duration::from_secs(5));
-        assert_eq!(traffic.to_matrix.quantile(50).unwrap(), Duration::from_millis(100));
+        assert_eq!(
+            traffic.to_slack.quantile(100).unwrap(),
+            Duration::from_secs(5)
+        );
+        assert_eq!(
+            traffic.to_matrix.quantile(50).unwrap(),
+            Duration::from_millis(100)
+        );
     }
 }

@@ -40,7 +40,10 @@ impl Level {
         if short == "PNC" {
             return Some(Self::Fatal);
         }
-        Self::NAMES.into_iter().find(|(_, _, name)| *name == short).map(|(level, ..)| level)
+        Self::NAMES
+            .into_iter()
+            .find(|(_, _, name)| *name == short)
+            .map(|(level, ..)| level)
     }
 
     /// The level of a syslog priority.
@@ -63,8 +66,13 @@ impl FromStr for Level {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::NAMES.into_iter().find(|(_, name, _)| *name == text).map(|(level, ..)| level);
-        found.or((text == "panic").then_some(Self::Fatal)).ok_or_else(|| format!("'{text}' is not trace, debug, info, warn, error or fatal"))
+        let found = Self::NAMES
+            .into_iter()
+            .find(|(_, name, _)| *name == text)
+            .map(|(level, ..)| level);
+        found
+            .or((text == "panic").then_some(Self::Fatal))
+            .ok_or_else(|| format!("'{text}' is not trace, debug, info, warn, error or fatal"))
     }
 }
 
@@ -122,14 +130,20 @@ enum Form<'a> {
 impl<'a> Line<'a> {
     /// Reads the text of a line. Every text is a line.
     pub(crate) fn read(text: &'a str, envelope: &'a Envelope) -> Self {
-        Self::read_json(text, envelope).or_else(|| Self::read_pretty(text, envelope)).unwrap_or_else(|| Self {
-            at: envelope.at,
-            level: Level::from_priority(&envelope.priority).filter(|_| envelope.from_systemd),
-            message: Cow::Borrowed(text),
-            writer: if envelope.from_systemd { Writer::Systemd } else { Writer::Other },
-            envelope,
-            fields: Form::Plain,
-        })
+        Self::read_json(text, envelope)
+            .or_else(|| Self::read_pretty(text, envelope))
+            .unwrap_or_else(|| Self {
+                at: envelope.at,
+                level: Level::from_priority(&envelope.priority).filter(|_| envelope.from_systemd),
+                message: Cow::Borrowed(text),
+                writer: if envelope.from_systemd {
+                    Writer::Systemd
+                } else {
+                    Writer::Other
+                },
+                envelope,
+                fields: Form::Plain,
+            })
     }
 
     fn read_json(text: &'a str, envelope: &'a Envelope) -> Option<Self> {
@@ -154,7 +168,14 @@ impl<'a> Line<'a> {
             None => message,
         };
         let fields = Form::Json(text);
-        Some(Self { at: at.or(envelope.at), level: Some(level), message, writer: Writer::Bridge, envelope, fields })
+        Some(Self {
+            at: at.or(envelope.at),
+            level: Some(level),
+            message,
+            writer: Writer::Bridge,
+            envelope,
+            fields,
+        })
     }
 
     fn read_pretty(text: &'a str, envelope: &'a Envelope) -> Option<Self> {
@@ -177,12 +198,13 @@ impl<'a> Line<'a> {
     pub(crate) fn field(&self, name: &str) -> Option<Cow<'a, str>> {
         match self.fields {
             Form::Plain => None,
-            Form::Json(text) => {
-                json::members(text).flatten().find(|(key, _)| *key == name).map(|(_, value)| value.text())
-            }
-            Form::Pretty(text) => {
-                pretty::fields(text).find(|(key, _)| *key == name).map(|(_, value)| pretty::unquote(value))
-            }
+            Form::Json(text) => json::members(text)
+                .flatten()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.text()),
+            Form::Pretty(text) => pretty::fields(text)
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| pretty::unquote(value)),
         }
     }
 
@@ -195,7 +217,9 @@ impl<'a> Line<'a> {
                 .filter(|(key, _)| !matches!(*key, "time" | "level" | "message"))
                 .map(|(key, value)| (key, value.text()))
                 .collect(),
-            Form::Pretty(text) => pretty::fields(text).map(|(key, value)| (key, pretty::unquote(value))).collect(),
+            Form::Pretty(text) => pretty::fields(text)
+                .map(|(key, value)| (key, pretty::unquote(value)))
+                .collect(),
         }
     }
 
@@ -216,8 +240,18 @@ mod tests {
         let pretty = r#"2026-08-19T09:00:10.402572232Z ERR Failed to handle Matrix message error="not in" action="handle matrix event" event_id=$e2"#;
         for text in [json, pretty] {
             let line = Line::read(text, &envelope);
-            assert_eq!((line.level, &*line.message, line.writer), (Some(Level::Error), "Failed to handle Matrix message", Writer::Bridge));
-            assert_eq!(line.at.unwrap().to_string(), "2026-08-19T09:00:10.402572232Z");
+            assert_eq!(
+                (line.level, &*line.message, line.writer),
+                (
+                    Some(Level::Error),
+                    "Failed to handle Matrix message",
+                    Writer::Bridge
+                )
+            );
+            assert_eq!(
+                line.at.unwrap().to_string(),
+                "2026-08-19T09:00:10.402572232Z"
+            );
             assert_eq!(line.field("error").unwrap(), "not in");
             assert_eq!(line.field("event_id").unwrap(), "$e2");
             assert_eq!(line.field("action").unwrap(), "handle matrix event");
@@ -228,9 +262,19 @@ mod tests {
     #[test]
     fn what_is_not_a_line_of_the_bridge_is_kept_whole() {
         let envelope = Envelope::default();
-        for text in ["", "{", r#"{"level":"debug","message":"half a li"#, r#"{"no":"level"}"#, "goroutine 1 [running]:", "\u{fffd}\u{1b}"] {
+        for text in [
+            "",
+            "{",
+            r#"{"level":"debug","message":"half a li"#,
+            r#"{"no":"level"}"#,
+            "goroutine 1 [running]:",
+            "\u{fffd}\u{1b}",
+        ] {
             let line = Line::read(text, &envelope);
-            assert_eq!((&*line.message, line.level, line.writer), (text, None, Writer::Other));
+            assert_eq!(
+                (&*line.message, line.level, line.writer),
+                (text, None, Writer::Other)
+            );
         }
     }
 

@@ -58,34 +58,67 @@ impl Wish {
     /// A line that is wanted, fit to be shown.
     fn take(&self, line: &Line<'_>) -> Option<Entry> {
         // systemd's own words belong to every view; lines of no level are kept, since nobody knows how grave they are.
-        if self.level.is_some_and(|least| line.level.is_some_and(|level| level < least)) && line.writer == Writer::Bridge {
+        if self
+            .level
+            .is_some_and(|least| line.level.is_some_and(|level| level < least))
+            && line.writer == Writer::Bridge
+        {
             return None;
         }
-        let holds = |names: &[&str], wanted: &str| names.iter().any(|name| line.field(name).is_some_and(|value| value == wanted));
-        if self.portal.as_deref().is_some_and(|portal| !holds(&["portal_id", "portal_mxid", "room_id"], portal)) {
+        let holds = |names: &[&str], wanted: &str| {
+            names
+                .iter()
+                .any(|name| line.field(name).is_some_and(|value| value == wanted))
+        };
+        if self
+            .portal
+            .as_deref()
+            .is_some_and(|portal| !holds(&["portal_id", "portal_mxid", "room_id"], portal))
+        {
             return None;
         }
-        if self.user.as_deref().is_some_and(|user| !holds(&["user_mxid", "sender", "user_id", "login_id", "message_sender", "source_id"], user)) {
+        if self.user.as_deref().is_some_and(|user| {
+            !holds(
+                &[
+                    "user_mxid",
+                    "sender",
+                    "user_id",
+                    "login_id",
+                    "message_sender",
+                    "source_id",
+                ],
+                user,
+            )
+        }) {
             return None;
         }
         let entry = Entry::new(line, mask::shown(line, self.with_bodies));
-        let matches = |pattern: &Regex| pattern.is_match(&entry.message) || pattern.is_match(&entry.text);
+        let matches =
+            |pattern: &Regex| pattern.is_match(&entry.message) || pattern.is_match(&entry.text);
         self.pattern.as_ref().is_none_or(matches).then_some(entry)
     }
 
     fn filters(&self) -> bool {
-        self.level.is_some() || self.pattern.is_some() || self.portal.is_some() || self.user.is_some()
+        self.level.is_some()
+            || self.pattern.is_some()
+            || self.portal.is_some()
+            || self.user.is_some()
     }
 
     /// How many lines from the end; nothing for all of a window.
     fn last(&self) -> Option<usize> {
-        self.lines.or((self.window.since.is_none() && self.window.until.is_none()).then_some(LINES))
+        self.lines
+            .or((self.window.since.is_none() && self.window.until.is_none()).then_some(LINES))
     }
 }
 
 impl Entry {
     fn new(line: &Line<'_>, shown: Shown) -> Self {
-        let words: Vec<_> = shown.fields.iter().map(|(key, value)| format!("{key}={}", quoted(value))).collect();
+        let words: Vec<_> = shown
+            .fields
+            .iter()
+            .map(|(key, value)| format!("{key}={}", quoted(value)))
+            .collect();
         let mut fields = Map::new();
         for (key, value) in shown.fields {
             // The outer one of a repeated key comes first and is the one that counts.
@@ -96,12 +129,26 @@ impl Entry {
             Writer::Systemd => "systemd",
             Writer::Other => "other",
         };
-        Self { at: line.at, level: line.level.map(|level| level.to_string()), message: shown.message, text: words.join(" "), fields, writer }
+        Self {
+            at: line.at,
+            level: line.level.map(|level| level.to_string()),
+            message: shown.message,
+            text: words.join(" "),
+            fields,
+            writer,
+        }
     }
 
     /// The line for a person.
     fn line(&self, zone: &TimeZone) -> String {
-        let at = self.at.map_or_else(|| "-".to_owned(), |at| at.to_zoned_datetime(zone.clone()).strftime("%m-%d %H:%M:%S%.3f").to_string());
+        let at = self.at.map_or_else(
+            || "-".to_owned(),
+            |at| {
+                at.to_zoned_datetime(zone.clone())
+                    .strftime("%m-%d %H:%M:%S%.3f")
+                    .to_string()
+            },
+        );
         let level = self.level.as_deref().unwrap_or("-");
         let line = format!("{at} {level:5} {} {}", self.message, self.text);
         printable(line.trim_end()).replace('\n', "\\n")
@@ -109,8 +156,13 @@ impl Entry {
 }
 
 fn quoted(value: &str) -> String {
-    let plain = !value.is_empty() && !value.contains([' ', '"', '\n', '\t']) || value.starts_with('{');
-    if plain { value.to_owned() } else { format!("{value:?}") }
+    let plain =
+        !value.is_empty() && !value.contains([' ', '"', '\n', '\t']) || value.starts_with('{');
+    if plain {
+        value.to_owned()
+    } else {
+        format!("{value:?}")
+    }
 }
 
 /// Prints lines as they come.
@@ -123,7 +175,11 @@ pub(crate) struct Printer {
 impl Printer {
     /// Prints to `output` about `host`.
     pub(crate) fn new(output: Output, host: String) -> Self {
-        Self { output, host, zone: TimeZone::system() }
+        Self {
+            output,
+            host,
+            zone: TimeZone::system(),
+        }
     }
 
     fn print(&mut self, entry: &Entry) -> Result<(), Error> {
@@ -147,7 +203,12 @@ struct Flat<'a> {
 
 impl<'a> Flat<'a> {
     fn of(entry: &'a Entry) -> Self {
-        Self { at: entry.at, level: entry.level.as_deref(), message: &entry.message, fields: &entry.text }
+        Self {
+            at: entry.at,
+            level: entry.level.as_deref(),
+            message: &entry.message,
+            fields: &entry.text,
+        }
     }
 }
 
@@ -156,14 +217,23 @@ impl Record for Flat<'_> {
 }
 
 /// Prints the lines of a file or of stdin.
-pub(crate) fn print_file(name: &OsStr, wish: &Wish, printer: &mut Printer) -> Result<Status, Error> {
+pub(crate) fn print_file(
+    name: &OsStr,
+    wish: &Wish,
+    printer: &mut Printer,
+) -> Result<Status, Error> {
     let mut sink = Sink::new(wish.lines, printer);
     source::read_file(name, wish.window, |line| sink.take(wish, line, false))?;
     sink.finish()
 }
 
 /// Prints the lines that a host has.
-pub(crate) fn print_host(host: &Host, unit: &str, wish: &Wish, printer: &mut Printer) -> Result<Status, Error> {
+pub(crate) fn print_host(
+    host: &Host,
+    unit: &str,
+    wish: &Wish,
+    printer: &mut Printer,
+) -> Result<Status, Error> {
     let mut arguments = source::journalctl(unit, wish.window);
     if let Some(lines) = wish.last().filter(|_| !wish.filters()) {
         arguments.push(format!("--lines={lines}"));
@@ -187,8 +257,13 @@ pub(crate) fn follow(
         let mut arguments = source::journalctl(unit, wish.window);
         arguments.push("--follow".to_owned());
         match &cursor {
-            Some(cursor) => arguments.extend([format!("--after-cursor={cursor}"), "--lines=all".to_owned()]),
-            None => arguments.push(wish.last().map_or_else(|| "--lines=all".to_owned(), |lines| format!("--lines={lines}"))),
+            Some(cursor) => {
+                arguments.extend([format!("--after-cursor={cursor}"), "--lines=all".to_owned()]);
+            }
+            None => arguments.push(wish.last().map_or_else(
+                || "--lines=all".to_owned(),
+                |lines| format!("--lines={lines}"),
+            )),
         }
         let mut sink = Sink::new(None, printer);
         let ended = source::read_host(&host, unit, &arguments, |line| {
@@ -199,7 +274,9 @@ pub(crate) fn follow(
         });
         sink.finish()?;
         match ended {
-            Err(error) if is_loss(&error) => report.warn(format_args!("{}; looking for it again", describe(&error))),
+            Err(error) if is_loss(&error) => {
+                report.warn(format_args!("{}; looking for it again", describe(&error)));
+            }
             Err(error) => return Err(error),
             Ok(_) => return Ok(Status::Done),
         }
@@ -219,7 +296,11 @@ fn reconnect(connect: impl Fn() -> Result<Host, Error>) -> Result<Host, Error> {
 }
 
 fn is_loss(error: &Error) -> bool {
-    matches!(error, Error::Hosts(_) | Error::Host(_)) && matches!(error.status(), Status::Unavailable | Status::Io | Status::TryAgain)
+    matches!(error, Error::Hosts(_) | Error::Host(_))
+        && matches!(
+            error.status(),
+            Status::Unavailable | Status::Io | Status::TryAgain
+        )
 }
 
 /// Takes lines, keeps the last ones where only those are wanted, and remembers the first failure to print.
@@ -232,7 +313,12 @@ struct Sink<'a> {
 
 impl<'a> Sink<'a> {
     fn new(keep: Option<usize>, printer: &'a mut Printer) -> Self {
-        Self { keep, kept: VecDeque::new(), printer, failed: None }
+        Self {
+            keep,
+            kept: VecDeque::new(),
+            printer,
+            failed: None,
+        }
     }
 
     fn take(&mut self, wish: &Wish, line: &Line<'_>, at_once: bool) {
@@ -259,12 +345,11 @@ impl<'a> Sink<'a> {
         while let (None, Some(entry)) = (&self.failed, self.kept.pop_front()) {
             self.failed = self.printer.print(&entry).err();
         }
-        match self.failed.take() {
-            Some(error) => Err(error),
-            None => {
-                self.printer.output.finish()?;
-                Ok(Status::Done)
-            }
+        if let Some(error) = self.failed.take() {
+            Err(error)
+        } else {
+            self.printer.output.finish()?;
+            Ok(Status::Done)
         }
     }
 }

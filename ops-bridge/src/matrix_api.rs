@@ -10,7 +10,7 @@ use crate::configuration::{Configuration, Secret};
 use crate::error::Error;
 use crate::http::{Request, Session, escape};
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A user's conversation with the homeserver about one room.
 #[derive(Debug)]
@@ -24,13 +24,32 @@ pub(crate) struct MatrixApi {
 
 impl MatrixApi {
     /// Connects from a host, and remembers what the room already holds.
-    pub(crate) fn connect(host: &Host, configuration: &Configuration, token: &Secret, room: &str) -> Result<Self, Error> {
+    pub(crate) fn connect(
+        host: &Host,
+        configuration: &Configuration,
+        token: &Secret,
+        room: &str,
+    ) -> Result<Self, Error> {
         let port = configuration.homeserver_port().unwrap_or(8008);
-        let authority = configuration.homeserver.address.split("://").nth(1).unwrap_or_default();
-        let name = authority.rsplit_once(':').map_or(authority, |(name, _)| name).trim_matches(['[', ']']);
+        let authority = configuration
+            .homeserver
+            .address
+            .split("://")
+            .nth(1)
+            .unwrap_or_default();
+        let name = authority
+            .rsplit_once(':')
+            .map_or(authority, |(name, _)| name)
+            .trim_matches(['[', ']']);
         let address = name.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let session = Session::over(host.connect_tcp(address, port)?, authority, TIMEOUT);
-        let mut api = Self { session, token: token.clone(), room: room.to_owned(), since: String::new(), number: 0 };
+        let mut api = Self {
+            session,
+            token: token.clone(),
+            room: room.to_owned(),
+            since: String::new(),
+            number: 0,
+        };
         api.news(Duration::ZERO)?;
         Ok(api)
     }
@@ -45,7 +64,11 @@ impl MatrixApi {
     pub(crate) fn send_file(&mut self, name: &str, content: &[u8]) -> Result<String, Error> {
         let path = format!("/_matrix/media/v3/upload?filename={}", escape(name));
         let body = Some(("text/plain", content.to_vec()));
-        let uploaded = self.ask(&Request { method: "POST", path: &path, body })?;
+        let uploaded = self.ask(&Request {
+            method: "POST",
+            path: &path,
+            body,
+        })?;
         let size = content.len();
         let event = json!({"msgtype": "m.file", "body": name, "filename": name, "url": uploaded["content_uri"], "info": {"mimetype": "text/plain", "size": size}});
         self.send("m.room.message", &event)
@@ -60,17 +83,32 @@ impl MatrixApi {
     /// The events of the room since the last call; waits up to `wait` for the first.
     pub(crate) fn news(&mut self, wait: Duration) -> Result<Vec<Value>, Error> {
         let filter = json!({"presence": {"types": []}, "account_data": {"types": []}, "room": {"rooms": [self.room], "timeline": {"limit": 50}}}).to_string();
-        let since = if self.since.is_empty() { String::new() } else { format!("&since={}", escape(&self.since)) };
-        let path = format!("/_matrix/client/v3/sync?timeout={}&filter={}{since}", wait.as_millis(), escape(&filter));
+        let since = if self.since.is_empty() {
+            String::new()
+        } else {
+            format!("&since={}", escape(&self.since))
+        };
+        let path = format!(
+            "/_matrix/client/v3/sync?timeout={}&filter={}{since}",
+            wait.as_millis(),
+            escape(&filter)
+        );
         let mut answer = self.ask(&Request::get(&path))?;
-        answer["next_batch"].as_str().unwrap_or_default().clone_into(&mut self.since);
+        answer["next_batch"]
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(&mut self.since);
         let events = answer["rooms"]["join"][&self.room]["timeline"]["events"].take();
         Ok(events.as_array().cloned().unwrap_or_default())
     }
 
     fn transaction(&mut self) -> String {
         self.number += 1;
-        format!("ops-bridge-{:x}-{}", jiff::Timestamp::now().as_microsecond(), self.number)
+        format!(
+            "ops-bridge-{:x}-{}",
+            jiff::Timestamp::now().as_microsecond(),
+            self.number
+        )
     }
 
     fn put(&self, path: &str, content: &Value) -> Result<String, Error> {
@@ -81,13 +119,30 @@ impl MatrixApi {
 
     fn ask(&self, request: &Request<'_>) -> Result<Value, Error> {
         let whom = || "the homeserver".to_owned();
-        let reply = self.session.ask(request, self.token.reveal()).map_err(|source| Error::Ask { whom: whom(), source })?;
+        let reply = self
+            .session
+            .ask(request, self.token.reveal())
+            .map_err(|source| Error::Ask {
+                whom: whom(),
+                source,
+            })?;
         let answer = reply.json();
         if reply.status == 200 {
             return Ok(answer);
         }
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-        let what = request.path.split('?').next().unwrap_or_default().to_owned();
-        Err(Error::Refused { whom: whom(), what, reason: format!("{} {} {}", reply.status, text("errcode"), text("error")).trim().to_owned() })
+        let what = request
+            .path
+            .split('?')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        Err(Error::Refused {
+            whom: whom(),
+            what,
+            reason: format!("{} {} {}", reply.status, text("errcode"), text("error"))
+                .trim()
+                .to_owned(),
+        })
     }
 }

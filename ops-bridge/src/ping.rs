@@ -49,11 +49,25 @@ struct Ends {
 type Measured = Result<Option<Duration>, Error>;
 
 /// Probes both ways. The tokens belong to people, not to the bridge: its own messages are echoes to it.
-pub(crate) fn look(host: &Host, settings: &Settings, tokens: &Tokens, limits: Limits) -> Result<Vec<Check>, Error> {
+pub(crate) fn look(
+    host: &Host,
+    settings: &Settings,
+    tokens: &Tokens,
+    limits: Limits,
+) -> Result<Vec<Check>, Error> {
     let answer = probe::ask(host, settings, "configuration")?;
-    let unreadable = |reason| Error::Answer { host: host.name().to_owned(), what: "the bridge's configuration", reason };
+    let unreadable = |reason| Error::Answer {
+        host: host.name().to_owned(),
+        what: "the bridge's configuration",
+        reason,
+    };
     let configuration = answer.configuration.map_err(unreadable)?;
-    let matrix = MatrixApi::connect(host, &configuration, tokens.get("matrix_token")?, tokens.get("matrix_room")?.reveal())?;
+    let matrix = MatrixApi::connect(
+        host,
+        &configuration,
+        tokens.get("matrix_token")?,
+        tokens.get("matrix_room")?.reveal(),
+    )?;
     let mut ends = Ends {
         matrix,
         slack: SlackApi::connect(host)?,
@@ -78,12 +92,16 @@ impl Ends {
         for operation in Operation::ALL {
             let subject = format!("{direction} {operation}");
             if operation != Operation::Message && message.is_none() {
-                checks.push(Check::unknown(CHECK, subject, "not tried: the message before did not arrive"));
+                checks.push(Check::unknown(
+                    CHECK,
+                    subject,
+                    "not tried: the message before did not arrive",
+                ));
                 continue;
             }
             let measured = match direction {
-                Direction::ToSlack => self.to_slack(operation, &mut message),
-                Direction::ToMatrix => self.to_matrix(operation, &mut message),
+                Direction::ToSlack => self.matrix_to_slack(operation, &mut message),
+                Direction::ToMatrix => self.slack_to_matrix(operation, &mut message),
             };
             checks.push(judge(subject, measured, self.limits));
         }
@@ -91,103 +109,155 @@ impl Ends {
     }
 
     /// One thing from Matrix to Slack. `message` is the event's id and Slack's time stamp of the message in question.
-    fn to_slack(&mut self, operation: Operation, message: &mut Option<(String, String)>) -> Measured {
+    fn matrix_to_slack(
+        &mut self,
+        operation: Operation,
+        message: &mut Option<(String, String)>,
+    ) -> Measured {
         let sent = Timestamp::now();
-        let word = self.word.clone();
-        let edited = format!("{word} edited");
         let (event, ts) = message.clone().unwrap_or_default();
         match operation {
-            Operation::Message => {
-                let event = self.matrix.send("m.room.message", &json!({"msgtype": "m.text", "body": word}))?;
-                self.in_matrix.push(event.clone());
-                let found = self.in_history(|found| found["text"].as_str().is_some_and(|text| text.contains(&word)))?;
-                Ok(found.map(|found| {
-                    let ts = found["ts"].as_str().unwrap_or_default().to_owned();
-                    let length = stamp(&ts).map(|at| between(sent, at));
-                    *message = Some((event, ts));
-                    length.unwrap_or_default()
-                }))
-            }
-            Operation::Edit => {
-                let new = json!({"msgtype": "m.text", "body": edited});
-                let content = json!({"msgtype": "m.text", "body": edited, "m.new_content": new, "m.relates_to": {"rel_type": "m.replace", "event_id": event}});
-                self.matrix.send("m.room.message", &content)?;
-                let found = self.in_history(|found| found["ts"] == *ts && found["text"].as_str().is_some_and(|text| text.contains(&edited)))?;
-                Ok(found.map(|found| found["edited"]["ts"].as_str().and_then(stamp).map_or_else(|| between(sent, Timestamp::now()), |at| between(sent, at))))
-            }
+            Operation::Message => self.send_text(sent, message),
+            Operation::Edit => self.send_edit(sent, &event, &ts),
+            Operation::File => self.send_file(sent),
             Operation::Reaction => {
                 let relation = json!({"rel_type": "m.annotation", "event_id": event, "key": "👍"});
-                self.matrix.send("m.reaction", &json!({"m.relates_to": relation}))?;
-                let found = self.in_history(|found| found["ts"] == *ts && found["reactions"].as_array().is_some_and(|all| !all.is_empty()))?;
+                self.matrix
+                    .send("m.reaction", &json!({"m.relates_to": relation}))?;
+                let reacted = |found: &Value| {
+                    found["reactions"]
+                        .as_array()
+                        .is_some_and(|all| !all.is_empty())
+                };
+                let found = self.in_history(|found| found["ts"] == *ts && reacted(found))?;
                 Ok(found.map(|_| between(sent, Timestamp::now())))
             }
             Operation::Deletion => {
                 self.matrix.redact(&event)?;
                 self.in_matrix.retain(|kept| *kept != event);
-                let gone = self.until(|ends| Ok((!ends.history()?.iter().any(|found| found["ts"] == *ts)).then_some(())))?;
-                Ok(gone.map(|()| between(sent, Timestamp::now())))
-            }
-            Operation::File => {
-                let name = format!("{}.txt", word.replace(' ', "-"));
-                let event = self.matrix.send_file(&name, word.as_bytes())?;
-                self.in_matrix.push(event);
-                let has = |found: &Value| found["files"].as_array().is_some_and(|files| files.iter().any(|file| file["name"] == *name));
-                let found = self.in_history(has)?;
-                Ok(found.map(|found| found["ts"].as_str().and_then(stamp).map_or_else(|| between(sent, Timestamp::now()), |at| between(sent, at))))
+                let gone = |ends: &mut Self| {
+                    Ok((!ends.history()?.iter().any(|found| found["ts"] == *ts)).then_some(()))
+                };
+                Ok(self.until(gone)?.map(|()| between(sent, Timestamp::now())))
             }
         }
     }
 
+    fn send_text(&mut self, sent: Timestamp, message: &mut Option<(String, String)>) -> Measured {
+        let word = self.word.clone();
+        let event = self.matrix.send(
+            "m.room.message",
+            &json!({"msgtype": "m.text", "body": word}),
+        )?;
+        self.in_matrix.push(event.clone());
+        let found = self.in_history(|found| contains(&found["text"], &word))?;
+        Ok(found.map(|found| {
+            *message = Some((event, found["ts"].as_str().unwrap_or_default().to_owned()));
+            since(sent, &found["ts"])
+        }))
+    }
+
+    fn send_edit(&mut self, sent: Timestamp, event: &str, ts: &str) -> Measured {
+        let edited = format!("{} edited", self.word);
+        let new = json!({"msgtype": "m.text", "body": edited});
+        let relation = json!({"rel_type": "m.replace", "event_id": event});
+        let content = json!({"msgtype": "m.text", "body": edited, "m.new_content": new, "m.relates_to": relation});
+        self.matrix.send("m.room.message", &content)?;
+        let found =
+            self.in_history(|found| found["ts"] == *ts && contains(&found["text"], &edited))?;
+        Ok(found.map(|found| since(sent, &found["edited"]["ts"])))
+    }
+
+    fn send_file(&mut self, sent: Timestamp) -> Measured {
+        let name = format!("{}.txt", self.word.replace(' ', "-"));
+        let event = self.matrix.send_file(&name, self.word.as_bytes())?;
+        self.in_matrix.push(event);
+        let found = self.in_history(|found| has_file(found, "name", &name))?;
+        Ok(found.map(|found| since(sent, &found["ts"])))
+    }
+
     /// One thing from Slack to Matrix.
-    fn to_matrix(&mut self, operation: Operation, message: &mut Option<(String, String)>) -> Measured {
-        let word = format!("{} back", self.word);
-        let edited = format!("{word} edited");
-        let (event, ts) = message.clone().unwrap_or_default();
+    fn slack_to_matrix(
+        &mut self,
+        operation: Operation,
+        message: &mut Option<(String, String)>,
+    ) -> Measured {
         let started = Instant::now();
-        let body = |found: &Value, text: &str| found["content"]["body"].as_str().is_some_and(|body| body.contains(text));
+        let word = format!("{} back", self.word);
+        let (event, ts) = message.clone().unwrap_or_default();
         let found = match operation {
-            Operation::Message => {
-                let posted = self.call("chat.postMessage", &[("text", &word)])?;
-                let ts = posted["ts"].as_str().unwrap_or_default().to_owned();
-                self.in_slack.push(ts.clone());
-                let found = self.in_room(|found| found["type"] == "m.room.message" && body(found, &word))?;
-                if let Some(found) = &found {
-                    *message = Some((found["event_id"].as_str().unwrap_or_default().to_owned(), ts));
-                }
-                found
-            }
+            Operation::Message => self.post(&word, message)?,
             Operation::Edit => {
-                self.call("chat.update", &[("ts", &ts), ("text", &edited)])?;
-                self.in_room(|found| found["content"]["m.relates_to"]["rel_type"] == "m.replace" && found["content"]["m.relates_to"]["event_id"] == *event)?
+                self.call(
+                    "chat.update",
+                    &[("ts", &ts), ("text", &format!("{word} edited"))],
+                )?;
+                self.in_room(|found| {
+                    relates(found, &event)
+                        && found["content"]["m.relates_to"]["rel_type"] == "m.replace"
+                })?
             }
             Operation::Reaction => {
                 self.call("reactions.add", &[("timestamp", &ts), ("name", "thumbsup")])?;
-                self.in_room(|found| found["type"] == "m.reaction" && found["content"]["m.relates_to"]["event_id"] == *event)?
+                self.in_room(|found| found["type"] == "m.reaction" && relates(found, &event))?
             }
             Operation::Deletion => {
                 self.call("chat.delete", &[("ts", &ts)])?;
                 self.in_slack.retain(|kept| *kept != ts);
-                self.in_room(|found| found["type"] == "m.room.redaction" && (found["redacts"] == *event || found["content"]["redacts"] == *event))?
+                let redacts = |found: &Value| {
+                    found["redacts"] == *event || found["content"]["redacts"] == *event
+                };
+                self.in_room(|found| found["type"] == "m.room.redaction" && redacts(found))?
             }
             Operation::File => {
                 let name = format!("{}.txt", word.replace(' ', "-"));
                 self.share(&name, word.as_bytes())?;
-                self.in_room(|found| body(found, &name) || found["content"]["filename"] == *name)?
+                let content =
+                    |found: &Value, field: &str| contains(&found["content"][field], &name);
+                self.in_room(|found| content(found, "body") || content(found, "filename"))?
             }
         };
         Ok(found.map(|_| started.elapsed()))
     }
 
+    fn post(
+        &mut self,
+        text: &str,
+        message: &mut Option<(String, String)>,
+    ) -> Result<Option<Value>, Error> {
+        let posted = self.call("chat.postMessage", &[("text", text)])?;
+        let ts = posted["ts"].as_str().unwrap_or_default().to_owned();
+        self.in_slack.push(ts.clone());
+        let found = self.in_room(|found| {
+            found["type"] == "m.room.message" && contains(&found["content"]["body"], text)
+        })?;
+        *message = found.as_ref().map(|found| {
+            (
+                found["event_id"].as_str().unwrap_or_default().to_owned(),
+                ts,
+            )
+        });
+        Ok(found)
+    }
+
     fn share(&mut self, name: &str, content: &[u8]) -> Result<(), Error> {
         let length = content.len().to_string();
-        let wanted = self.call("files.getUploadURLExternal", &[("filename", name), ("length", &length)])?;
+        let wanted = self.call(
+            "files.getUploadURLExternal",
+            &[("filename", name), ("length", &length)],
+        )?;
         let id = wanted["file_id"].as_str().unwrap_or_default();
-        self.slack.upload(wanted["upload_url"].as_str().unwrap_or_default(), content)?;
+        self.slack
+            .upload(wanted["upload_url"].as_str().unwrap_or_default(), content)?;
         let files = json!([{"id": id, "title": name}]).to_string();
-        self.call("files.completeUploadExternal", &[("files", &files), ("channel_id", &self.channel)])?;
-        let has = |found: &Value| found["files"].as_array().is_some_and(|files| files.iter().any(|file| file["id"] == *id));
-        if let Some(found) = self.history()?.into_iter().find(has) {
-            self.in_slack.push(found["ts"].as_str().unwrap_or_default().to_owned());
+        self.call(
+            "files.completeUploadExternal",
+            &[("files", &files), ("channel_id", &self.channel)],
+        )?;
+        let is_it = |found: &Value| has_file(found, "id", id);
+        if let Some(found) = self.history()?.into_iter().find(is_it) {
+            self.in_slack
+                .push(found["ts"].as_str().unwrap_or_default().to_owned());
         }
         Ok(())
     }
@@ -195,7 +265,11 @@ impl Ends {
     fn call(&self, method: &str, fields: &[(&str, &str)]) -> Result<Value, Error> {
         let fields = [&[("channel", self.channel.as_str())], fields].concat();
         let answer = self.slack.call(method, &self.token, &fields)?;
-        answer.map_err(|code| Error::Refused { whom: "Slack".to_owned(), what: method.to_owned(), reason: code })
+        answer.map_err(|code| Error::Refused {
+            whom: "Slack".to_owned(),
+            what: method.to_owned(),
+            reason: code,
+        })
     }
 
     fn history(&self) -> Result<Vec<Value>, Error> {
@@ -208,7 +282,10 @@ impl Ends {
         self.until(|ends| Ok(ends.history()?.into_iter().find(&wanted)))
     }
 
-    fn until<T>(&mut self, mut look: impl FnMut(&mut Self) -> Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+    fn until<T>(
+        &mut self,
+        mut look: impl FnMut(&mut Self) -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
         let until = Instant::now() + self.limits.patience;
         loop {
             let found = look(self)?;
@@ -242,6 +319,27 @@ impl Ends {
     }
 }
 
+fn contains(value: &Value, text: &str) -> bool {
+    value.as_str().is_some_and(|value| value.contains(text))
+}
+
+fn relates(found: &Value, event: &str) -> bool {
+    found["content"]["m.relates_to"]["event_id"] == *event
+}
+
+fn has_file(found: &Value, field: &str, wanted: &str) -> bool {
+    let files = found["files"].as_array();
+    files.is_some_and(|files| files.iter().any(|file| file[field] == *wanted))
+}
+
+/// The time up to when Slack says that it happened, else up to now.
+fn since(sent: Timestamp, ts: &Value) -> Duration {
+    between(
+        sent,
+        ts.as_str().and_then(stamp).unwrap_or_else(Timestamp::now),
+    )
+}
+
 /// Slack's time stamps are seconds.
 fn stamp(ts: &str) -> Option<Timestamp> {
     let seconds = Duration::try_from_secs_f64(ts.parse().ok()?).ok()?;
@@ -251,12 +349,31 @@ fn stamp(ts: &str) -> Option<Timestamp> {
 fn judge(subject: String, measured: Measured, limits: Limits) -> Check {
     let limit = limits.limit.as_secs_f64();
     match measured {
-        Err(error) => Check::fail(CHECK, subject, ops_common::exit::describe(&error)).limit(limit).fix("ops-bridge errors --since 10m"),
-        Ok(None) => Check::fail(CHECK, subject, format!("did not arrive within {}", words(limits.patience))).limit(limit).fix("ops-bridge errors --since 10m"),
+        Err(error) => Check::fail(CHECK, subject, ops_common::exit::describe(&error))
+            .limit(limit)
+            .fix("ops-bridge errors --since 10m"),
+        Ok(None) => Check::fail(
+            CHECK,
+            subject,
+            format!("did not arrive within {}", words(limits.patience)),
+        )
+        .limit(limit)
+        .fix("ops-bridge errors --since 10m"),
         Ok(Some(length)) => {
-            let status = if length > limits.limit { State::Fail } else { State::Ok };
+            let status = if length > limits.limit {
+                State::Fail
+            } else {
+                State::Ok
+            };
             let seconds = (length.as_secs_f64() * 1000.0).round() / 1000.0;
-            let check = Check::new(status, CHECK, subject, format!("arrived after {}", words(length))).value(seconds, "s").limit(limit);
+            let check = Check::new(
+                status,
+                CHECK,
+                subject,
+                format!("arrived after {}", words(length)),
+            )
+            .value(seconds, "s")
+            .limit(limit);
             advise(check, "ops-bridge latency --since 1h")
         }
     }

@@ -20,20 +20,24 @@ pub(crate) struct Parts<'a> {
 pub(crate) fn parts(text: &str) -> Option<Parts<'_>> {
     let text = text.trim_start();
     let (word, rest) = text.split_once(' ')?;
-    let (time, level, rest) = match Level::from_short(word) {
-        Some(level) => (None, level, rest),
-        None => {
-            let date = word.as_bytes();
-            if date.len() < 20 || date[4] != b'-' || date[10] != b'T' {
-                return None;
-            }
-            let (level, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-            (Some(word), Level::from_short(level)?, rest)
+    let (time, level, rest) = if let Some(level) = Level::from_short(word) {
+        (None, level, rest)
+    } else {
+        let date = word.as_bytes();
+        if date.len() < 20 || date[4] != b'-' || date[10] != b'T' {
+            return None;
         }
+        let (level, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        (Some(word), Level::from_short(level)?, rest)
     };
     let end = fields_start(rest).unwrap_or(rest.len());
     let (message, fields) = rest.split_at(end);
-    Some(Parts { time, level, message: message.trim_end(), fields })
+    Some(Parts {
+        time,
+        level,
+        message: message.trim_end(),
+        fields,
+    })
 }
 
 /// Where the first ` key=` stands.
@@ -47,7 +51,9 @@ fn fields_start(text: &str) -> Option<usize> {
 
 /// The length of the key, if `text` starts with `key=`.
 fn key_length(text: &str) -> Option<usize> {
-    let end = text.bytes().position(|b| !(b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))?;
+    let end = text
+        .bytes()
+        .position(|b| !(b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))?;
     (end > 0 && text.as_bytes()[end] == b'=').then_some(end)
 }
 
@@ -80,8 +86,12 @@ impl<'a> Iterator for Fields<'a> {
 
 /// A value without the quotes that Go puts around text with blanks.
 pub(crate) fn unquote(value: &str) -> Cow<'_, str> {
-    let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let Some(inner) = inner.filter(|_| value.len() >= 2) else { return Cow::Borrowed(value) };
+    let inner = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let Some(inner) = inner.filter(|_| value.len() >= 2) else {
+        return Cow::Borrowed(value);
+    };
     if !inner.contains('\\') {
         return Cow::Borrowed(inner);
     }
@@ -97,7 +107,9 @@ pub(crate) fn unquote(value: &str) -> Cow<'_, str> {
 
 /// Appends the character of one escape of Go and returns what follows it.
 fn unescape<'a>(after: &'a str, text: &mut String) -> &'a str {
-    let Some(kind) = after.chars().next() else { return after };
+    let Some(kind) = after.chars().next() else {
+        return after;
+    };
     let rest = &after[kind.len_utf8()..];
     let digits = match kind {
         'x' => 2,
@@ -106,8 +118,13 @@ fn unescape<'a>(after: &'a str, text: &mut String) -> &'a str {
         _ => 0,
     };
     if digits > 0 {
-        let code = rest.get(..digits).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        text.push(code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER));
+        let code = rest
+            .get(..digits)
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        text.push(
+            code.and_then(char::from_u32)
+                .unwrap_or(char::REPLACEMENT_CHARACTER),
+        );
         return rest.get(digits..).unwrap_or_default();
     }
     text.push(match kind {
@@ -132,7 +149,10 @@ pub(crate) fn without_colours(text: &mut String) {
     let mut rest = text.as_str();
     while let Some((before, after)) = rest.split_once("\u{1b}[") {
         plain.push_str(before);
-        let parameters = after.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b';')).count();
+        let parameters = after
+            .bytes()
+            .take_while(|b| matches!(b, b'0'..=b'9' | b';'))
+            .count();
         let ends = after[parameters..].starts_with(|c: char| c.is_ascii_alphabetic());
         rest = &after[parameters + usize::from(ends)..];
     }
@@ -149,10 +169,22 @@ mod tests {
     #[test]
     fn a_line_is_taken_apart() {
         let parts = parts(STATE).unwrap();
-        assert_eq!((parts.time, parts.level, parts.message), (Some("2026-08-19T09:00:01.5Z"), Level::Debug, "Sent new bridge state"));
-        let all: Vec<_> = fields(parts.fields).map(|(key, value)| (key, unquote(value).into_owned())).collect();
+        assert_eq!(
+            (parts.time, parts.level, parts.message),
+            (
+                Some("2026-08-19T09:00:01.5Z"),
+                Level::Debug,
+                "Sent new bridge state"
+            )
+        );
+        let all: Vec<_> = fields(parts.fields)
+            .map(|(key, value)| (key, unquote(value).into_owned()))
+            .collect();
         let wanted = [
-            ("bridge_state", r#"{"info":{"a":"b c"},"state_event":"CONNECTED"}"#),
+            (
+                "bridge_state",
+                r#"{"info":{"a":"b c"},"state_event":"CONNECTED"}"#,
+            ),
             ("login_id", "T1-U1"),
             ("part_id", ""),
             ("text", "a \"b\" \u{1b} ä=1"),
@@ -163,22 +195,37 @@ mod tests {
 
     #[test]
     fn a_blank_time_and_colours() {
-        let mut text = "\u{1b}[90m \u{1b}[0m \u{1b}[32mINF\u{1b}[0m \u{1b}[1mNo user logins found\u{1b}[0m".to_owned();
+        let mut text =
+            "\u{1b}[90m \u{1b}[0m \u{1b}[32mINF\u{1b}[0m \u{1b}[1mNo user logins found\u{1b}[0m"
+                .to_owned();
         without_colours(&mut text);
         let parts = parts(&text).unwrap();
-        assert_eq!((parts.time, parts.level, parts.message, parts.fields), (None, Level::Info, "No user logins found", ""));
+        assert_eq!(
+            (parts.time, parts.level, parts.message, parts.fields),
+            (None, Level::Info, "No user logins found", "")
+        );
     }
 
     #[test]
     fn other_lines_are_not_of_this_form() {
-        for text in ["", "INF", "panic: runtime error", "Started mautrix-slack.service", "2026-08-19T09:00:01Z hello there", "goroutine 1 [running]:"] {
+        for text in [
+            "",
+            "INF",
+            "panic: runtime error",
+            "Started mautrix-slack.service",
+            "2026-08-19T09:00:01Z hello there",
+            "goroutine 1 [running]:",
+        ] {
             assert_eq!(parts(text), None, "{text}");
         }
     }
 
     #[test]
     fn broken_values_end_with_the_line() {
-        assert_eq!(fields(r#" a={"x" b=1"#).collect::<Vec<_>>(), [("a", r#"{"x" b=1"#)]);
+        assert_eq!(
+            fields(r#" a={"x" b=1"#).collect::<Vec<_>>(),
+            [("a", r#"{"x" b=1"#)]
+        );
         assert_eq!(unquote("\""), "\"");
         assert_eq!(unquote(r#""\""#), "");
         assert_eq!(unquote(r#""\xZZ""#), "\u{fffd}");

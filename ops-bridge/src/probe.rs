@@ -33,20 +33,45 @@ pub(crate) struct Answer {
 
 /// Asks a host.
 pub(crate) fn ask(host: &Host, settings: &Settings, parts: &str) -> Result<Answer, Error> {
-    let nonce = format!("={:x}{:x}=", std::process::id(), Timestamp::now().as_nanosecond());
+    let nonce = format!(
+        "={:x}{:x}=",
+        std::process::id(),
+        Timestamp::now().as_nanosecond()
+    );
     let config = settings.config.as_deref().unwrap_or_default();
-    let arguments = [&nonce, &settings.unit, &settings.database, &settings.db_user, config, database::SQL, parts];
+    let arguments = [
+        &nonce,
+        &settings.unit,
+        &settings.database,
+        &settings.db_user,
+        config,
+        database::SQL,
+        parts,
+    ];
     let said = host.output(&Command::script(SCRIPT, &arguments))?;
     Ok(read(&String::from_utf8_lossy(&said), &nonce))
 }
 
 fn read(said: &str, nonce: &str) -> Answer {
     let parts = split(said, nonce);
-    let part = |name: &str| parts.get(name).cloned().unwrap_or_else(|| Err("no answer".to_owned()));
-    let now = part("now").ok().and_then(|seconds| seconds.trim().parse::<f64>().ok());
-    #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit")]
+    let part = |name: &str| {
+        parts
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| Err("no answer".to_owned()))
+    };
+    let now = part("now")
+        .ok()
+        .and_then(|seconds| seconds.trim().parse::<f64>().ok());
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "milliseconds since 1970 fit"
+    )]
     let now = now.and_then(|seconds| Timestamp::from_millisecond((seconds * 1000.0) as i64).ok());
-    let journal = ["tail", "states", "problems", "native"].map(part).into_iter().collect::<Result<Vec<_>, _>>();
+    let journal = ["tail", "states", "problems", "native"]
+        .map(part)
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>();
     Answer {
         now: now.unwrap_or_else(Timestamp::now),
         unit: part("unit").map(|text| Unit::read(&text)),
@@ -63,16 +88,23 @@ fn split<'a>(said: &'a str, nonce: &str) -> BTreeMap<&'a str, Result<String, Str
     let (begin, end) = (format!("{nonce} begin "), format!("\n{nonce} end "));
     let mut rest = said;
     while let Some((_, after)) = rest.split_once(&begin) {
-        let Some((name, after)) = after.split_once('\n') else { break };
+        let Some((name, after)) = after.split_once('\n') else {
+            break;
+        };
         // A part that prints nothing ends with the newline of its first line.
-        let ended = after.split_once(&end).or_else(|| after.strip_prefix(&end[1..]).map(|after| ("", after)));
+        let ended = after
+            .split_once(&end)
+            .or_else(|| after.strip_prefix(&end[1..]).map(|after| ("", after)));
         let Some((text, after)) = ended else {
             parts.insert(name, Err("the answer was cut".to_owned()));
             break;
         };
         let line = after.split('\n').next().unwrap_or_default();
         let mut words = line.splitn(3, ' ').skip(1);
-        let (status, complaint) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().trim());
+        let (status, complaint) = (
+            words.next().unwrap_or_default(),
+            words.next().unwrap_or_default().trim(),
+        );
         let part = match status {
             "0" => Ok(text.to_owned()),
             _ if complaint.is_empty() => Err(format!("failed with status {status}")),
@@ -87,7 +119,11 @@ fn split<'a>(said: &'a str, nonce: &str) -> BTreeMap<&'a str, Result<String, Str
 /// Lines that were read through several windows, each once, by time.
 fn in_order(parts: &[String]) -> Vec<u8> {
     let mut lines: BTreeMap<(u64, String), &str> = BTreeMap::new();
-    for line in parts.iter().flat_map(|part| part.lines()).filter(|line| !line.is_empty()) {
+    for line in parts
+        .iter()
+        .flat_map(|part| part.lines())
+        .filter(|line| !line.is_empty())
+    {
         let mut key = (0, String::new());
         for (name, value) in json::members(line).flatten() {
             match name {
@@ -98,7 +134,12 @@ fn in_order(parts: &[String]) -> Vec<u8> {
         }
         lines.insert(key, line);
     }
-    lines.into_values().flat_map(|line| [line.as_bytes(), b"\n"]).flatten().copied().collect()
+    lines
+        .into_values()
+        .flat_map(|line| [line.as_bytes(), b"\n"])
+        .flatten()
+        .copied()
+        .collect()
 }
 
 #[cfg(test)]
@@ -116,8 +157,13 @@ mod tests {
 
     #[test]
     fn lines_of_overlapping_windows_come_once_and_by_time() {
-        let line = |at: u8| format!(r#"{{"__CURSOR":"c{at}","__REALTIME_TIMESTAMP":"{at}","MESSAGE":"m{at}"}}"#);
+        let line = |at: u8| {
+            format!(r#"{{"__CURSOR":"c{at}","__REALTIME_TIMESTAMP":"{at}","MESSAGE":"m{at}"}}"#)
+        };
         let ordered = in_order(&[[line(3), line(4)].join("\n"), [line(3), line(1)].join("\n")]);
-        assert_eq!(String::from_utf8(ordered).unwrap(), format!("{}\n{}\n{}\n", line(1), line(3), line(4)));
+        assert_eq!(
+            String::from_utf8(ordered).unwrap(),
+            format!("{}\n{}\n{}\n", line(1), line(3), line(4))
+        );
     }
 }

@@ -36,9 +36,15 @@ pub(crate) struct Group {
 }
 
 impl Record for Group {
-    const COLUMNS: &'static [&'static str] = &["count", "level", "message", "error", "lost", "first_at", "last_at", "meaning"];
+    const COLUMNS: &'static [&'static str] = &[
+        "count", "level", "message", "error", "lost", "first_at", "last_at", "meaning",
+    ];
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
 fn as_text<S: serde::Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(level)
 }
@@ -54,14 +60,27 @@ pub(crate) struct Problems {
 }
 
 /// Fields that help to find what a line is about. None of them holds a text.
-const EXAMPLES: [&str; 8] = ["portal_id", "event_id", "remote_message_id", "login_id", "sender", "file_id", "event_type", "url"];
+const EXAMPLES: [&str; 8] = [
+    "portal_id",
+    "event_id",
+    "remote_message_id",
+    "login_id",
+    "sender",
+    "file_id",
+    "event_type",
+    "url",
+];
 
 impl Problems {
     /// Takes in a line.
     pub(crate) fn observe(&mut self, line: &Line<'_>, event: &Event<'_>) {
         match event {
-            Event::Process(Step::Stopping) | Event::Unit(UnitChange::Stopping) => self.is_stopping = true,
-            Event::Process(Step::Starting { .. }) | Event::Unit(UnitChange::Started) => self.is_stopping = false,
+            Event::Process(Step::Stopping) | Event::Unit(UnitChange::Stopping) => {
+                self.is_stopping = true;
+            }
+            Event::Process(Step::Starting { .. }) | Event::Unit(UnitChange::Started) => {
+                self.is_stopping = false;
+            }
             _ => {}
         }
         match event::weight(line, self.is_stopping) {
@@ -80,8 +99,14 @@ impl Problems {
     }
 
     fn is_new_loss(&mut self, line: &Line<'_>, direction: Direction) -> bool {
-        let name = if direction == Direction::ToSlack { "event_id" } else { "remote_message_id" };
-        let Some(id) = line.field(name).filter(|id| !id.is_empty()) else { return true };
+        let name = if direction == Direction::ToSlack {
+            "event_id"
+        } else {
+            "remote_message_id"
+        };
+        let Some(id) = line.field(name).filter(|id| !id.is_empty()) else {
+            return true;
+        };
         if self.lost_events.iter().any(|lost| *lost == id) {
             return false;
         }
@@ -99,7 +124,10 @@ impl Problems {
         if self.groups.len() >= GROUPS && !self.groups.contains_key(&key) {
             key = ("(further errors)".to_owned(), String::new());
         }
-        let group = self.groups.entry(key).or_insert_with_key(|(message, error)| Group::new(line, message, error, lost));
+        let group = self
+            .groups
+            .entry(key)
+            .or_insert_with_key(|(message, error)| Group::new(line, message, error, lost));
         group.count += 1;
         group.first_at = group.first_at.or(line.at);
         group.last_at = line.at.or(group.last_at);
@@ -109,18 +137,31 @@ impl Problems {
     /// The groups, the most frequent first.
     pub(crate) fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<_> = self.groups.values().cloned().collect();
-        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| b.last_at.cmp(&a.last_at)).then_with(|| a.message.cmp(&b.message)));
+        groups.sort_by(|a, b| {
+            b.count
+                .cmp(&a.count)
+                .then_with(|| b.last_at.cmp(&a.last_at))
+                .then_with(|| a.message.cmp(&b.message))
+        });
         groups
     }
 
     /// How many were lost in one direction.
     pub(crate) fn lost_in(&self, direction: Direction) -> u64 {
-        self.lost.iter().filter(|((lost, ..), _)| *lost == direction).map(|(_, count)| count).sum()
+        self.lost
+            .iter()
+            .filter(|((lost, ..), _)| *lost == direction)
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// How many of one kind were lost in one direction.
     pub(crate) fn lost_of(&self, direction: Direction, operation: Operation) -> u64 {
-        self.lost.iter().filter(|((lost, what, _), _)| (*lost, *what) == (direction, operation)).map(|(_, count)| count).sum()
+        self.lost
+            .iter()
+            .filter(|((lost, what, _), _)| (*lost, *what) == (direction, operation))
+            .map(|(_, count)| count)
+            .sum()
     }
 }
 
@@ -128,9 +169,15 @@ impl Group {
     fn new(line: &Line<'_>, message: &str, error: &str, lost: Option<String>) -> Self {
         let known = known::find(message);
         let cause = known::slack_error(error);
-        let told = [known.map(|known| known.meaning), cause.map(|(meaning, _)| meaning)];
+        let told = [
+            known.map(|known| known.meaning),
+            cause.map(|(meaning, _)| meaning),
+        ];
         let meaning = told.into_iter().flatten().collect::<Vec<_>>().join(": ");
-        let remedy = cause.map(|(_, remedy)| remedy).or(known.map(|known| known.remedy)).unwrap_or_default();
+        let remedy = cause
+            .map(|(_, remedy)| remedy)
+            .or(known.map(|known| known.remedy))
+            .unwrap_or_default();
         Self {
             count: 0,
             level: line.level.unwrap_or(Level::Error),
@@ -151,7 +198,9 @@ fn error_of(line: &Line<'_>) -> String {
 }
 
 fn example(line: &Line<'_>) -> BTreeMap<String, String> {
-    let fields = EXAMPLES.iter().filter_map(|name| Some(((*name).to_owned(), mask::secrets(&line.field(name)?))));
+    let fields = EXAMPLES
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), mask::secrets(&line.field(name)?))));
     fields.filter(|(_, value)| !value.is_empty()).collect()
 }
 
@@ -185,22 +234,46 @@ mod tests {
 2026-08-19T09:00:07Z ERR Error in socket mode connection error="context canceled"
 "#,
         );
-        assert_eq!((problems.lost_in(Direction::ToSlack), problems.lost_in(Direction::ToMatrix)), (3, 2));
+        assert_eq!(
+            (
+                problems.lost_in(Direction::ToSlack),
+                problems.lost_in(Direction::ToMatrix)
+            ),
+            (3, 2)
+        );
         assert_eq!(problems.lost_of(Direction::ToSlack, Operation::File), 1);
-        assert_eq!(problems.lost[&(Direction::ToSlack, Operation::Message, "not_in_channel".to_owned())], 2);
+        assert_eq!(
+            problems.lost[&(
+                Direction::ToSlack,
+                Operation::Message,
+                "not_in_channel".to_owned()
+            )],
+            2
+        );
         let groups = problems.groups();
         assert_eq!((groups[0].count, &*groups[0].error), (2, "not_in_channel"));
         assert_eq!(groups[0].example["event_id"], "$2");
-        assert!(groups[0].meaning.contains("not in the channel") && groups[0].remedy.contains("/invite"));
+        assert!(
+            groups[0].meaning.contains("not in the channel")
+                && groups[0].remedy.contains("/invite")
+        );
         assert_eq!(problems.total, 6);
     }
 
     #[test]
     fn no_end_of_different_errors_fits_into_the_memory() {
-        let log: String = (0..2000).map(|n| format!("2026-08-19T09:00:01Z ERR e{}x\n", "y".repeat(n % 700))).collect();
+        let line = |n: usize| format!("2026-08-19T09:00:01Z ERR e{}x\n", "y".repeat(n % 700));
+        let log = (0..2000).map(line).collect::<Vec<_>>().concat();
         let problems = read(&log);
         assert_eq!(problems.total, 2000);
         assert!(problems.groups().len() <= GROUPS + 1);
-        assert_eq!(problems.groups().iter().map(|group| group.count).sum::<u64>(), 2000);
+        assert_eq!(
+            problems
+                .groups()
+                .iter()
+                .map(|group| group.count)
+                .sum::<u64>(),
+            2000
+        );
     }
 }

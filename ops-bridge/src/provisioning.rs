@@ -35,16 +35,24 @@ impl Provisioning {
     /// Connects to where the configuration says that the bridge listens.
     pub(crate) fn connect(host: &Host, configuration: &Configuration) -> Result<Self, Error> {
         let secret = configuration.provisioning_secret();
-        let secret = secret.map_err(|reason| Error::NoProvisioning { host: host.name().to_owned(), reason: reason.to_owned() })?;
+        let secret = secret.map_err(|reason| Error::NoProvisioning {
+            host: host.name().to_owned(),
+            reason: reason.to_owned(),
+        })?;
         let (address, port) = configuration.listener();
         let stream = host.connect_tcp(address, port)?;
         let whom = format!("the bridge on '{}'", host.name());
-        Ok(Self { session: Session::over(stream, &format!("{address}:{port}"), TIMEOUT), secret: secret.clone(), whom })
+        Ok(Self {
+            session: Session::over(stream, &format!("{address}:{port}"), TIMEOUT),
+            secret: secret.clone(),
+            whom,
+        })
     }
 
     /// Whether the bridge has finished its start.
     pub(crate) fn is_ready(&self) -> Result<bool, Error> {
-        self.ask(&Request::get("/_matrix/mau/ready"), "").map(|reply| reply.status == 200)
+        self.ask(&Request::get("/_matrix/mau/ready"), "")
+            .map(|reply| reply.status == 200)
     }
 
     /// The logins of a Matrix user that the database knows. An unknown user would get a row there by being asked for.
@@ -56,10 +64,19 @@ impl Provisioning {
     }
 
     /// Calls the API and returns its answer.
-    pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+    pub(crate) fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Error> {
         let request = match body {
             Some(body) => Request::json(method, path, body),
-            None => Request { method, path, body: None },
+            None => Request {
+                method,
+                path,
+                body: None,
+            },
         };
         let reply = self.ask(&request, self.secret.reveal())?;
         let answer = reply.json();
@@ -69,11 +86,20 @@ impl Provisioning {
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
         let reason = format!("{} {} {}", reply.status, text("errcode"), text("error"));
         let what = path.split('?').next().unwrap_or_default().to_owned();
-        Err(Error::Refused { whom: self.whom.clone(), what, reason: reason.trim().to_owned() })
+        Err(Error::Refused {
+            whom: self.whom.clone(),
+            what,
+            reason: reason.trim().to_owned(),
+        })
     }
 
     fn ask(&self, request: &Request<'_>, bearer: &str) -> Result<Reply, Error> {
-        self.session.ask(request, bearer).map_err(|source| Error::Ask { whom: self.whom.clone(), source })
+        self.session
+            .ask(request, bearer)
+            .map_err(|source| Error::Ask {
+                whom: self.whom.clone(),
+                source,
+            })
     }
 }
 
@@ -81,11 +107,28 @@ impl Known {
     fn read(login: &Value) -> Self {
         let state = &login["state"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let seconds = state["timestamp"].as_f64().or(login["state_ts"].as_f64()).filter(|seconds| *seconds > 0.0);
-        #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit")]
-        let since = seconds.and_then(|seconds| Timestamp::from_millisecond((seconds * 1000.0) as i64).ok());
-        let name = if state["state_event"].is_string() { &state["state_event"] } else { &login["state_event"] };
-        Self { id: text(&login["id"]), state: text(name), error: text(&state["error"]), message: text(&state["message"]), since }
+        let seconds = state["timestamp"]
+            .as_f64()
+            .or(login["state_ts"].as_f64())
+            .filter(|seconds| *seconds > 0.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "milliseconds since 1970 fit"
+        )]
+        let since =
+            seconds.and_then(|seconds| Timestamp::from_millisecond((seconds * 1000.0) as i64).ok());
+        let name = if state["state_event"].is_string() {
+            &state["state_event"]
+        } else {
+            &login["state_event"]
+        };
+        Self {
+            id: text(&login["id"]),
+            state: text(name),
+            error: text(&state["error"]),
+            message: text(&state["message"]),
+            since,
+        }
     }
 }
 
@@ -96,9 +139,17 @@ mod tests {
 
     #[test]
     fn a_login_of_whoami() {
-        let known = Known::read(&json!({"state": {"state_event": "CONNECTED", "timestamp": 1_787_130_001, "info": {}}, "id": "T1-U1"}));
-        assert_eq!((&*known.id, &*known.state, known.since.unwrap().as_second()), ("T1-U1", "CONNECTED", 1_787_130_001));
+        let known = Known::read(
+            &json!({"state": {"state_event": "CONNECTED", "timestamp": 1_787_130_001, "info": {}}, "id": "T1-U1"}),
+        );
+        assert_eq!(
+            (&*known.id, &*known.state, known.since.unwrap().as_second()),
+            ("T1-U1", "CONNECTED", 1_787_130_001)
+        );
         let before_the_first = Known::read(&json!({"state": {}, "state_event": "", "id": "T1-U1"}));
-        assert_eq!((&*before_the_first.state, before_the_first.since), ("", None));
+        assert_eq!(
+            (&*before_the_first.state, before_the_first.since),
+            ("", None)
+        );
     }
 }

@@ -24,7 +24,12 @@ pub(crate) struct Reader<R> {
 impl<R: BufRead> Reader<R> {
     /// Starts to read.
     pub(crate) fn new(input: R) -> Self {
-        Self { input, raw: Vec::new(), text: String::new(), envelope: Envelope::default() }
+        Self {
+            input,
+            raw: Vec::new(),
+            text: String::new(),
+            envelope: Envelope::default(),
+        }
     }
 
     /// The next line. It borrows from the reader: what should outlive it is copied by whoever wants it.
@@ -43,7 +48,9 @@ impl<R: BufRead> Reader<R> {
             self.read_export()?;
         } else {
             let raw = String::from_utf8_lossy(&self.raw);
-            if !(raw.starts_with('{') && read_journal_json(&raw, &mut self.envelope, &mut self.text)) {
+            if !(raw.starts_with('{')
+                && read_journal_json(&raw, &mut self.envelope, &mut self.text))
+            {
                 self.envelope.clear();
                 self.text.clear();
                 self.text.push_str(&raw);
@@ -53,13 +60,20 @@ impl<R: BufRead> Reader<R> {
         if self.text.ends_with('\n') {
             self.text.truncate(self.text.trim_end_matches('\n').len());
         }
-        Ok(Some(Line::read(without_syslog_prefix(&self.text), &self.envelope)))
+        Ok(Some(Line::read(
+            without_syslog_prefix(&self.text),
+            &self.envelope,
+        )))
     }
 
     /// Reads one line of the input into `raw`, bounded. False at the end.
     fn fill(&mut self) -> io::Result<bool> {
         self.raw.clear();
-        let read = self.input.by_ref().take(LONGEST).read_until(b'\n', &mut self.raw)?;
+        let read = self
+            .input
+            .by_ref()
+            .take(LONGEST)
+            .read_until(b'\n', &mut self.raw)?;
         match self.raw.last() {
             Some(b'\n') => {
                 self.raw.pop();
@@ -79,7 +93,8 @@ impl<R: BufRead> Reader<R> {
                 Some(at) => {
                     let (name, value) = self.raw.split_at(at);
                     let value = String::from_utf8_lossy(&value[1..]);
-                    self.envelope.take(&String::from_utf8_lossy(name), &value, &mut self.text);
+                    self.envelope
+                        .take(&String::from_utf8_lossy(name), &value, &mut self.text);
                 }
                 // A field with a newline in it: the name on a line, the length in eight bytes, the bytes, a newline.
                 None => self.read_sized_field()?,
@@ -94,13 +109,23 @@ impl<R: BufRead> Reader<R> {
         let name = String::from_utf8_lossy(&self.raw).into_owned();
         let mut size = [0; 8];
         if let Err(error) = self.input.read_exact(&mut size) {
-            return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) };
+            return if error.kind() == io::ErrorKind::UnexpectedEof {
+                Ok(())
+            } else {
+                Err(error)
+            };
         }
         let size = u64::from_le_bytes(size);
         self.raw.clear();
-        self.input.by_ref().take(size.min(LONGEST)).read_to_end(&mut self.raw)?;
+        self.input
+            .by_ref()
+            .take(size.min(LONGEST))
+            .read_to_end(&mut self.raw)?;
         if size > LONGEST {
-            io::copy(&mut self.input.by_ref().take(size - LONGEST), &mut io::sink())?;
+            io::copy(
+                &mut self.input.by_ref().take(size - LONGEST),
+                &mut io::sink(),
+            )?;
         }
         let value = String::from_utf8_lossy(&self.raw);
         self.envelope.take(&name, &value, &mut self.text);
@@ -111,7 +136,13 @@ impl<R: BufRead> Reader<R> {
 }
 
 fn starts_entry(raw: &[u8]) -> bool {
-    [b"__CURSOR=".as_slice(), b"__REALTIME_TIMESTAMP=", b"__SEQNUM="].iter().any(|name| raw.starts_with(name))
+    [
+        b"__CURSOR=".as_slice(),
+        b"__REALTIME_TIMESTAMP=",
+        b"__SEQNUM=",
+    ]
+    .iter()
+    .any(|name| raw.starts_with(name))
 }
 
 fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
@@ -132,7 +163,9 @@ fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
 fn read_journal_json(raw: &str, envelope: &mut Envelope, text: &mut String) -> bool {
     let mut is_journal = false;
     for member in json::members(raw) {
-        let Ok((key, value)) = member else { return false };
+        let Ok((key, value)) = member else {
+            return false;
+        };
         match key {
             "MESSAGE" if !envelope.native => {
                 is_journal = true;
@@ -154,7 +187,14 @@ impl Envelope {
     fn wants(key: &str) -> bool {
         matches!(
             key,
-            "__CURSOR" | "_BOOT_ID" | "_SYSTEMD_INVOCATION_ID" | "INVOCATION_ID" | "PRIORITY" | "_COMM" | "_TRANSPORT" | "JSON"
+            "__CURSOR"
+                | "_BOOT_ID"
+                | "_SYSTEMD_INVOCATION_ID"
+                | "INVOCATION_ID"
+                | "PRIORITY"
+                | "_COMM"
+                | "_TRANSPORT"
+                | "JSON"
         )
     }
 
@@ -170,7 +210,12 @@ impl Envelope {
                 self.native = true;
                 set(text);
             }
-            "__REALTIME_TIMESTAMP" => self.at = value.parse().ok().and_then(|at| Timestamp::from_microsecond(at).ok()),
+            "__REALTIME_TIMESTAMP" => {
+                self.at = value
+                    .parse()
+                    .ok()
+                    .and_then(|at| Timestamp::from_microsecond(at).ok());
+            }
             "__CURSOR" => set(&mut self.cursor),
             "_BOOT_ID" => set(&mut self.boot),
             "_SYSTEMD_INVOCATION_ID" | "INVOCATION_ID" => set(&mut self.invocation),
@@ -184,7 +229,12 @@ impl Envelope {
         self.at = None;
         self.from_systemd = false;
         self.native = false;
-        for field in [&mut self.cursor, &mut self.boot, &mut self.invocation, &mut self.priority] {
+        for field in [
+            &mut self.cursor,
+            &mut self.boot,
+            &mut self.invocation,
+            &mut self.priority,
+        ] {
             field.clear();
         }
     }
@@ -192,9 +242,16 @@ impl Envelope {
 
 /// Removes `Nov 24 08:56:51 host name[12]: ` where the rest is a line of the bridge.
 fn without_syslog_prefix(text: &str) -> &str {
-    let Some((prefix, rest)) = text.split_once("]: ").filter(|(prefix, _)| prefix.len() < 200) else { return text };
+    let Some((prefix, rest)) = text
+        .split_once("]: ")
+        .filter(|(prefix, _)| prefix.len() < 200)
+    else {
+        return text;
+    };
     let is_prefix = prefix.rsplit_once('[').is_some_and(|(before, pid)| {
-        before.split_whitespace().count() >= 3 && !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit())
+        before.split_whitespace().count() >= 3
+            && !pid.is_empty()
+            && pid.bytes().all(|b| b.is_ascii_digit())
     });
     let is_line = rest.starts_with('{') || pretty::parts(rest).is_some();
     if is_prefix && is_line { rest } else { text }
@@ -209,7 +266,11 @@ mod tests {
         let mut reader = Reader::new(input);
         let mut lines = Vec::new();
         while let Some(line) = reader.next().unwrap() {
-            lines.push((line.at.map(|at| at.to_string()), line.level, line.message.into_owned()));
+            lines.push((
+                line.at.map(|at| at.to_string()),
+                line.level,
+                line.message.into_owned(),
+            ));
         }
         lines
     }
@@ -230,17 +291,34 @@ mod tests {
             (at(4), Some(Level::Warn), "whole"),
             (at(5), Some(Level::Info), "own"),
         ];
-        assert_eq!(read(input), wanted.map(|(at, level, message)| (at, level, message.to_owned())));
+        assert_eq!(
+            read(input),
+            wanted.map(|(at, level, message)| (at, level, message.to_owned()))
+        );
     }
 
     #[test]
     fn export_entries_with_sized_fields() {
-        let mut input = b"__CURSOR=s=1;i=2\n__REALTIME_TIMESTAMP=1787130001000000\nMESSAGE\n".to_vec();
+        let mut input =
+            b"__CURSOR=s=1;i=2\n__REALTIME_TIMESTAMP=1787130001000000\nMESSAGE\n".to_vec();
         let message = b"panic: x\n\ngoroutine 1";
         input.extend((message.len() as u64).to_le_bytes());
         input.extend(message);
-        input.extend(b"\n_COMM=mautrix-slack\n\n__CURSOR=s=1;i=3\nMESSAGE=2026-08-19T09:00:02Z INF next\n");
-        let wanted = [(Some("2026-08-19T09:00:01Z".to_owned()), None, "panic: x\n\ngoroutine 1".to_owned()), (Some("2026-08-19T09:00:02Z".to_owned()), Some(Level::Info), "next".to_owned())];
+        input.extend(
+            b"\n_COMM=mautrix-slack\n\n__CURSOR=s=1;i=3\nMESSAGE=2026-08-19T09:00:02Z INF next\n",
+        );
+        let wanted = [
+            (
+                Some("2026-08-19T09:00:01Z".to_owned()),
+                None,
+                "panic: x\n\ngoroutine 1".to_owned(),
+            ),
+            (
+                Some("2026-08-19T09:00:02Z".to_owned()),
+                Some(Level::Info),
+                "next".to_owned(),
+            ),
+        ];
         assert_eq!(read(&input), wanted);
         // Cut anywhere, it is read without an error.
         for end in 0..input.len() {
@@ -263,7 +341,8 @@ mod tests {
 
     #[test]
     fn binary_junk_is_read_to_its_end() {
-        let junk: Vec<u8> = (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let scattered = |n: u32| n.wrapping_mul(2_654_435_761).to_be_bytes()[1];
+        let junk: Vec<u8> = (0..100_000).map(scattered).collect();
         assert!(!read(&junk).is_empty());
     }
 

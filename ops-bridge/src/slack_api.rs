@@ -25,40 +25,90 @@ impl SlackApi {
     /// Connects from a host.
     pub(crate) fn connect(host: &Host) -> Result<Self, Error> {
         let session = open(host, NAME, 443, true)?;
-        Ok(Self { session, host: host.clone() })
+        Ok(Self {
+            session,
+            host: host.clone(),
+        })
     }
 
     /// Calls a method. `Err` inside is Slack's code.
-    pub(crate) fn call(&self, method: &str, token: &Secret, fields: &[(&str, &str)]) -> Result<Result<Value, String>, Error> {
-        let form: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
+    pub(crate) fn call(
+        &self,
+        method: &str,
+        token: &Secret,
+        fields: &[(&str, &str)],
+    ) -> Result<Result<Value, String>, Error> {
+        let form: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", escape(value)))
+            .collect();
         let path = format!("/api/{method}");
-        let body = Some(("application/x-www-form-urlencoded", form.join("&").into_bytes()));
-        let reply = self.session.ask(&Request { method: "POST", path: &path, body }, token.reveal()).map_err(asking)?;
+        let body = Some((
+            "application/x-www-form-urlencoded",
+            form.join("&").into_bytes(),
+        ));
+        let reply = self
+            .session
+            .ask(
+                &Request {
+                    method: "POST",
+                    path: &path,
+                    body,
+                },
+                token.reveal(),
+            )
+            .map_err(asking)?;
         let answer = reply.json();
         if answer["ok"] == true {
             return Ok(Ok(answer));
         }
-        let code = answer["error"].as_str().map_or_else(|| format!("HTTP status {}", reply.status), str::to_owned);
+        let code = answer["error"]
+            .as_str()
+            .map_or_else(|| format!("HTTP status {}", reply.status), str::to_owned);
         Ok(Err(code))
     }
 
     /// Puts a file where Slack said that it wants it.
     pub(crate) fn upload(&self, url: &str, content: &[u8]) -> Result<(), Error> {
-        let parsed: ureq::http::Uri = url.parse().map_err(|_| refused("an upload", "its address is none"))?;
+        let parsed: ureq::http::Uri = url
+            .parse()
+            .map_err(|_| refused("an upload", "its address is none"))?;
         let is_secure = parsed.scheme_str() == Some("https");
-        let port = parsed.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        let port = parsed
+            .port_u16()
+            .unwrap_or(if is_secure { 443 } else { 80 });
         let session = open(&self.host, parsed.host().unwrap_or(NAME), port, is_secure)?;
         let path = parsed.path_and_query().map_or("/", |path| path.as_str());
         let body = Some(("application/octet-stream", content.to_vec()));
-        let reply = session.ask(&Request { method: "POST", path, body }, "").map_err(asking)?;
-        if reply.status == 200 { Ok(()) } else { Err(refused("an upload", &format!("HTTP status {}", reply.status))) }
+        let reply = session
+            .ask(
+                &Request {
+                    method: "POST",
+                    path,
+                    body,
+                },
+                "",
+            )
+            .map_err(asking)?;
+        if reply.status == 200 {
+            Ok(())
+        } else {
+            Err(refused(
+                "an upload",
+                &format!("HTTP status {}", reply.status),
+            ))
+        }
     }
 }
 
 fn open(host: &Host, name: &str, port: u16, is_secure: bool) -> Result<Session, Error> {
     let stream = host.connect_tcp(resolve(host, name)?, port)?;
     if is_secure {
-        return Ok(Session::over(Secure::over(stream, name).map_err(asking)?, name, TIMEOUT));
+        return Ok(Session::over(
+            Secure::over(stream, name).map_err(asking)?,
+            name,
+            TIMEOUT,
+        ));
     }
     Ok(Session::over(stream, &format!("{name}:{port}"), TIMEOUT))
 }
@@ -70,14 +120,24 @@ fn resolve(host: &Host, name: &str) -> Result<IpAddr, Error> {
     }
     let said = host.run(&Command::new("getent").args(["ahosts", name]))?;
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    let address = text.split_whitespace().next().and_then(|address| address.parse().ok());
+    let address = text
+        .split_whitespace()
+        .next()
+        .and_then(|address| address.parse().ok());
     address.ok_or_else(|| refused("a connection", &format!("the host cannot resolve '{name}'")))
 }
 
 fn asking(source: http::Error) -> Error {
-    Error::Ask { whom: "Slack".to_owned(), source }
+    Error::Ask {
+        whom: "Slack".to_owned(),
+        source,
+    }
 }
 
 fn refused(what: &str, reason: &str) -> Error {
-    Error::Refused { whom: "Slack".to_owned(), what: what.to_owned(), reason: reason.to_owned() }
+    Error::Refused {
+        whom: "Slack".to_owned(),
+        what: what.to_owned(),
+        reason: reason.to_owned(),
+    }
 }

@@ -26,7 +26,9 @@ pub(crate) fn look_host(host: &Host, unit: &str, window: Window) -> Result<Vec<C
     let mut arguments = source::journalctl(unit, window);
     arguments.push(format!("--grep={PATTERN}"));
     arguments.push("--case-sensitive=yes".to_owned());
-    let now = source::read_host(host, unit, &arguments, |line| connection::observe(&mut history, line))?;
+    let now = source::read_host(host, unit, &arguments, |line| {
+        connection::observe(&mut history, line);
+    })?;
     Ok(judge(&history, now))
 }
 
@@ -42,14 +44,28 @@ fn judge(history: &History, now: Timestamp) -> Vec<Check> {
     if history.logins.is_empty() {
         return vec![without_login(history).at(now)];
     }
-    history.logins.iter().map(|(login, connection)| of_login(CHECK, login, history, connection, now)).collect()
+    history
+        .logins
+        .iter()
+        .map(|(login, connection)| of_login(CHECK, login, history, connection, now))
+        .collect()
 }
 
 /// The check of one login.
-pub(crate) fn of_login(name: &str, login: &str, history: &History, connection: &Connection, now: Timestamp) -> Check {
+pub(crate) fn of_login(
+    name: &str,
+    login: &str,
+    history: &History,
+    connection: &Connection,
+    now: Timestamp,
+) -> Check {
     let verdict = verdict::of(history, connection, now);
-    let connected = connection.connected_since.map(|since| between(since, now).as_secs_f64());
-    let check = check(name, login, &verdict).at(now).data(facts(connection, &verdict));
+    let connected = connection
+        .connected_since
+        .map(|since| between(since, now).as_secs_f64());
+    let check = check(name, login, &verdict)
+        .at(now)
+        .data(facts(connection, &verdict));
     match connected {
         Some(seconds) => check.value(seconds, "s"),
         None => check,
@@ -58,7 +74,8 @@ pub(crate) fn of_login(name: &str, login: &str, history: &History, connection: &
 
 /// A verdict as a check.
 pub(crate) fn check(name: &str, subject: &str, verdict: &Verdict) -> Check {
-    let check = Check::new(verdict.status, name, subject, verdict.message.clone()).identity(verdict.code);
+    let check =
+        Check::new(verdict.status, name, subject, verdict.message.clone()).identity(verdict.code);
     verdict::advise(check, verdict.fix).data(json!({"verdict": verdict.code}))
 }
 
@@ -88,12 +105,25 @@ fn without_login(history: &History) -> Check {
     let run = &history.run;
     let verdict = match run.is_running {
         Some(false) => {
-            let why = run.exit.map_or_else(String::new, |code| format!(": {}", crate::exit_code::words(code)));
-            let words = if run.last_words.is_empty() { String::new() } else { format!(" ({})", crate::mask::secrets(&run.last_words)) };
-            Verdict { code: "stopped", status: ops_common::check::State::Fail, message: format!("the bridge is stopped{why}{words}"), fix: "ops-bridge errors" }
+            let why = run.exit.map_or_else(String::new, |code| {
+                format!(": {}", crate::exit_code::words(code))
+            });
+            let words = if run.last_words.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", crate::mask::secrets(&run.last_words))
+            };
+            Verdict {
+                code: "stopped",
+                status: ops_common::check::State::Fail,
+                message: format!("the bridge is stopped{why}{words}"),
+                fix: "ops-bridge errors",
+            }
         }
         _ if run.has_no_logins => verdict::nobody(),
         _ => verdict::hidden(),
     };
-    check(CHECK, "", &verdict).data(json!({"verdict": verdict.code, "started_at": run.started_at, "version": run.version}))
+    check(CHECK, "", &verdict).data(
+        json!({"verdict": verdict.code, "started_at": run.started_at, "version": run.version}),
+    )
 }

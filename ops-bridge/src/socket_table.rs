@@ -20,12 +20,23 @@ pub(crate) fn read(text: &str) -> Vec<Socket> {
 fn read_line(line: &str) -> Option<Socket> {
     let mut ends = line.split_whitespace().filter_map(|word| {
         let (address, port) = word.rsplit_once(':')?;
-        Some((address, port.parse::<u16>().ok()?)).filter(|(address, _)| address.contains(['.', ':']))
+        Some((address, port.parse::<u16>().ok()?))
+            .filter(|(address, _)| address.contains(['.', ':']))
     });
     let ((_, local_port), (peer, peer_port)) = (ends.next()?, ends.next()?);
-    let silent = line.split_whitespace().find_map(|word| word.strip_prefix("lastrcv:")?.parse().ok());
-    let peer = peer.trim_matches(['[', ']']).trim_start_matches("::ffff:").to_owned();
-    Some(Socket { local_port, peer, peer_port, silent: silent.map(Duration::from_millis) })
+    let silent = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("lastrcv:")?.parse().ok());
+    let peer = peer
+        .trim_matches(['[', ']'])
+        .trim_start_matches("::ffff:")
+        .to_owned();
+    Some(Socket {
+        local_port,
+        peer,
+        peer_port,
+        silent: silent.map(Duration::from_millis),
+    })
 }
 
 #[cfg(test)]
@@ -40,7 +51,13 @@ junk
 "#;
         let sockets = read(text);
         assert_eq!(sockets.len(), 2);
-        assert_eq!((sockets[0].peer_port, sockets[0].silent), (3000, Some(Duration::from_millis(36_120))));
-        assert_eq!((sockets[1].local_port, &*sockets[1].peer, sockets[1].silent), (29335, "2001:db8::1", None));
+        assert_eq!(
+            (sockets[0].peer_port, sockets[0].silent),
+            (3000, Some(Duration::from_millis(36_120)))
+        );
+        assert_eq!(
+            (sockets[1].local_port, &*sockets[1].peer, sockets[1].silent),
+            (29335, "2001:db8::1", None)
+        );
     }
 }

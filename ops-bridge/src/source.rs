@@ -18,7 +18,8 @@ const SCRIPT: &str = r#"date +%s.%N
 journalctl "$@" || { s=$?; [ "$s" = 1 ] && case "$*" in *--grep*) exit 0;; esac; exit "$s"; }"#;
 
 /// Fields of the journal that are looked at.
-const FIELDS: &str = "MESSAGE,PRIORITY,_COMM,_TRANSPORT,_BOOT_ID,_SYSTEMD_INVOCATION_ID,INVOCATION_ID,JSON";
+const FIELDS: &str =
+    "MESSAGE,PRIORITY,_COMM,_TRANSPORT,_BOOT_ID,_SYSTEMD_INVOCATION_ID,INVOCATION_ID,JSON";
 
 /// Which lines are wanted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,11 +31,17 @@ pub(crate) struct Window {
 impl Window {
     /// The same, seen from `now`.
     pub(crate) fn fixed(self, now: Timestamp) -> Bounds {
-        Bounds { since: self.since.map(|since| since.instant(now)), until: self.until.map(|until| until.instant(now)) }
+        Bounds {
+            since: self.since.map(|since| since.instant(now)),
+            until: self.until.map(|until| until.instant(now)),
+        }
     }
 
     fn is_relative(self) -> bool {
-        [self.since, self.until].into_iter().flatten().any(|moment| matches!(moment, Moment::Ago(_)))
+        [self.since, self.until]
+            .into_iter()
+            .flatten()
+            .any(|moment| matches!(moment, Moment::Ago(_)))
     }
 }
 
@@ -56,7 +63,18 @@ impl Bounds {
 /// The arguments for journalctl: the lines of `unit` in a form that [`Reader`] reads.
 pub(crate) fn journalctl(unit: &str, window: Window) -> Vec<String> {
     let fields = format!("--output-fields={FIELDS}");
-    let mut arguments: Vec<String> = ["-q", "--no-pager", "--all", "-o", "json", &fields, "-u", unit].map(str::to_owned).into();
+    let mut arguments: Vec<String> = [
+        "-q",
+        "--no-pager",
+        "--all",
+        "-o",
+        "json",
+        &fields,
+        "-u",
+        unit,
+    ]
+    .map(str::to_owned)
+    .into();
     for (flag, moment) in [("--since", window.since), ("--until", window.until)] {
         if let Some(moment) = moment {
             arguments.push(format!("{flag}={}", told(moment)));
@@ -74,8 +92,17 @@ fn told(moment: Moment) -> String {
 }
 
 /// Hands each line of a host's journal to `each`, and returns the time on the host.
-pub(crate) fn read_host(host: &Host, unit: &str, arguments: &[String], mut each: impl FnMut(&Line<'_>)) -> Result<Timestamp, Error> {
-    let failed = |reason: String| Error::Journal { unit: unit.to_owned(), host: host.name().to_owned(), reason };
+pub(crate) fn read_host(
+    host: &Host,
+    unit: &str,
+    arguments: &[String],
+    mut each: impl FnMut(&Line<'_>),
+) -> Result<Timestamp, Error> {
+    let failed = |reason: String| Error::Journal {
+        unit: unit.to_owned(),
+        host: host.name().to_owned(),
+        reason,
+    };
     let mut process = host.spawn(&Command::script(SCRIPT, arguments))?;
     let mut output = BufReader::with_capacity(1 << 18, &mut process.stdout);
     let mut now = String::new();
@@ -92,7 +119,11 @@ pub(crate) fn read_host(host: &Host, unit: &str, arguments: &[String], mut each:
     drop(reader);
     let ended = process.wait()?;
     if !ended.success() {
-        return Err(failed(if ended.status == 127 { "journalctl is not there".to_owned() } else { ended.complaint() }));
+        return Err(failed(if ended.status == 127 {
+            "journalctl is not there".to_owned()
+        } else {
+            ended.complaint()
+        }));
     }
     match broken {
         Some(error) => Err(failed(error.to_string())),
@@ -106,20 +137,33 @@ fn seconds(text: &str) -> Option<Timestamp> {
 }
 
 /// Hands each line of a file or of stdin to `each`. A file's "now" is the time of its last line.
-pub(crate) fn read_file(name: &OsStr, window: Window, mut each: impl FnMut(&Line<'_>)) -> Result<(), Error> {
+pub(crate) fn read_file(
+    name: &OsStr,
+    window: Window,
+    mut each: impl FnMut(&Line<'_>),
+) -> Result<(), Error> {
     let failed = |error| Error::Input(input::Error::new(name, error));
-    let now = if window.is_relative() { last_time(name)? } else { Timestamp::UNIX_EPOCH };
+    let now = if window.is_relative() {
+        last_time(name)?
+    } else {
+        Timestamp::UNIX_EPOCH
+    };
     let bounds = window.fixed(now);
     let mut reader = Reader::new(BufReader::with_capacity(1 << 18, input::open(name)?));
     let mut known = 0_u64;
     while let Some(line) = reader.next().map_err(failed)? {
         // A record of `status --json` is no line of the bridge, but tells of it all the same.
-        known += u64::from(line.level.is_some() || line.message.starts_with(r#"{"check":"bridge."#));
+        known +=
+            u64::from(line.level.is_some() || line.message.starts_with(r#"{"check":"bridge."#));
         if bounds.hold(&line) {
             each(&line);
         }
     }
-    if known == 0 { Err(Error::NoBridge(name.to_string_lossy().into_owned())) } else { Ok(()) }
+    if known == 0 {
+        Err(Error::NoBridge(name.to_string_lossy().into_owned()))
+    } else {
+        Ok(())
+    }
 }
 
 /// The time of a file's last line, from its end.
@@ -152,6 +196,9 @@ mod tests {
     #[test]
     fn moments_for_journalctl() {
         assert_eq!(told("10m".parse().unwrap()), "-600000000us");
-        assert_eq!(told("2026-08-19T09:00:01.5Z".parse().unwrap()), "@1787130001.500000");
+        assert_eq!(
+            told("2026-08-19T09:00:01.5Z".parse().unwrap()),
+            "@1787130001.500000"
+        );
     }
 }

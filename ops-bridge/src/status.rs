@@ -38,15 +38,26 @@ pub(crate) fn look(host: &Host, settings: &Settings) -> Result<Vec<Check>, Error
 
 /// The newest states, which only the process itself knows.
 fn ask_bridge(host: &Host, answer: &Answer) -> Result<Vec<Known>, String> {
-    let configuration = answer.configuration.as_ref().map_err(|_| "its configuration is not known".to_owned())?;
+    let configuration = answer
+        .configuration
+        .as_ref()
+        .map_err(|_| "its configuration is not known".to_owned())?;
     let ask = || -> Result<Vec<Known>, Error> {
         let api = Provisioning::connect(host, configuration)?;
         if !api.is_ready()? {
             return Ok(Vec::new());
         }
-        let mut users: Vec<&str> = answer.database.iter().flat_map(|database| &database.logins).map(|login| &*login.user).collect();
+        let mut users: Vec<&str> = answer
+            .database
+            .iter()
+            .flat_map(|database| &database.logins)
+            .map(|login| &*login.user)
+            .collect();
         users.dedup();
-        let known = users.into_iter().map(|user| api.logins_of(user)).collect::<Result<Vec<_>, _>>()?;
+        let known = users
+            .into_iter()
+            .map(|user| api.logins_of(user))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(known.into_iter().flatten().collect())
     };
     ask().map_err(|error| exit::describe(&error))
@@ -82,8 +93,14 @@ struct Seen {
 
 impl Seen {
     fn read(answer: &Answer) -> Self {
-        let mut seen = Self { history: History::default(), problems: Problems::default() };
-        let hour_ago = answer.now.checked_sub(Duration::from_secs(3600)).unwrap_or(Timestamp::MIN);
+        let mut seen = Self {
+            history: History::default(),
+            problems: Problems::default(),
+        };
+        let hour_ago = answer
+            .now
+            .checked_sub(Duration::from_hours(1))
+            .unwrap_or(Timestamp::MIN);
         let journal = answer.journal.as_deref().unwrap_or_default();
         let mut reader = Reader::new(journal);
         // Reading from memory does not fail.
@@ -120,17 +137,31 @@ fn unit(answer: &Answer, history: &History, settings: &Settings) -> Check {
         Err(reason) => return Check::unknown(NAME, &settings.unit, reason),
     };
     if unit.load_state == "not-found" {
-        return Check::fail(NAME, &settings.unit, "there is no such unit").fix("name the bridge's unit in ops.yaml: bridge.unit");
+        return Check::fail(NAME, &settings.unit, "there is no such unit")
+            .fix("name the bridge's unit in ops.yaml: bridge.unit");
     }
     let (mut message, since) = (unit.words(), unit.active_since.or(unit.changed_at));
     if !unit.is_active() && !history.run.last_words.is_empty() {
-        message = format!("{message} ({})", crate::mask::secrets(&history.run.last_words));
+        message = format!(
+            "{message} ({})",
+            crate::mask::secrets(&history.run.last_words)
+        );
     }
-    let status = if unit.is_active() { State::Ok } else { State::Fail };
-    let remedy = unit.exit_code.and_then(crate::exit_code::find).map_or("ops-bridge errors", |known| known.remedy);
-    let check = Check::new(status, NAME, &settings.unit, message).identity(unit.invocation.as_str());
+    let status = if unit.is_active() {
+        State::Ok
+    } else {
+        State::Fail
+    };
+    let remedy = unit
+        .exit_code
+        .and_then(crate::exit_code::find)
+        .map_or("ops-bridge errors", |known| known.remedy);
+    let check =
+        Check::new(status, NAME, &settings.unit, message).identity(unit.invocation.as_str());
     let check = verdict::advise(check, remedy);
-    let check = since.map(|since| between(since, answer.now).as_secs_f64()).map_or(check.clone(), |age| check.value(age, "s"));
+    let check = since
+        .map(|since| between(since, answer.now).as_secs_f64())
+        .map_or(check.clone(), |age| check.value(age, "s"));
     check.data(json!({
         "state": unit.active_state, "sub_state": unit.sub_state, "result": unit.result, "exit_code": unit.exit_code,
         "signal": unit.signal, "restarts": unit.restarts, "since": since, "memory_bytes": unit.memory_bytes, "version": history.run.version,
@@ -138,23 +169,47 @@ fn unit(answer: &Answer, history: &History, settings: &Settings) -> Check {
 }
 
 /// One check for each login; one that says so where there is none.
-fn connections(answer: &Answer, known: &Result<Vec<Known>, String>, history: &History) -> Vec<Check> {
+fn connections(
+    answer: &Answer,
+    known: &Result<Vec<Known>, String>,
+    history: &History,
+) -> Vec<Check> {
     if answer.unit.as_ref().is_ok_and(|unit| !unit.is_active()) {
-        let verdict = Verdict { code: "stopped", status: State::Fail, message: "the bridge does not run".to_owned(), fix: "" };
+        let verdict = Verdict {
+            code: "stopped",
+            status: State::Fail,
+            message: "the bridge does not run".to_owned(),
+            fix: "",
+        };
         return vec![socket::check(CHECK, "", &verdict)];
     }
     let database = match &answer.database {
         Ok(database) => database,
-        Err(reason) => return vec![Check::unknown(CHECK, "", format!("who is logged in is not known: {reason}"))],
+        Err(reason) => {
+            return vec![Check::unknown(
+                CHECK,
+                "",
+                format!("who is logged in is not known: {reason}"),
+            )];
+        }
     };
     if database.logins.is_empty() {
         let verdict = verdict::nobody();
         return vec![socket::check(CHECK, "", &verdict)];
     }
-    database.logins.iter().map(|login| connection(answer, known, history, login)).collect()
+    database
+        .logins
+        .iter()
+        .map(|login| connection(answer, known, history, login))
+        .collect()
 }
 
-fn connection(answer: &Answer, known: &Result<Vec<Known>, String>, history: &History, login: &Login) -> Check {
+fn connection(
+    answer: &Answer,
+    known: &Result<Vec<Known>, String>,
+    history: &History,
+    login: &Login,
+) -> Check {
     let (seen, source) = newest(known, history, login);
     let mut check = match &seen {
         Some(connection) => socket::of_login(CHECK, &login.id, history, connection, answer.now),
@@ -163,13 +218,17 @@ fn connection(answer: &Answer, known: &Result<Vec<Known>, String>, history: &His
     if !login.has_token {
         check = socket::check(CHECK, &login.id, &needs_login());
     } else if check.status <= State::Warn {
-        let is_connected = seen.as_ref().is_some_and(|connection| connection.state == "CONNECTED");
+        let is_connected = seen
+            .as_ref()
+            .is_some_and(|connection| connection.state == "CONNECTED");
         if let Some(verdict) = socket_verdict(answer).filter(|_| is_connected) {
             check = socket::check(CHECK, &login.id, &verdict);
         }
     }
     check = distrust(check, answer, known);
-    let age = seen.and_then(|connection| connection.since).map(|since| between(since, answer.now).as_secs_f64());
+    let age = seen
+        .and_then(|connection| connection.since)
+        .map(|since| between(since, answer.now).as_secs_f64());
     if !check.data.is_object() {
         check.data = json!({});
     }
@@ -179,13 +238,27 @@ fn connection(answer: &Answer, known: &Result<Vec<Known>, String>, history: &His
 }
 
 /// The newest state of a login, and who says so: the process itself, else its log.
-fn newest(known: &Result<Vec<Known>, String>, history: &History, login: &Login) -> (Option<Connection>, &'static str) {
+fn newest(
+    known: &Result<Vec<Known>, String>,
+    history: &History,
+    login: &Login,
+) -> (Option<Connection>, &'static str) {
     let logged = history.logins.get(&login.id).cloned();
-    let told = known.as_ref().ok().and_then(|known| known.iter().find(|known| known.id == login.id)).filter(|known| !known.state.is_empty());
-    let Some(told) = told else { return (logged, "log") };
+    let told = known
+        .as_ref()
+        .ok()
+        .and_then(|known| known.iter().find(|known| known.id == login.id))
+        .filter(|known| !known.state.is_empty());
+    let Some(told) = told else {
+        return (logged, "log");
+    };
     match logged {
         // A dial in the middle of a loss says less than the log of that loss.
-        Some(logged) if logged.state == told.state || logged.is_failing() && told.state == "CONNECTING" => (Some(logged), "provisioning"),
+        Some(logged)
+            if logged.state == told.state || logged.is_failing() && told.state == "CONNECTING" =>
+        {
+            (Some(logged), "provisioning")
+        }
         _ => {
             let connection = Connection::told(&told.state, &told.error, &told.message, told.since);
             (Some(connection), "provisioning")
@@ -195,21 +268,42 @@ fn newest(known: &Result<Vec<Known>, String>, history: &History, login: &Login) 
 
 /// What the kernel says against a state of CONNECTED.
 fn socket_verdict(answer: &Answer) -> Option<Verdict> {
-    let (Ok(sockets), Ok(configuration)) = (&answer.sockets, &answer.configuration) else { return None };
+    let (Ok(sockets), Ok(configuration)) = (&answer.sockets, &answer.configuration) else {
+        return None;
+    };
     let homeserver = configuration.homeserver_port();
     let to_slack: Vec<_> = sockets
         .iter()
-        .filter(|socket| socket.local_port != configuration.appservice.port && Some(socket.peer_port) != homeserver)
+        .filter(|socket| {
+            socket.local_port != configuration.appservice.port
+                && Some(socket.peer_port) != homeserver
+        })
         .collect();
-    let fail = |code, message: String| Some(Verdict { code, status: State::Fail, message, fix: "restart the unit" });
+    let fail = |code, message: String| {
+        Some(Verdict {
+            code,
+            status: State::Fail,
+            message,
+            fix: "restart the unit",
+        })
+    };
     if to_slack.is_empty() {
-        return fail("no-socket", "the bridge believes to be connected, but has no connection to Slack".to_owned());
+        return fail(
+            "no-socket",
+            "the bridge believes to be connected, but has no connection to Slack".to_owned(),
+        );
     }
     let silent = to_slack.iter().filter_map(|socket| socket.silent).min()?;
     if silent < SILENT {
         return None;
     }
-    fail("half-open", format!("connected, but nothing came from Slack for {}, not even a ping", words(silent)))
+    fail(
+        "half-open",
+        format!(
+            "connected, but nothing came from Slack for {}, not even a ping",
+            words(silent)
+        ),
+    )
 }
 
 fn needs_login() -> Verdict {
@@ -227,13 +321,21 @@ fn distrust(mut check: Check, answer: &Answer, known: &Result<Vec<Known>, String
     if check.status > State::Warn {
         return check;
     }
-    let logs_states = answer.configuration.as_ref().is_ok_and(|configuration| configuration.logs_states());
-    let switched_off = known.as_ref().is_err_and(|reason| reason.contains("no provisioning API"));
+    let logs_states = answer
+        .configuration
+        .as_ref()
+        .is_ok_and(super::configuration::Configuration::logs_states);
+    let switched_off = known
+        .as_ref()
+        .is_err_and(|reason| reason.contains("no provisioning API"));
     let failed = [
         answer.unit.as_ref().err(),
         answer.journal.as_ref().err(),
         answer.configuration.as_ref().err(),
-        known.as_ref().err().filter(|_| !(switched_off && logs_states)),
+        known
+            .as_ref()
+            .err()
+            .filter(|_| !(switched_off && logs_states)),
     ];
     if let Some(reason) = failed.into_iter().flatten().next() {
         check.status = State::Unknown;
@@ -243,11 +345,18 @@ fn distrust(mut check: Check, answer: &Answer, known: &Result<Vec<Known>, String
 }
 
 fn last_messages(answer: &Answer) -> Vec<Check> {
-    Direction::BOTH.into_iter().map(|direction| last_message(&answer.database, direction, answer.now)).collect()
+    Direction::BOTH
+        .into_iter()
+        .map(|direction| last_message(&answer.database, direction, answer.now))
+        .collect()
 }
 
 /// The last message of one direction, by Slack's clock; how old is too old is for `health` to say.
-pub(crate) fn last_message(database: &Result<Database, String>, direction: Direction, now: Timestamp) -> Check {
+pub(crate) fn last_message(
+    database: &Result<Database, String>,
+    direction: Direction,
+    now: Timestamp,
+) -> Check {
     const NAME: &str = "bridge.last_successful_message";
     let subject = direction.to_string();
     let database = match database {
@@ -260,7 +369,9 @@ pub(crate) fn last_message(database: &Result<Database, String>, direction: Direc
     };
     let age = between(at, now);
     let message = format!("{} ago, {count} in all", words(age));
-    Check::ok(NAME, subject, message).value(age.as_secs_f64(), "s").data(json!({"last_at": at, "count": count}))
+    Check::ok(NAME, subject, message)
+        .value(age.as_secs_f64(), "s")
+        .data(json!({"last_at": at, "count": count}))
 }
 
 fn error_count(answer: &Answer, problems: &Problems) -> Check {
@@ -268,11 +379,28 @@ fn error_count(answer: &Answer, problems: &Problems) -> Check {
     if let Err(reason) = &answer.journal {
         return Check::unknown(NAME, "1h", reason);
     }
-    let lost: u64 = Direction::BOTH.into_iter().map(|direction| problems.lost_in(direction)).sum();
-    let (count, status) = (problems.total, if problems.total == 0 { State::Ok } else { State::Warn });
-    let message = if lost == 0 { format!("{count} errors in the last hour") } else { format!("{count} errors in the last hour, {lost} messages lost") };
+    let lost: u64 = Direction::BOTH
+        .into_iter()
+        .map(|direction| problems.lost_in(direction))
+        .sum();
+    let (count, status) = (
+        problems.total,
+        if problems.total == 0 {
+            State::Ok
+        } else {
+            State::Warn
+        },
+    );
+    let message = if lost == 0 {
+        format!("{count} errors in the last hour")
+    } else {
+        format!("{count} errors in the last hour, {lost} messages lost")
+    };
     let lost_in = |direction| problems.lost_in(direction);
-    #[expect(clippy::cast_precision_loss, reason = "an hour's errors are far below 2^53")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an hour's errors are far below 2^53"
+    )]
     let check = Check::new(status, NAME, "1h", message).value(count as f64, "");
     let data = json!({"lost": {"slack->matrix": lost_in(Direction::ToMatrix), "matrix->slack": lost_in(Direction::ToSlack)}});
     let check = check.data(data);
@@ -282,10 +410,20 @@ fn error_count(answer: &Answer, problems: &Problems) -> Check {
 fn log_level(answer: &Answer, history: &History) -> Check {
     const NAME: &str = "bridge.log_level";
     match &answer.configuration {
-        Ok(configuration) if configuration.logs_states() => Check::ok(NAME, &configuration.logging.min_level, "the states of the connection are logged"),
-        Ok(configuration) => Check::warn(NAME, &configuration.logging.min_level, "the states of the connection are not logged")
-            .fix("set logging.min_level: debug in the bridge's configuration"),
-        Err(_) if history.run.tells_states => Check::ok(NAME, "", "the states of the connection are logged"),
+        Ok(configuration) if configuration.logs_states() => Check::ok(
+            NAME,
+            &configuration.logging.min_level,
+            "the states of the connection are logged",
+        ),
+        Ok(configuration) => Check::warn(
+            NAME,
+            &configuration.logging.min_level,
+            "the states of the connection are not logged",
+        )
+        .fix("set logging.min_level: debug in the bridge's configuration"),
+        Err(_) if history.run.tells_states => {
+            Check::ok(NAME, "", "the states of the connection are logged")
+        }
         Err(reason) => Check::unknown(NAME, "", reason),
     }
 }

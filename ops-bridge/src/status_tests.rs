@@ -15,8 +15,13 @@ fn answer(lines: &[&str]) -> Answer {
         has_app_token: true,
         space_room: None,
     };
-    let database = Database { schema: Schema::default(), logins: vec![login], ..Database::default() };
-    let configuration = "/c.yaml\nlogging: {min_level: debug}\nhomeserver: {address: 'http://127.0.0.1:8008'}\n";
+    let database = Database {
+        schema: Schema::default(),
+        logins: vec![login],
+        ..Database::default()
+    };
+    let configuration =
+        "/c.yaml\nlogging: {min_level: debug}\nhomeserver: {address: 'http://127.0.0.1:8008'}\n";
     Answer {
         now: Timestamp::from_second(1_787_130_100).unwrap(),
         unit: Ok(Unit::read("ActiveState=active\nSubState=running\n")),
@@ -28,17 +33,34 @@ fn answer(lines: &[&str]) -> Answer {
 }
 
 fn socket(silent: u64) -> Socket {
-    Socket { local_port: 40000, peer: "203.0.113.1".to_owned(), peer_port: 443, silent: Some(Duration::from_secs(silent)) }
+    Socket {
+        local_port: 40000,
+        peer: "203.0.113.1".to_owned(),
+        peer_port: 443,
+        silent: Some(Duration::from_secs(silent)),
+    }
 }
 
-fn told(state: &str) -> Result<Vec<Known>, String> {
-    let since = Timestamp::from_second(1_787_130_001).ok();
-    Ok(vec![Known { id: "T1-U1".to_owned(), state: state.to_owned(), error: String::new(), message: String::new(), since }])
+/// What the provisioning API said, or why it said nothing.
+type Api = Result<Vec<Known>, String>;
+
+fn told(state: &str) -> Api {
+    let since = Timestamp::from_second(1_787_130_001).map_err(|error| error.to_string())?;
+    Ok(vec![Known {
+        id: "T1-U1".to_owned(),
+        state: state.to_owned(),
+        error: String::new(),
+        message: String::new(),
+        since: Some(since),
+    }])
 }
 
-fn connection_of(answer: &Answer, known: &Result<Vec<Known>, String>) -> Check {
+fn connection_of(answer: &Answer, known: &Api) -> Check {
     let checks = judge(answer, known, &Settings::default());
-    checks.into_iter().find(|check| check.check == CHECK).unwrap()
+    checks
+        .into_iter()
+        .find(|check| check.check == CHECK)
+        .unwrap()
 }
 
 const HEALTHY: [&str; 3] = ["0 start", "1 CONNECTING", "1 CONNECTED"];
@@ -46,7 +68,14 @@ const HEALTHY: [&str; 3] = ["0 start", "1 CONNECTING", "1 CONNECTED"];
 #[test]
 fn all_sources_agree() {
     let check = connection_of(&answer(&HEALTHY), &told("CONNECTED"));
-    assert_eq!((check.status, &check.data["source"], &check.data["verdict"]), (State::Ok, &json!("provisioning"), &json!("connected-silent")));
+    assert_eq!(
+        (check.status, &check.data["source"], &check.data["verdict"]),
+        (
+            State::Ok,
+            &json!("provisioning"),
+            &json!("connected-silent")
+        )
+    );
     assert_eq!(check.data["sources"]["database"], "ok");
 }
 
@@ -55,18 +84,26 @@ fn nobody_is_logged_in() {
     let mut answer = answer(&["0 start"]);
     answer.database = Ok(Database::default());
     let check = connection_of(&answer, &Ok(Vec::new()));
-    assert_eq!((check.status, check.message.as_str()), (State::Fail, "nobody is logged in to Slack"));
+    assert_eq!(
+        (check.status, check.message.as_str()),
+        (State::Fail, "nobody is logged in to Slack")
+    );
 }
 
 #[test]
 fn a_source_that_fails_is_named_and_nothing_is_called_healthy() {
     let broken = || Err("no answer".to_owned());
-    let mut cases: Vec<(&str, Answer, Result<Vec<Known>, String>)> = vec![("provisioning", answer(&HEALTHY), broken())];
+    let mut cases: Vec<(&str, Answer, Api)> = vec![("provisioning", answer(&HEALTHY), broken())];
     for (name, spoil) in [
-        ("unit", (|answer: &mut Answer| answer.unit = Err("x".to_owned())) as fn(&mut Answer)),
+        (
+            "unit",
+            (|answer: &mut Answer| answer.unit = Err("x".to_owned())) as fn(&mut Answer),
+        ),
         ("journal", |answer| answer.journal = Err("x".to_owned())),
         ("database", |answer| answer.database = Err("x".to_owned())),
-        ("configuration", |answer| answer.configuration = Err("x".to_owned())),
+        ("configuration", |answer| {
+            answer.configuration = Err("x".to_owned());
+        }),
     ] {
         let mut spoilt = answer(&HEALTHY);
         spoil(&mut spoilt);
@@ -81,7 +118,7 @@ fn a_source_that_fails_is_named_and_nothing_is_called_healthy() {
 
 #[test]
 fn an_api_that_is_switched_off_is_replaced_by_the_log() {
-    let off: Result<Vec<Known>, String> = Err("the bridge on 'x' has no provisioning API: disabled".to_owned());
+    let off: Api = Err("the bridge on 'x' has no provisioning API: disabled".to_owned());
     assert_eq!(connection_of(&answer(&HEALTHY), &off).status, State::Ok);
     let mut quiet = answer(&[]);
     quiet.configuration = Configuration::read("/c.yaml\nlogging: {min_level: info}\n");
@@ -92,14 +129,23 @@ fn an_api_that_is_switched_off_is_replaced_by_the_log() {
 fn the_kernel_knows_a_dead_socket() {
     let mut half_open = answer(&HEALTHY);
     half_open.sockets = Ok(vec![socket(48)]);
-    assert_eq!(connection_of(&half_open, &told("CONNECTED")).data["verdict"], "half-open");
+    assert_eq!(
+        connection_of(&half_open, &told("CONNECTED")).data["verdict"],
+        "half-open"
+    );
     let mut none = answer(&HEALTHY);
     none.sockets = Ok(Vec::new());
-    assert_eq!(connection_of(&none, &told("CONNECTED")).data["verdict"], "no-socket");
+    assert_eq!(
+        connection_of(&none, &told("CONNECTED")).data["verdict"],
+        "no-socket"
+    );
 }
 
 #[test]
 fn the_process_knows_better_than_its_log() {
     let check = connection_of(&answer(&HEALTHY), &told("BAD_CREDENTIALS"));
-    assert_eq!((check.status, &check.data["verdict"]), (State::Fail, &json!("needs-login")));
+    assert_eq!(
+        (check.status, &check.data["verdict"]),
+        (State::Fail, &json!("needs-login"))
+    );
 }

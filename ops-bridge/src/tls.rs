@@ -20,10 +20,15 @@ impl Secure {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = builder.map_err(|error| broken(&error))?.with_root_certificates(roots).with_no_client_auth();
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = builder
+            .map_err(|error| broken(&error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         let name = ServerName::try_from(name.to_owned()).map_err(|error| broken(&error))?;
-        let session = ClientConnection::new(Arc::new(config), name).map_err(|error| broken(&error))?;
+        let session =
+            ClientConnection::new(Arc::new(config), name).map_err(|error| broken(&error))?;
         Ok(Self(StreamOwned::new(session, stream)))
     }
 }

@@ -20,21 +20,35 @@ impl Tokens {
     /// Decrypts a file.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let file = path.display().to_string();
-        let decrypt = Program::find("ops-secrets")?.args(["decrypt", "--output-type", "json"]).arg(path);
+        let decrypt = Program::find("ops-secrets")?
+            .args(["decrypt", "--output-type", "json"])
+            .arg(path);
         let text = decrypt.output()?;
         let parsed: Result<BTreeMap<String, Value>, _> = serde_json::from_slice(&text);
         // The error of the parser could quote the text, so it is not told.
-        let fields = parsed.map_err(|_| Error::Tokens { file: file.clone(), reason: "it is no mapping".to_owned() })?;
+        let fields = parsed.map_err(|_| Error::Tokens {
+            file: file.clone(),
+            reason: "it is no mapping".to_owned(),
+        })?;
         let values = fields.into_iter().filter_map(|(name, value)| match value {
             Value::String(text) => Some((name, Secret::new(text))),
             _ => None,
         });
-        Ok(Self { values: values.collect(), file })
+        Ok(Self {
+            values: values.collect(),
+            file,
+        })
     }
 
     /// The token of that name.
     pub(crate) fn get(&self, name: &str) -> Result<&Secret, Error> {
-        let found = self.values.get(name).filter(|secret| !secret.reveal().is_empty());
-        found.ok_or_else(|| Error::Tokens { file: self.file.clone(), reason: format!("it has no '{name}'") })
+        let found = self
+            .values
+            .get(name)
+            .filter(|secret| !secret.reveal().is_empty());
+        found.ok_or_else(|| Error::Tokens {
+            file: self.file.clone(),
+            reason: format!("it has no '{name}'"),
+        })
     }
 }

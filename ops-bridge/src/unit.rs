@@ -58,7 +58,11 @@ impl Unit {
     /// The state in words, with what the last process ended with where none runs.
     pub(crate) fn words(&self) -> String {
         if self.is_active() {
-            let restarts = if self.restarts > 0 { format!(", {} restarts", self.restarts) } else { String::new() };
+            let restarts = if self.restarts > 0 {
+                format!(", {} restarts", self.restarts)
+            } else {
+                String::new()
+            };
             return format!("{} ({}){restarts}", self.active_state, self.sub_state);
         }
         let ended = match (self.exit_code, self.signal) {
@@ -72,7 +76,9 @@ impl Unit {
 
 fn instant(value: &str) -> Option<Timestamp> {
     let seconds: i64 = value.strip_prefix('@')?.parse().ok()?;
-    Timestamp::from_second(seconds).ok().filter(|at| at.as_second() > 0)
+    Timestamp::from_second(seconds)
+        .ok()
+        .filter(|at| at.as_second() > 0)
 }
 
 #[cfg(test)]
@@ -81,10 +87,21 @@ mod tests {
 
     #[test]
     fn a_configuration_that_is_refused_again_and_again() {
-        let unit = Unit::read("LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainCode=1\nExecMainStatus=11\nNRestarts=7\nActiveEnterTimestamp=@1787130001\n");
-        assert_eq!((unit.exit_code, unit.restarts, unit.is_active()), (Some(11), 7, false));
-        assert!(unit.words().starts_with("activating (auto-restart): exit 11: configuration error"), "{}", unit.words());
-        let killed = Unit::read("ActiveState=failed\nSubState=failed\nExecMainCode=2\nExecMainStatus=9\n");
+        let unit = Unit::read(
+            "LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainCode=1\nExecMainStatus=11\nNRestarts=7\nActiveEnterTimestamp=@1787130001\n",
+        );
+        assert_eq!(
+            (unit.exit_code, unit.restarts, unit.is_active()),
+            (Some(11), 7, false)
+        );
+        assert!(
+            unit.words()
+                .starts_with("activating (auto-restart): exit 11: configuration error"),
+            "{}",
+            unit.words()
+        );
+        let killed =
+            Unit::read("ActiveState=failed\nSubState=failed\nExecMainCode=2\nExecMainStatus=9\n");
         assert_eq!(killed.words(), "failed (failed): killed by signal 9");
     }
 }

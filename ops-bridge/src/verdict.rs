@@ -18,23 +18,43 @@ pub(crate) struct Verdict {
 }
 
 const LOGIN: &str = "log in: ops-bridge login --tokens FILE --host HOST";
+const NETWORK: &str = "look at the network between the host and Slack";
 const RESTART: &str = "restart the unit: the bridge's waiting time doubles without end";
 
 /// The codes with which Slack says that a token is not, or no longer, good.
-const TOKEN_ERRORS: [&str; 6] = ["invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "not_allowed_token_type"];
+const TOKEN_ERRORS: [&str; 6] = [
+    "invalid_auth",
+    "not_authed",
+    "token_revoked",
+    "token_expired",
+    "account_inactive",
+    "not_allowed_token_type",
+];
 
 /// More sockets than this within ten minutes is no refresh any more.
 const FLAPS: usize = 5;
 
 impl Verdict {
-    fn new(code: &'static str, status: State, message: impl Into<String>, fix: &'static str) -> Self {
-        Self { code, status, message: message.into(), fix }
+    fn new(
+        code: &'static str,
+        status: State,
+        message: impl Into<String>,
+        fix: &'static str,
+    ) -> Self {
+        Self {
+            code,
+            status,
+            message: message.into(),
+            fix,
+        }
     }
 }
 
 /// Judges one login at `now`.
 pub(crate) fn of(history: &History, connection: &Connection, now: Timestamp) -> Verdict {
-    let for_so_long = connection.since.map_or_else(String::new, |since| format!(" for {}", words(between(since, now))));
+    let for_so_long = connection.since.map_or_else(String::new, |since| {
+        format!(" for {}", words(between(since, now)))
+    });
     match connection.state.as_str() {
         _ if connection.is_failing() => disconnected(connection, now),
         "CONNECTED" => connected(history, connection, now),
@@ -43,11 +63,26 @@ pub(crate) fn of(history: &History, connection: &Connection, now: Timestamp) -> 
         "UNKNOWN_ERROR" => failed(history, connection, &for_so_long),
         "BAD_CREDENTIALS" | "LOGGED_OUT" => {
             let reason = crate::connection::reason(&connection.error, &connection.message);
-            Verdict::new("needs-login", State::Fail, format!("Slack does not accept the login{for_so_long}: {reason}"), LOGIN)
+            Verdict::new(
+                "needs-login",
+                State::Fail,
+                format!("Slack does not accept the login{for_so_long}: {reason}"),
+                LOGIN,
+            )
         }
-        "STOPPED" => Verdict::new("stopped", State::Fail, format!("the bridge has been stopped{for_so_long}"), "start the unit"),
+        "STOPPED" => Verdict::new(
+            "stopped",
+            State::Fail,
+            format!("the bridge has been stopped{for_so_long}"),
+            "start the unit",
+        ),
         "STARTING" => starting(history, connection, now),
-        other => Verdict::new("unknown-state", State::Unknown, format!("in the state {other}, which this program does not know"), ""),
+        other => Verdict::new(
+            "unknown-state",
+            State::Unknown,
+            format!("in the state {other}, which this program does not know"),
+            "",
+        ),
     }
 }
 
@@ -55,37 +90,71 @@ fn connected(history: &History, connection: &Connection, now: Timestamp) -> Verd
     let since = connection.connected_since.or(connection.since);
     if connection.is_never_pinged() {
         let message = "a new socket every 30 s: Slack's pings do not arrive";
-        return Verdict::new("never-pinged", State::Fail, message, "look for a proxy or firewall that swallows WebSocket control frames");
+        return Verdict::new(
+            "never-pinged",
+            State::Fail,
+            message,
+            "look for a proxy or firewall that swallows WebSocket control frames",
+        );
     }
     let replaced = connection.reconnects_within(Duration::from_mins(10), now);
     if replaced > FLAPS {
         let message = format!("{replaced} new sockets within 10 minutes");
-        return Verdict::new("flapping", State::Warn, message, "is a second bridge running with the same app? look at the network");
+        return Verdict::new(
+            "flapping",
+            State::Warn,
+            message,
+            "is a second bridge running with the same app? look at the network",
+        );
     }
-    let length = since.map_or_else(|| "connected".to_owned(), |since| format!("connected for {}", words(between(since, now))));
-    let silent = since.is_some_and(|since| history.last_traffic.is_none_or(|traffic| traffic < since));
-    let message = if silent { format!("{length}, no message seen since") } else { length };
-    Verdict::new(if silent { "connected-silent" } else { "connected" }, State::Ok, message, "")
+    let length = since.map_or_else(
+        || "connected".to_owned(),
+        |since| format!("connected for {}", words(between(since, now))),
+    );
+    let silent =
+        since.is_some_and(|since| history.last_traffic.is_none_or(|traffic| traffic < since));
+    let message = if silent {
+        format!("{length}, no message seen since")
+    } else {
+        length
+    };
+    Verdict::new(
+        if silent {
+            "connected-silent"
+        } else {
+            "connected"
+        },
+        State::Ok,
+        message,
+        "",
+    )
 }
 
 fn connecting(connection: &Connection, now: Timestamp) -> Verdict {
-    let waiting = connection.since.map(|since| between(since, now)).unwrap_or_default();
+    let waiting = connection
+        .since
+        .map(|since| between(since, now))
+        .unwrap_or_default();
     let message = format!("dialling Slack for {}", words(waiting));
-    let status = if waiting > Duration::from_secs(30) { State::Fail } else { State::Warn };
-    Verdict::new("connecting", status, message, "look at the network between the host and Slack")
+    let status = if waiting > Duration::from_secs(30) {
+        State::Fail
+    } else {
+        State::Warn
+    };
+    Verdict::new(
+        "connecting",
+        status,
+        message,
+        "look at the network between the host and Slack",
+    )
 }
 
 fn disconnected(connection: &Connection, now: Timestamp) -> Verdict {
     let gap = connection.gap.as_ref();
     let length = gap.map(|gap| between(gap.since, now)).unwrap_or_default();
-    let (error, message) = gap.map_or((&connection.error, &connection.message), |gap| (&gap.error, &gap.message));
+    let error = gap.map_or(&connection.error, |gap| &gap.error);
     if error == "slack-socketmode-error" {
-        let code = if message.is_empty() { "an error" } else { message };
-        if TOKEN_ERRORS.contains(&code) {
-            let message = format!("Slack refuses the app token ({code}) for {}: nothing arrives from Slack, though sending works", words(length));
-            return Verdict::new("app-token-refused", State::Fail, message, "make a new app-level token with connections:write and log in with it");
-        }
-        return Verdict::new("socket-refused", State::Fail, format!("Slack refuses to open a socket ({code}) for {}", words(length)), "ops-bridge errors");
+        return refused(gap.map_or(&connection.message, |gap| &gap.message), length);
     }
     let attempts = gap.map_or(0, |gap| gap.attempts);
     let next = connection.next_attempt();
@@ -100,48 +169,102 @@ fn disconnected(connection: &Connection, now: Timestamp) -> Verdict {
     if length > Duration::from_mins(3) || wait > Duration::from_mins(1) {
         return Verdict::new("backoff", State::Fail, message, RESTART);
     }
-    Verdict::new("disconnected", State::Fail, message, "look at the network between the host and Slack")
+    Verdict::new("disconnected", State::Fail, message, NETWORK)
+}
+
+/// Slack answers, and refuses to open a socket.
+fn refused(code: &str, length: Duration) -> Verdict {
+    let length = words(length);
+    if TOKEN_ERRORS.contains(&code) {
+        let message = format!(
+            "Slack refuses the app token ({code}) for {length}: nothing arrives from Slack, though sending works"
+        );
+        let fix = "make a new app-level token with connections:write and log in with it";
+        return Verdict::new("app-token-refused", State::Fail, message, fix);
+    }
+    let code = if code.is_empty() { "no code" } else { code };
+    let message = format!("Slack refuses to open a socket ({code}) for {length}");
+    Verdict::new("socket-refused", State::Fail, message, "ops-bridge errors")
 }
 
 fn failed(history: &History, connection: &Connection, for_so_long: &str) -> Verdict {
     let reason = crate::connection::reason(&connection.error, &connection.message);
     if history.run.retries_failed_logins {
-        return Verdict::new("start-failed-retrying", State::Fail, format!("the login failed{for_so_long} and is tried again: {reason}"), "");
+        return Verdict::new(
+            "start-failed-retrying",
+            State::Fail,
+            format!("the login failed{for_so_long} and is tried again: {reason}"),
+            "",
+        );
     }
-    let message = format!("the login failed at start{for_so_long} and nothing tries again: {reason}");
-    Verdict::new("start-failed", State::Fail, message, "restart the unit, and set bridge.unknown_error_auto_reconnect: 1m")
+    let message =
+        format!("the login failed at start{for_so_long} and nothing tries again: {reason}");
+    Verdict::new(
+        "start-failed",
+        State::Fail,
+        message,
+        "restart the unit, and set bridge.unknown_error_auto_reconnect: 1m",
+    )
 }
 
 fn starting(history: &History, connection: &Connection, now: Timestamp) -> Verdict {
-    let waiting = connection.since.map(|since| between(since, now)).unwrap_or_default();
+    let waiting = connection
+        .since
+        .map(|since| between(since, now))
+        .unwrap_or_default();
     if !history.run.tells_states && waiting > Duration::from_secs(30) {
         return hidden();
     }
-    let status = if waiting > Duration::from_secs(30) { State::Fail } else { State::Warn };
-    Verdict::new("starting", status, format!("started {} ago, no connection yet", words(waiting)), "ops-bridge log --level warn")
+    let status = if waiting > Duration::from_secs(30) {
+        State::Fail
+    } else {
+        State::Warn
+    };
+    Verdict::new(
+        "starting",
+        status,
+        format!("started {} ago, no connection yet", words(waiting)),
+        "ops-bridge log --level warn",
+    )
 }
 
 /// The verdict where the log cannot show any state.
 pub(crate) fn hidden() -> Verdict {
     let message = "the log level hides the connection's states";
-    Verdict::new("hidden", State::Unknown, message, "set logging.min_level: debug, or a provisioning secret of 16 characters")
+    Verdict::new(
+        "hidden",
+        State::Unknown,
+        message,
+        "set logging.min_level: debug, or a provisioning secret of 16 characters",
+    )
 }
 
 /// The verdict where nobody is logged in.
 pub(crate) fn nobody() -> Verdict {
-    Verdict::new("nobody-logged-in", State::Fail, "nobody is logged in to Slack", LOGIN)
+    Verdict::new(
+        "nobody-logged-in",
+        State::Fail,
+        "nobody is logged in to Slack",
+        LOGIN,
+    )
 }
 
 /// Adds what to do about a finding, unless there is nothing to do.
 pub(crate) fn advise(check: Check, fix: &str) -> Check {
-    if check.status == State::Ok || fix.is_empty() { check } else { check.fix(fix) }
+    if check.status == State::Ok || fix.is_empty() {
+        check
+    } else {
+        check.fix(fix)
+    }
 }
 
 /// A length of time as a person reads it, two units at most.
 pub(crate) fn words(length: Duration) -> String {
     let seconds = length.as_secs();
     match seconds {
-        0..60 if length.subsec_millis() > 0 && seconds < 10 => format!("{:.1}s", length.as_secs_f64()),
+        0..60 if length.subsec_millis() > 0 && seconds < 10 => {
+            format!("{:.1}s", length.as_secs_f64())
+        }
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
         3600..86_400 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
@@ -163,30 +286,72 @@ mod tests {
 
     const LOST: &str = "TRANSIENT_DISCONNECT slack-socketmode-connection-error";
 
+    fn code(lines: &str, later: i64) -> &'static str {
+        verdict(&lines.split("; ").collect::<Vec<_>>(), later).code
+    }
+
     #[test]
     fn the_silent_failures_are_told_apart() {
-        let revoked = ["0 start", "0.1 CONNECTING", "0.1 TRANSIENT_DISCONNECT slack-socketmode-error invalid_auth"];
-        assert_eq!(verdict(&revoked, 5).code, "app-token-refused");
-        let boot = ["0 start", "1 UNKNOWN_ERROR slack-unknown-fetch-error Unknown error from Slack: slack server error: 503 Service Unavailable"];
-        assert_eq!(verdict(&boot, 300).code, "start-failed");
-        let retried = [&boot[..], &["61 xINF Disconnecting and reconnecting login due to unknown error reconnect_num=1"]].concat();
-        assert_eq!(verdict(&retried, 1).code, "start-failed-retrying");
-        let backoff = verdict(&["0 CONNECTED", "9 CONNECTING", &format!("9 {LOST}"), "214 CONNECTING", &format!("214 {LOST}")], 10);
+        let refused = "TRANSIENT_DISCONNECT slack-socketmode-error invalid_auth";
+        let revoked = format!("0 start; 0.1 CONNECTING; 0.1 {refused}");
+        assert_eq!(code(&revoked, 5), "app-token-refused");
+        let boot = "0 start; 1 UNKNOWN_ERROR slack-unknown-fetch-error Unknown error from Slack";
+        assert_eq!(code(boot, 300), "start-failed");
+        let again = "61 xINF Disconnecting and reconnecting login due to unknown error";
+        assert_eq!(
+            code(&format!("{boot}; {again}"), 1),
+            "start-failed-retrying"
+        );
+        let lost = format!("0 CONNECTED; 9 CONNECTING; 9 {LOST}");
+        assert_eq!(code(&lost, 0), "disconnected");
+        assert_eq!(code(&format!("{lost}; 10 CONNECTING"), 0), "disconnected");
+        assert_eq!(
+            code("0 start; 1 BAD_CREDENTIALS slack-invalid-auth x", 1),
+            "needs-login"
+        );
+        let stopped = "0 start; 1 CONNECTING; 1 CONNECTED; 2 stopping; 3 stopped";
+        assert_eq!(code(stopped, 1), "stopped");
+    }
+
+    #[test]
+    fn a_long_loss_says_when_the_next_attempt_comes() {
+        let failed = format!("214 {LOST}");
+        let lines = [
+            "0 CONNECTED",
+            "9 CONNECTING",
+            &format!("9 {LOST}"),
+            "214 CONNECTING",
+            &failed,
+        ];
+        let backoff = verdict(&lines, 10);
         assert_eq!((backoff.code, backoff.status), ("backoff", State::Fail));
-        assert!(backoff.message.contains("the next at 2026-08-19T"), "{}", backoff.message);
-        assert_eq!(verdict(&["0 CONNECTED", "9 CONNECTING", &format!("9 {LOST}")], 0).code, "disconnected");
-        assert_eq!(verdict(&["0 CONNECTED", "9 CONNECTING", &format!("9 {LOST}"), "10 CONNECTING"], 0).code, "disconnected");
-        assert_eq!(verdict(&["0 start", "1 BAD_CREDENTIALS slack-invalid-auth Invalid credentials"], 1).code, "needs-login");
-        assert_eq!(verdict(&["0 start", "1 CONNECTING", "1 CONNECTED", "2 stopping", "3 stopped"], 1).code, "stopped");
+        let message = &backoff.message;
+        assert!(message.contains("the next at 2026-08-19T"), "{message}");
     }
 
     #[test]
     fn no_healthy_episode_is_a_failure() {
-        let refreshed = ["0 start", "0.1 CONNECTING", "0.2 CONNECTED", "3600 CONNECTING", "3600 CONNECTED"];
+        let refreshed = [
+            "0 start",
+            "0.1 CONNECTING",
+            "0.2 CONNECTED",
+            "3600 CONNECTING",
+            "3600 CONNECTED",
+        ];
         assert_eq!(verdict(&refreshed, 10).status, State::Ok);
-        let restarted = ["0 CONNECTED", "5 stopping", "6 stopped", "7 start", "7.1 CONNECTING", "7.2 CONNECTED"];
+        let restarted = [
+            "0 CONNECTED",
+            "5 stopping",
+            "6 stopped",
+            "7 start",
+            "7.1 CONNECTING",
+            "7.2 CONNECTED",
+        ];
         let verdict = verdict(&restarted, 10);
-        assert_eq!((verdict.code, verdict.status), ("connected-silent", State::Ok));
+        assert_eq!(
+            (verdict.code, verdict.status),
+            ("connected-silent", State::Ok)
+        );
     }
 
     #[test]

@@ -5,12 +5,17 @@ use serde_json::{Value, json};
 use super::{BOT, Message, TEAM};
 
 fn channel_type(channel: &str) -> &'static str {
-    if channel == super::GENERAL { "channel" } else { "group" }
+    if channel == super::GENERAL {
+        "channel"
+    } else {
+        "group"
+    }
 }
 
 /// Blocks of a plain text.
 fn blocks(text: &str) -> Value {
-    let section = json!({"type": "rich_text_section", "elements": [{"type": "text", "text": text}]});
+    let section =
+        json!({"type": "rich_text_section", "elements": [{"type": "text", "text": text}]});
     json!([{"type": "rich_text", "elements": [section]}])
 }
 
@@ -23,7 +28,10 @@ pub(super) fn text_of(blocks: &str) -> String {
                 if let Some(Value::String(part)) = fields.get("text") {
                     text.push_str(part);
                 }
-                fields.values().filter(|value| value.is_array() || value.is_object()).for_each(|value| collect(value, text));
+                fields
+                    .values()
+                    .filter(|value| value.is_array() || value.is_object())
+                    .for_each(|value| collect(value, text));
             }
             _ => {}
         }
@@ -58,12 +66,17 @@ pub(super) fn message(message: &Message, subtype: Option<&str>) -> Value {
 
 /// A message as the history of its channel has it.
 pub(super) fn in_history(message: &Message) -> Value {
-    let mut told = json!({"type": "message", "user": message.user, "text": message.text, "ts": message.ts});
+    let mut told =
+        json!({"type": "message", "user": message.user, "text": message.text, "ts": message.ts});
     if let Some(ts) = &message.edited {
         told["edited"] = json!({"ts": ts, "user": message.user});
     }
     if !message.reactions.is_empty() {
-        told["reactions"] = message.reactions.iter().map(|name| json!({"name": name, "count": 1})).collect();
+        told["reactions"] = message
+            .reactions
+            .iter()
+            .map(|name| json!({"name": name, "count": 1}))
+            .collect();
     }
     if let Some(file) = &message.file {
         told["files"] = json!([file]);
@@ -92,7 +105,14 @@ pub(super) fn deleted(message: &Message, ts: &str) -> Value {
 }
 
 /// A reaction, or its removal.
-pub(super) fn reaction(kind: &str, user: &str, channel: &str, ts: &str, name: &str, at: &str) -> Value {
+pub(super) fn reaction(
+    kind: &str,
+    user: &str,
+    channel: &str,
+    ts: &str,
+    name: &str,
+    at: &str,
+) -> Value {
     json!({"type": kind, "user": user, "reaction": name, "item_user": BOT, "item": {"type": "message", "channel": channel, "ts": ts}, "event_ts": at})
 }
 

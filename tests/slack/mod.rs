@@ -107,22 +107,44 @@ impl Slack {
         let secure = TcpListener::bind((address.v4(), 443)).expect("port 443 of an own address");
         let plain = TcpListener::bind((address.v4(), 0)).expect("a free port");
         let at = plain.local_addr().expect("a bound socket").to_string();
-        let state = State { echo_delay: Duration::from_millis(50), ..State::default() };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), stopped: AtomicBool::new(false), plain: at });
+        let state = State {
+            echo_delay: Duration::from_millis(50),
+            ..State::default()
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            stopped: AtomicBool::new(false),
+            plain: at,
+        });
         let config = Arc::new(tls());
         let secure = serve(secure, &shared, move |shared, stream| {
-            let Ok(session) = ServerConnection::new(Arc::clone(&config)) else { return };
+            let Ok(session) = ServerConnection::new(Arc::clone(&config)) else {
+                return;
+            };
             api::serve(shared, StreamOwned::new(session, stream));
         });
         let plain = serve(plain, &shared, |shared, stream| {
-            if socket::is_wanted(&stream) { socket::serve(shared, stream) } else { api::serve(shared, stream) }
+            if socket::is_wanted(&stream) {
+                socket::serve(shared, stream)
+            } else {
+                api::serve(shared, stream)
+            }
         });
-        Self { shared, listeners: vec![secure, plain], address }
+        Self {
+            shared,
+            listeners: vec![secure, plain],
+            address,
+        }
     }
 
     /// Makes it slack.com for a host.
     pub fn become_slack_of(&self, host: &LabHost) {
-        host.sh(&format!("echo '{} slack.com' >> /etc/hosts", self.address.v4())).expect(0);
+        host.sh(&format!(
+            "echo '{} slack.com' >> /etc/hosts",
+            self.address.v4()
+        ))
+        .expect(0);
     }
 
     /// Posts as the human and returns the message's time stamp.
@@ -136,18 +158,27 @@ impl Slack {
     /// Edits a message of the human.
     pub fn edit(&self, ts: &str, text: &str) {
         let edited = self.shared.edit(ts, text).expect("a message");
-        self.shared.send(events::changed(&edited.0, &edited.1, &self.shared.stamp()));
+        self.shared
+            .send(events::changed(&edited.0, &edited.1, &self.shared.stamp()));
     }
 
     /// Deletes a message.
     pub fn delete(&self, ts: &str) {
         let deleted = self.shared.delete(ts).expect("a message");
-        self.shared.send(events::deleted(&deleted, &self.shared.stamp()));
+        self.shared
+            .send(events::deleted(&deleted, &self.shared.stamp()));
     }
 
     /// Reacts as the human.
     pub fn react(&self, channel: &str, ts: &str, name: &str) {
-        self.shared.send(events::reaction("reaction_added", HUMAN, channel, ts, name, &self.shared.stamp()));
+        self.shared.send(events::reaction(
+            "reaction_added",
+            HUMAN,
+            channel,
+            ts,
+            name,
+            &self.shared.stamp(),
+        ));
     }
 
     /// Shares a file as the human.
@@ -155,7 +186,8 @@ impl Slack {
         let id = self.shared.keep_file(name, content.to_vec());
         let file = events::file(&id, name, content.len(), HUMAN, &self.shared.plain);
         let message = self.shared.post_with(channel, HUMAN, "", Some(file));
-        self.shared.send(events::message(&message, Some("file_share")));
+        self.shared
+            .send(events::message(&message, Some("file_share")));
         id
     }
 
@@ -166,7 +198,12 @@ impl Slack {
 
     /// Lets the next calls of a method fail in these ways, one each.
     pub fn fail(&self, method: &str, faults: impl IntoIterator<Item = Fault>) {
-        self.shared.state().faults.entry(method.to_owned()).or_default().extend(faults);
+        self.shared
+            .state()
+            .faults
+            .entry(method.to_owned())
+            .or_default()
+            .extend(faults);
     }
 
     /// Ends all faults of a method.
@@ -186,7 +223,12 @@ impl Slack {
 
     /// Asks the client for a new socket, as Slack does every few hours.
     pub fn refresh(&self) {
-        self.shared.order(|| Order::Raw(r#"{"type":"disconnect","reason":"refresh_requested","debug_info":{"host":"x"}}"#.to_owned()));
+        self.shared.order(|| {
+            Order::Raw(
+                r#"{"type":"disconnect","reason":"refresh_requested","debug_info":{"host":"x"}}"#
+                    .to_owned(),
+            )
+        });
     }
 
     /// Cuts every socket.
@@ -197,17 +239,31 @@ impl Slack {
 
     /// Waits until a method was called since `after` calls of it, and returns the call.
     pub fn wait_for_call(&self, method: &str, after: usize) -> Call {
-        self.shared.wait(&format!("{method} is called"), |state| state.calls.iter().filter(|call| call.method == method).nth(after).cloned())
+        self.shared.wait(&format!("{method} is called"), |state| {
+            state
+                .calls
+                .iter()
+                .filter(|call| call.method == method)
+                .nth(after)
+                .cloned()
+        })
     }
 
     /// How often a method was called.
     pub fn count(&self, method: &str) -> usize {
-        self.shared.state().calls.iter().filter(|call| call.method == method).count()
+        self.shared
+            .state()
+            .calls
+            .iter()
+            .filter(|call| call.method == method)
+            .count()
     }
 
     /// Waits until as many events were acknowledged.
     pub fn wait_for_acknowledgements(&self, count: usize) {
-        self.shared.wait("events are acknowledged", |state| (state.acknowledged.len() >= count).then_some(()));
+        self.shared.wait("events are acknowledged", |state| {
+            (state.acknowledged.len() >= count).then_some(())
+        });
     }
 
     /// How many events were acknowledged.
@@ -217,12 +273,20 @@ impl Slack {
 
     /// Waits until a socket is open.
     pub fn wait_for_socket(&self) {
-        self.shared.wait("a socket is open", |state| (!state.sockets.is_empty()).then_some(()));
+        self.shared.wait("a socket is open", |state| {
+            (!state.sockets.is_empty()).then_some(())
+        });
     }
 
     /// Waits until no message is left in a channel.
     pub fn wait_until_empty(&self, channel: &str) {
-        let none = |state: &State| state.messages.iter().all(|message| message.channel != channel).then_some(());
+        let none = |state: &State| {
+            state
+                .messages
+                .iter()
+                .all(|message| message.channel != channel)
+                .then_some(())
+        };
         self.shared.wait("the channel is empty", none);
     }
 }
@@ -239,8 +303,20 @@ impl Shared {
                 return found;
             }
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "in vain waited until {what}; calls: {:?}", state.calls.iter().map(|call| &call.method).collect::<Vec<_>>());
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            assert!(
+                !left.is_zero(),
+                "in vain waited until {what}; calls: {:?}",
+                state
+                    .calls
+                    .iter()
+                    .map(|call| &call.method)
+                    .collect::<Vec<_>>()
+            );
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -249,7 +325,11 @@ impl Shared {
         let mut state = self.state();
         state.number += 1;
         let micros = jiff::Timestamp::now().as_microsecond();
-        format!("{}.{:06}", micros / 1_000_000, (micros % 1_000_000) / 10 * 10 + i64::try_from(state.number % 10).unwrap_or(0))
+        format!(
+            "{}.{:06}",
+            micros / 1_000_000,
+            (micros % 1_000_000) / 10 * 10 + i64::try_from(state.number % 10).unwrap_or(0)
+        )
     }
 
     fn post(&self, channel: &str, user: &str, text: &str) -> Message {
@@ -258,7 +338,15 @@ impl Shared {
 
     fn post_with(&self, channel: &str, user: &str, text: &str, file: Option<Value>) -> Message {
         let (channel, user, text) = (channel.to_owned(), user.to_owned(), text.to_owned());
-        let message = Message { channel, user, ts: self.stamp(), text, edited: None, reactions: Vec::new(), file };
+        let message = Message {
+            channel,
+            user,
+            ts: self.stamp(),
+            text,
+            edited: None,
+            reactions: Vec::new(),
+            file,
+        };
         self.state().messages.push(message.clone());
         message
     }
@@ -293,7 +381,9 @@ impl Shared {
     }
 
     fn order(&self, order: impl Fn() -> Order) {
-        self.state().sockets.retain(|(_, socket)| socket.send(order()).is_ok());
+        self.state()
+            .sockets
+            .retain(|(_, socket)| socket.send(order()).is_ok());
     }
 }
 
@@ -335,6 +425,11 @@ fn tls() -> ServerConfig {
     let chain = chain.collect::<Result<Vec<_>, _>>().expect("a certificate");
     let key = PrivateKeyDer::from_pem_file(folder.join("slack.com.key")).expect("a key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS versions");
-    builder.with_no_client_auth().with_single_cert(chain, key).expect("a certificate with its key")
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS versions");
+    builder
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a certificate with its key")
 }

@@ -29,7 +29,9 @@ pub(super) fn serve(shared: &Arc<Shared>, mut stream: TcpStream) {
         drop(http::answer(&mut stream, 500, &[], b""));
         return;
     }
-    let Ok(mut socket) = tungstenite::accept(stream) else { return };
+    let Ok(mut socket) = tungstenite::accept(stream) else {
+        return;
+    };
     let (orders, told) = mpsc::channel();
     let link = shared.state().link;
     if link != Link::Mute {
@@ -80,7 +82,8 @@ fn talk(shared: &Shared, socket: &mut WebSocket<TcpStream>, told: &Receiver<Orde
             Ok(Message::Text(text)) => acknowledge(shared, &text),
             Ok(Message::Close(_)) => return,
             Ok(_) => {}
-            Err(tungstenite::Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(tungstenite::Error::Io(error))
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             Err(_) => return,
         }
     }
@@ -95,7 +98,9 @@ fn obey(shared: &Shared, socket: &mut WebSocket<TcpStream>, order: Order, link: 
                 state.number += 1;
                 state.number
             };
-            socket.send(Message::text(events::envelope(number, &event).to_string())).is_ok()
+            socket
+                .send(Message::text(events::envelope(number, &event).to_string()))
+                .is_ok()
         }
         Order::Raw(text) => socket.send(Message::text(text)).is_ok(),
         Order::Close => false,
@@ -103,7 +108,9 @@ fn obey(shared: &Shared, socket: &mut WebSocket<TcpStream>, order: Order, link: 
 }
 
 fn acknowledge(shared: &Shared, text: &str) {
-    let id = serde_json::from_str::<Value>(text).ok().and_then(|value| Some(value["envelope_id"].as_str()?.to_owned()));
+    let id = serde_json::from_str::<Value>(text)
+        .ok()
+        .and_then(|value| Some(value["envelope_id"].as_str()?.to_owned()));
     if let Some(id) = id {
         shared.state().acknowledged.push(id);
         shared.changed.notify_all();

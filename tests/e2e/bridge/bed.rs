@@ -28,16 +28,27 @@ impl Bed {
         let slack = Slack::start(lab);
         slack.become_slack_of(&host);
         host.wait_for_log("mautrix-slack", "Bridge started");
-        let login: Value = serde_json::from_slice(&host.read("/etc/ops-lab/op.json")).expect("the user's login");
+        let login: Value =
+            serde_json::from_slice(&host.read("/etc/ops-lab/op.json")).expect("the user's login");
         let token = login["access_token"].as_str().expect("a token").to_owned();
-        let bed = Self { host, slack, folder: tempfile::tempdir().expect("a folder"), token };
-        bed.write_tokens("slack", &format!("bot_token: {BOT_TOKEN}\napp_token: {APP_TOKEN}\n"));
+        let bed = Self {
+            host,
+            slack,
+            folder: tempfile::tempdir().expect("a folder"),
+            token,
+        };
+        bed.write_tokens(
+            "slack",
+            &format!("bot_token: {BOT_TOKEN}\napp_token: {APP_TOKEN}\n"),
+        );
         bed
     }
 
     /// Logs the bridge in, waits for its socket, and joins the user to the rooms.
     pub fn log_in(&self) {
-        let made = self.bridge("login --user @op:chat.example --tokens slack.yaml").expect(0);
+        let made = self
+            .bridge("login --user @op:chat.example --tokens slack.yaml")
+            .expect(0);
         assert_eq!(made.tsv(), [["T1-U1", "@op:chat.example"]]);
         self.slack.wait_for_socket();
         for channel in ["T1-C1", "T1-C2"] {
@@ -51,12 +62,25 @@ impl Bed {
         let folder = self.folder.path();
         let key = folder.join("key.txt");
         if !key.exists() {
-            tool("ops-secrets").args(["keygen", "-o"]).arg(&key).run().expect(0);
+            tool("ops-secrets")
+                .args(["keygen", "-o"])
+                .arg(&key)
+                .run()
+                .expect(0);
         }
         let public = fs::read_to_string(&key).expect("a key");
-        let public = public.lines().find_map(|line| line.split("public key: ").nth(1)).expect("its public half").to_owned();
+        let public = public
+            .lines()
+            .find_map(|line| line.split("public key: ").nth(1))
+            .expect("its public half")
+            .to_owned();
         let path = format!("{name}.yaml");
-        let encrypted = tool("ops-secrets").args(["encrypt", "-a", &public, "--filename-override", &path, "-"]).stdin(text).dir(folder).run().expect(0);
+        let encrypted = tool("ops-secrets")
+            .args(["encrypt", "-a", &public, "--filename-override", &path, "-"])
+            .stdin(text)
+            .dir(folder)
+            .run()
+            .expect(0);
         fs::write(folder.join(path), encrypted.stdout).expect("a folder to write to");
     }
 
@@ -64,7 +88,13 @@ impl Bed {
     pub fn bridge(&self, arguments: &str) -> Ran {
         let key = self.folder.path().join("key.txt");
         let words = arguments.split_whitespace().filter(|word| !word.is_empty());
-        tool("ops-bridge").args(words).args(["--host", self.host.name()]).env("SOPS_AGE_KEY_FILE", key).env("SSL_CERT_FILE", tree::authority().join("ca.pem")).dir(self.folder.path()).run()
+        tool("ops-bridge")
+            .args(words)
+            .args(["--host", self.host.name()])
+            .env("SOPS_AGE_KEY_FILE", key)
+            .env("SSL_CERT_FILE", tree::authority().join("ca.pem"))
+            .dir(self.folder.path())
+            .run()
     }
 
     /// The record of a check, looked at until it is as wanted.
@@ -75,7 +105,10 @@ impl Bed {
             if let Some(found) = records.iter().find(|record| wanted(record)) {
                 return found.clone();
             }
-            assert!(Instant::now() < until, "'{verb}' never said so: {records:#?}");
+            assert!(
+                Instant::now() < until,
+                "'{verb}' never said so: {records:#?}"
+            );
             thread::sleep(Duration::from_millis(200));
         }
     }
@@ -84,28 +117,59 @@ impl Bed {
     pub fn verdicts(&self) -> [String; 2] {
         ["status --json", "socket --json"].map(|verb| {
             let records = self.bridge(verb).json();
-            let found = records.iter().find(|record| ["bridge.connection_status", "bridge.socket"].contains(&record["check"].as_str().unwrap_or_default()));
-            found.and_then(|record| record["data"]["verdict"].as_str()).unwrap_or_else(|| panic!("no verdict in {records:#?}")).to_owned()
+            let found = records.iter().find(|record| {
+                ["bridge.connection_status", "bridge.socket"]
+                    .contains(&record["check"].as_str().unwrap_or_default())
+            });
+            found
+                .and_then(|record| record["data"]["verdict"].as_str())
+                .unwrap_or_else(|| panic!("no verdict in {records:#?}"))
+                .to_owned()
         })
     }
 
     /// How many messages were lost from Slack and from Matrix, as `health` counts them.
     pub fn wait_lost(&self) -> Vec<Value> {
-        let lost = |direction: &str| self.wait_for("health --json", |record| record["check"] == "bridge.messages_lost" && record["subject"] == direction);
-        ["slack->matrix", "matrix->slack"].map(|direction| lost(direction)["data"]["causes"].as_array().map(|causes| causes.iter().map(|cause| cause["count"].as_u64().unwrap_or(0)).sum::<u64>()).into()).into()
+        let lost = |direction: &str| {
+            self.wait_for("health --json", |record| {
+                record["check"] == "bridge.messages_lost" && record["subject"] == direction
+            })
+        };
+        ["slack->matrix", "matrix->slack"]
+            .map(|direction| {
+                lost(direction)["data"]["causes"]
+                    .as_array()
+                    .map(|causes| {
+                        causes
+                            .iter()
+                            .map(|cause| cause["count"].as_u64().unwrap_or(0))
+                            .sum::<u64>()
+                    })
+                    .into()
+            })
+            .into()
     }
 
     /// The room of a portal, once it is there.
     pub fn room(&self, portal: &str) -> String {
-        let found = self.wait_for("portals --json", |record| record["id"] == portal && record["mxid"].is_string());
+        let found = self.wait_for("portals --json", |record| {
+            record["id"] == portal && record["mxid"].is_string()
+        });
         found["mxid"].as_str().expect("a room").to_owned()
     }
 
     /// Joins the user to a room. The portal is there a little before its invitation.
     fn join(&self, room: &str) {
         let until = Instant::now() + PATIENCE;
-        while self.call("POST", &format!("/_matrix/client/v3/join/{room}"), "{}").status != 0 {
-            assert!(Instant::now() < until, "the user is never invited to {room}");
+        while self
+            .call("POST", &format!("/_matrix/client/v3/join/{room}"), "{}")
+            .status
+            != 0
+        {
+            assert!(
+                Instant::now() < until,
+                "the user is never invited to {room}"
+            );
             thread::sleep(Duration::from_millis(100));
         }
     }
@@ -118,7 +182,9 @@ impl Bed {
 
     fn call(&self, method: &str, path: &str, body: &str) -> Ran {
         let header = format!("Authorization: Bearer {}", self.token);
-        let call = format!("curl -sS --fail-with-body -X {method} -H @- -d '{body}' 'http://127.0.0.1:8008{path}'");
+        let call = format!(
+            "curl -sS --fail-with-body -X {method} -H @- -d '{body}' 'http://127.0.0.1:8008{path}'"
+        );
         self.host.sh_with(&call, header.as_bytes())
     }
 
@@ -131,13 +197,21 @@ impl Bed {
     pub fn send(&self, room: &str, kind: &str, content: &str) -> String {
         static NUMBER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let sent = self.matrix("PUT", &format!("/_matrix/client/v3/rooms/{room}/send/{kind}/{number}"), content);
+        let sent = self.matrix(
+            "PUT",
+            &format!("/_matrix/client/v3/rooms/{room}/send/{kind}/{number}"),
+            content,
+        );
         sent["event_id"].as_str().expect("an event").to_owned()
     }
 
     /// Sends a text.
     pub fn text(&self, room: &str, text: &str) -> String {
-        self.send(room, "m.room.message", &format!(r#"{{"msgtype":"m.text","body":"{text}"}}"#))
+        self.send(
+            room,
+            "m.room.message",
+            &format!(r#"{{"msgtype":"m.text","body":"{text}"}}"#),
+        )
     }
 
     /// Restarts the bridge and waits for its start.
@@ -147,12 +221,18 @@ impl Bed {
 
     /// The whole journal of the bridge, as journald writes it.
     pub fn journal(&self) -> Vec<u8> {
-        self.host.sh("journalctl -u mautrix-slack -o json --all").expect(0).stdout
+        self.host
+            .sh("journalctl -u mautrix-slack -o json --all")
+            .expect(0)
+            .stdout
     }
 
     /// `ops-bridge ARGUMENTS` with `input` on stdin.
     pub fn read(arguments: &str, input: Vec<u8>) -> Ran {
-        tool("ops-bridge").args(arguments.split_whitespace()).stdin(input).run()
+        tool("ops-bridge")
+            .args(arguments.split_whitespace())
+            .stdin(input)
+            .run()
     }
 }
 
