@@ -57,6 +57,20 @@ const SECRETS: &str = r#"
     SOPS_AGE_KEY_FILE=$PWD/key.txt ops-secrets encrypt plain.yaml -o x.yaml
 "#;
 
+/// The same, and a manifest as sops-nix writes it.
+const MANIFEST: &str = r#"
+    ops-secrets keygen -o key.txt > /dev/null 2>&1
+    printf 'token: made-up\n' > plain.yaml
+    ops-secrets encrypt --age "$(sed -n 's/^# public key: //p' key.txt)" plain.yaml -o x.yaml
+    cat > manifest.json <<END
+    {"secrets": [{"name": "token", "key": "token", "sopsFile": "$PWD/x.yaml", "format": "yaml", "mode": "0400",
+      "uid": 0, "gid": 0, "restartUnits": [], "reloadUnits": []}], "templates": [], "placeholderBySecretName": {},
+      "secretsMountPoint": "$PWD/secrets.d", "symlinkPath": "$PWD/secrets", "keepGenerations": 1, "ageSshKeyPaths": [],
+      "ageKeyFile": "$PWD/key.txt", "gnupgHome": "", "sshKeyPaths": [], "useTmpfs": false, "userMode": false,
+      "logging": {"keyImport": true, "secretChanges": true}}
+END
+"#;
+
 /// The tokens of an account of the homeserver, in the clear: the file of a test may be.
 const MATRIX_TOKENS: &str = r#"
     token=$(ssh contract cat /etc/ops-lab/op.json | jq -r .access_token)
@@ -137,9 +151,13 @@ pub(crate) const VERBS: &[Verb] = &[
     )
     .prepare(SECRETS),
     Verb::new("ops-secrets filestatus", &["x.yaml"], Data).prepare(SECRETS),
-    Verb::new("ops-secrets lint", &["."], Checks)
-        .prepare(SECRETS)
-        .status(1),
+    Verb::new(
+        "ops-secrets install",
+        &["--check-mode", "sopsfile", "manifest.json"],
+        Nothing,
+    )
+    .prepare(MANIFEST),
+    Verb::new("ops-secrets lint", &["."], Checks).prepare(SECRETS),
     Verb::new("ops-secrets diff", &["x.yaml"], Data).prepare(SECRETS),
     Verb::new(
         "ops-secrets merge",
