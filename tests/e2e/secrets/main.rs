@@ -13,6 +13,7 @@
 mod bed;
 mod documents;
 mod exec;
+mod golden;
 mod hostile;
 mod install;
 mod interop;
