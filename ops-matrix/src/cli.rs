@@ -586,3 +586,31 @@ impl StatusArgs {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent_and_each_verb_has_examples() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands() {
+            let help = verb
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(help.starts_with("Examples:"), "{}", verb.get_name());
+            let about = verb
+                .get_long_about()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                verb.get_name() == "resolve" || about.contains("matrix."),
+                "{} names no check",
+                verb.get_name()
+            );
+        }
+    }
+}

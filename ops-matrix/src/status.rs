@@ -249,6 +249,11 @@ fn bytes_f64(bytes: u64) -> f64 {
 }
 
 fn errors(unit: &Unit) -> Check {
+    if unit.blind {
+        let message = "the login user may not read the journal";
+        return Check::unknown(ERRORS, &unit.name, message)
+            .fix("use --sudo, or put the user into the group systemd-journal");
+    }
     let errors = journal::errors(&unit.journal);
     let check = match errors.last() {
         None => Check::ok(

@@ -24,6 +24,8 @@ pub struct Unit {
     pub disk: Option<Disk>,
     /// Its journal since it was started, the newest last.
     pub journal: Vec<Line>,
+    /// The login user may not read the journal.
+    pub blind: bool,
 }
 
 /// How the sockets of a unit were told from those of others.
@@ -96,6 +98,7 @@ impl Unit {
             active_s: clock
                 .and_then(|clock| clock.since(properties.get("ActiveEnterTimestampMonotonic")?)),
             disk: disk(section("disk")?),
+            blind: !section("blind")?.trim().is_empty(),
             journal: section("journal")?.lines().filter_map(line).collect(),
             name,
             properties,
@@ -223,6 +226,7 @@ uid 998
 lrwx------ 1 u g 64 Nov 24 09:00 7 -> socket:[41234]
 ::section disk
 /var/lib/continuwuity\t2048\t1000\t500
+::section blind
 ::section journal
 1795450208.492267 box conduwuit[123]: 2026-11-23T16:10:08Z  INFO x: Listening on [127.0.0.1:8008]
 ::section unit

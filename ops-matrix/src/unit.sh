@@ -43,6 +43,10 @@ if [ -d "$folder" ]; then
   df -Pk "$folder/" | awk -v folder="$folder" -v used="${used:--}" 'NR == 2 { print folder "\t" used "\t" $2 "\t" $4 }'
 fi
 
+# Who may not read the journal gets an empty one, which must not look like a quiet server.
+echo '::section blind'
+[ "$(id -u)" = 0 ] || id -Gn | grep -qwE 'systemd-journal|adm|wheel' || echo yes
+
 echo '::section journal'
 invocation=$(value InvocationID)
 [ -z "$invocation" ] || journalctl --no-pager --quiet --all --lines=500 --output=short-unix _SYSTEMD_INVOCATION_ID="$invocation" 2>/dev/null

@@ -96,6 +96,27 @@ fn the_runbook_of_the_homeserver() {
             "does not offer v9.9"
         );
     }
+    // Who is not root sees the listeners all the same, and is told what he cannot see; with sudo he sees all.
+    let guest = format!("guest@{}", host.v4());
+    let op = format!("op@{}", host.v4());
+    let ran = tool("ops-matrix")
+        .args(["status", "--json", "--host", &guest])
+        .run()
+        .expect(3);
+    let listeners = record(&ran, "matrix.listeners", "");
+    assert_eq!(
+        (&listeners["data"]["known_by"], &listeners["message"]),
+        (&Value::from("user"), &Value::from("127.0.0.1:8008"))
+    );
+    assert_eq!(record(&ran, "matrix.errors", "")["status"], "unknown");
+    let ran = tool("ops-matrix")
+        .args(["status", "--json", "--sudo", "--host", &op])
+        .run()
+        .expect(0);
+    assert_eq!(
+        record(&ran, "matrix.listeners", "")["data"]["known_by"],
+        "descriptors"
+    );
     let slow = tool("ops-matrix")
         .args(["versions", "--limit", "total=1ms", "--host", host.name()])
         .run();
