@@ -31,8 +31,8 @@ pub mod person;
 #[doc(hidden)]
 pub mod program;
 mod ran;
-mod running;
 pub mod relay;
+mod running;
 mod skip;
 mod ssh;
 mod terminal;

@@ -46,7 +46,9 @@ fn dispatch(verb: &str, rest: &[OsString]) -> Result<ExitCode> {
         ("run", [_, ..]) => outer::run(rest).map(end),
         ("up", _) => person::up(rest).map(|()| ExitCode::SUCCESS),
         ("down", []) => person::down().map(|()| ExitCode::SUCCESS),
-        ("missing", []) => Ok(outer::missing().map_or(ExitCode::SUCCESS, say_missing)),
+        ("missing", []) => {
+            Ok(outer::missing().map_or(ExitCode::SUCCESS, |reason| say_missing(&reason)))
+        }
         // For the program itself, inside.
         ("inside", [_, ..]) => outer::inside(rest).map(end),
         ("layer", [name, out]) => {
@@ -61,7 +63,7 @@ fn dispatch(verb: &str, rest: &[OsString]) -> Result<ExitCode> {
     }
 }
 
-fn say_missing(reason: String) -> ExitCode {
+fn say_missing(reason: &str) -> ExitCode {
     writeln!(io::stdout(), "{reason}").ok();
     ExitCode::from(1)
 }
