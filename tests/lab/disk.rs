@@ -77,7 +77,12 @@ pub(crate) fn make(folder: &Path, options: &Options) -> Result<()> {
 }
 
 /// Writes what makes a host this host, and returns the public halves of its keys.
-pub(crate) fn prepare(name: &str, folder: &Path, address: &Address, options: &Options) -> Result<Vec<String>> {
+pub(crate) fn prepare(
+    name: &str,
+    folder: &Path,
+    address: &Address,
+    options: &Options,
+) -> Result<Vec<String>> {
     let root = folder.join("root");
     let mut names = [&[name.to_owned()], options.aliases.as_slice()]
         .concat()
@@ -109,7 +114,10 @@ pub(crate) fn prepare(name: &str, folder: &Path, address: &Address, options: &Op
         .iter()
         .map(|port| format!("Port {port}\n"))
         .collect();
-    write(&root.join("etc/ssh/sshd_config.d/ports.conf"), ports.concat())?;
+    write(
+        &root.join("etc/ssh/sshd_config.d/ports.conf"),
+        ports.concat(),
+    )?;
     let key = ssh::public_key()?;
     for home in ["root", "home/op", "home/asker", "home/fisher", "home/guest"] {
         write(&root.join(home).join(".ssh/authorized_keys"), &key)?;
