@@ -2,7 +2,7 @@
 # Everything that CI runs: test.sh [STAGE...]
 #
 # Builds first, since there is no network where the tests run; then every test binary in a lab of its own, which ends
-# with it. One that fails does not stop the others. Stages: check, unit, and the names of the end-to-end tests.
+# with it. One that fails does not stop the others. Stages: unit, the names of the end-to-end tests, check.
 set -uo pipefail
 cd "$(dirname "$(realpath "$0")")/.."
 . tests/stages.sh
@@ -23,7 +23,6 @@ else
     echo "test: left out: all tests that need the lab: $why"
 fi
 
-if asked check; then stage check tests/check.sh; fi
 if asked unit; then
     stage unit env "${runner[@]}" cargo test --workspace --lib --bins --no-fail-fast
     # Without a lab: rustdoc runs them from threads that end, which a lab would take for the end of its parent.
@@ -35,4 +34,6 @@ mapfile -t names < <(sed -n '/^\[\[test\]\]/ { n; s/^name = "\(.*\)"/\1/p }' tes
 for name in "${names[@]}"; do
     if asked "$name"; then stage "$name" env "${runner[@]}" cargo test --workspace --test "$name" --no-fail-fast; fi
 done
+# Last: it compiles everything once more in its own way.
+if asked check; then stage check tests/check.sh; fi
 report
