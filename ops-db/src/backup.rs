@@ -21,7 +21,7 @@ use crate::server::Session;
 use crate::source::Format;
 use crate::sql::quote_name;
 use crate::table::Table;
-use crate::{catalogue, hex, keys};
+use crate::{archive, catalogue, hex, keys};
 
 /// Writes a bare dump to `output`.
 pub fn to_stream(
@@ -94,6 +94,8 @@ pub fn to_folder(
             drop(std::fs::remove_file(mark));
             Ok(path)
         }
+        // The one that runs will say how it ended.
+        Err(error @ Error::Locked { .. }) => Err(error),
         Err(error) => {
             let told = ops_common::exit::describe(&error);
             drop(ops_common::atomic::write(&mark, told.as_bytes(), 0o600));
@@ -134,16 +136,7 @@ fn take(
     let Scan::Archive(scan) = dump.write(&mut sealer, failed)? else {
         unreachable!("the format was asked for")
     };
-    manifest.finished_at = Timestamp::now();
-    manifest.raw_bytes = scan.bytes;
-    manifest.pg_dump_version = scan.header.pg_dump;
-    let objects = &scan.large_objects;
-    manifest.large_objects = LargeObjects {
-        count: objects.count,
-        bytes: objects.bytes,
-        sha256: objects.sha256().to_owned(),
-    };
-    manifest.tables = scan.tables;
+    note(&mut manifest, scan);
     examine(&session, database, options, &mut manifest.tables)?;
     let file = sealer.finish(&manifest).map_err(failed)?;
     let (file, bytes, sum) = file.finish();
@@ -161,6 +154,19 @@ fn take(
     });
     commit(file, &path, &manifest)?;
     Ok(path)
+}
+
+/// What the parse of the stream has found.
+fn note(manifest: &mut Manifest, scan: archive::Scan) {
+    manifest.finished_at = Timestamp::now();
+    manifest.raw_bytes = scan.bytes;
+    manifest.pg_dump_version = scan.header.pg_dump;
+    manifest.large_objects = LargeObjects {
+        count: scan.large_objects.count,
+        bytes: scan.large_objects.bytes,
+        sha256: scan.large_objects.sha256().to_owned(),
+    };
+    manifest.tables = scan.tables;
 }
 
 /// A file that has no name yet, and the name it will have.

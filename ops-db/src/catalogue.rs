@@ -75,22 +75,22 @@ pub fn read(folder: &Path) -> Result<Vec<Backup>, Error> {
             .to_string_lossy()
             .into_owned();
         if ENDINGS.iter().any(|ending| name.ends_with(ending)) && path.is_file() {
-            backups.push(backup(path, &name)?);
+            backups.push(backup(&path)?);
         }
     }
     backups.sort_by(|one, other| (one.at, &one.file).cmp(&(other.at, &other.file)));
     Ok(backups)
 }
 
-fn backup(path: PathBuf, name: &str) -> Result<Backup, Error> {
+fn backup(path: &Path) -> Result<Backup, Error> {
     let failed = |source| Error::Read {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     };
-    let size_bytes = std::fs::metadata(&path).map_err(failed)?.len();
-    let beside = manifest::load(&path)?;
+    let size_bytes = std::fs::metadata(path).map_err(failed)?.len();
+    let beside = manifest::load(path)?;
     let mut backup = Backup {
-        file: path.clone(),
+        file: path.to_owned(),
         database: None,
         at: None,
         size_bytes,
@@ -98,7 +98,8 @@ fn backup(path: PathBuf, name: &str) -> Result<Backup, Error> {
         verified_at: None,
         drilled_at: None,
     };
-    if name.ends_with(".tmp") {
+    let ends_in = |ending| path.extension().is_some_and(|found| found == ending);
+    if ends_in("tmp") {
         return Ok(Backup {
             state: State::Partial,
             ..backup
@@ -111,8 +112,8 @@ fn backup(path: PathBuf, name: &str) -> Result<Backup, Error> {
                 (manifest.verified_at(), manifest.drilled_at());
             Some(manifest)
         }
-        None if name.ends_with(".zst") => {
-            let inside = File::open(&path)
+        None if ends_in("zst") => {
+            let inside = File::open(path)
                 .and_then(|mut file| seal::peek(&mut file))
                 .map_err(failed)?;
             if inside.is_none() {

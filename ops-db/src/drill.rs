@@ -67,6 +67,7 @@ impl Drop for Scratch {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "no table has 2^53 rows")]
 /// Restores one file on `host`, compares, and notes the result in the manifest beside it.
 pub fn file(
     host: &Host,

@@ -111,7 +111,7 @@ impl<R: BufRead> Script<R> {
     }
 
     /// The next piece; none at the end of a dump that is whole.
-    pub fn next(&mut self) -> Result<Option<Piece<'_>>, Damage> {
+    pub fn next_piece(&mut self) -> Result<Option<Piece<'_>>, Damage> {
         self.buffer.clear();
         match self.mode {
             Mode::Statements => self.statement(),
@@ -328,7 +328,7 @@ pub fn scan(input: impl BufRead) -> Result<Scan, Damage> {
     let mut script = Script::new(input);
     let mut tables = Vec::new();
     let mut open: Option<(Table, Sha256)> = None;
-    while let Some(piece) = script.next()? {
+    while let Some(piece) = script.next_piece()? {
         match (piece, &mut open) {
             (Piece::Copy(statement), _) => {
                 let name = statement
@@ -346,7 +346,7 @@ pub fn scan(input: impl BufRead) -> Result<Scan, Damage> {
             (Piece::Rows(rows), Some((table, hash))) => {
                 hash.update(rows);
                 table.bytes += rows.len() as u64;
-                let lines = rows.iter().filter(|byte| **byte == b'\n').count() as u64;
+                let lines = crate::table::lines(rows);
                 table.rows = table.rows.map(|rows| rows + lines);
             }
             (Piece::End, _) => tables.extend(open.take().map(|(table, hash)| Table {

@@ -242,7 +242,7 @@ fn from_archive(
     let refused = !ended.success() || matches!(copied, Err(Broken::Sink(_))) || !is_closed;
     let scan = match scan {
         // A reader that was given up on says nothing about the archive.
-        Err(damage) if matches!(copied, Ok(_)) => {
+        Err(damage) if copied.is_ok() => {
             return Err(Error::Damaged {
                 name: name.to_owned(),
                 damage: damage.to_string(),
@@ -276,7 +276,7 @@ fn from_script(
     let session = server.session(database)?;
     let mut script = Script::new(BufReader::with_capacity(256 << 10, dump));
     let mut tables = Vec::new();
-    while let Some(piece) = script.next().map_err(damaged)? {
+    while let Some(piece) = script.next_piece().map_err(damaged)? {
         match piece {
             Piece::Statement(statement) => session.execute(statement)?,
             Piece::Copy(statement) => {
@@ -287,11 +287,11 @@ fn from_script(
                     .unwrap_or_default();
                 let mut rows = 0;
                 session.copy_in(statement.trim_end_matches(';'), &mut || match script
-                    .next()
+                    .next_piece()
                     .map_err(damaged)?
                 {
                     Some(Piece::Rows(piece)) => {
-                        rows += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+                        rows += crate::table::lines(piece);
                         Ok(Some(piece.to_vec()))
                     }
                     _ => Ok(None),

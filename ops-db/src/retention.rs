@@ -57,7 +57,7 @@ impl Policy {
         reasons
     }
 
-    fn periods(&self) -> [(&'static str, usize, fn(Timestamp) -> String); 5] {
+    fn periods(&self) -> [(&'static str, usize, Period); 5] {
         [
             ("hourly", self.hourly, |at| {
                 at.strftime("%Y%m%d%H").to_string()
@@ -71,6 +71,9 @@ impl Policy {
         ]
     }
 }
+
+/// What all instants of one period have in common.
+type Period = fn(Timestamp) -> String;
 
 fn week(at: Timestamp) -> String {
     let week = at.to_zoned_datetime(TimeZone::UTC).date().iso_week_date();

@@ -74,7 +74,6 @@ impl Source {
     }
 
     /// Where the manifest inside will be once all has been read: none before, and none for a dump without a seal.
-    #[must_use]
     pub fn manifest(&self) -> impl Fn() -> Option<Manifest> + Send + use<> {
         let seal = self.seal.clone();
         move || seal.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -22,3 +22,13 @@ pub struct Table {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
 }
+
+/// How many lines end in these bytes.
+#[expect(
+    clippy::naive_bytecount,
+    reason = "the compiler makes vector code of it"
+)]
+#[must_use]
+pub fn lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}

@@ -35,10 +35,10 @@ pub fn tee<T: Send>(
             })
         });
         let copied = copy(source, sink, sender);
-        let examined = examiner
+        let seen = examiner
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (copied, examined)
+        (copied, seen)
     })
 }
 

@@ -20,6 +20,7 @@ use crate::table::Table;
 /// The name of the findings.
 pub const CHECK: &str = "db.backup";
 
+#[expect(clippy::cast_precision_loss, reason = "no table has 2^53 rows")]
 /// Judges one file, and notes the judgement in the manifest beside it.
 pub fn file(name: &OsStr, identities: &[PathBuf]) -> Result<Check, Error> {
     let beside = if name == "-" {

@@ -81,7 +81,7 @@ impl Content {
         self.hash.update(&self.page);
         self.bytes += self.page.len() as u64;
         if self.is_copied {
-            self.lines += self.page.iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.lines += crate::table::lines(&self.page);
             self.tail.extend_from_slice(
                 &self.page[self.page.len().saturating_sub(END_MARK.len() + 1)..],
             );

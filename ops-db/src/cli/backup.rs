@@ -28,6 +28,10 @@ Examples:
   ops-db backup mautrix_slack -o backup.sql
   ops-db backup mautrix_slack forgejo -o /var/backups/postgresql/
   ops-db backup --all --exclude scratch -o backups/ --recipient age1... --count")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct BackupArgs {
     /// The databases
     #[arg(

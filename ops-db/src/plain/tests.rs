@@ -32,7 +32,7 @@ fn a_whole_dump_tells_what_it_holds() {
 fn statements_end_where_psql_would_end_them() {
     let mut script = Script::new(DUMP.as_bytes());
     let mut found = Vec::new();
-    while let Some(piece) = script.next().unwrap() {
+    while let Some(piece) = script.next_piece().unwrap() {
         if let Piece::Statement(statement) = piece {
             assert!(statement.ends_with(';'), "{statement}");
             found.push(statement.to_owned());
