@@ -219,3 +219,38 @@ fn watch_over(socket: &TcpStream) -> io::Result<()> {
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Behind these the kernel gives a link up, idle or not, before half a minute is over.
+    #[test]
+    fn a_dead_link_is_noticed_within_30_seconds() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        watch_over(&socket).unwrap();
+        let limit = Duration::from_millis(sockopt::tcp_user_timeout(&socket).unwrap().into());
+        assert!(!limit.is_zero() && limit < Duration::from_secs(30));
+        assert!(sockopt::socket_keepalive(&socket).unwrap());
+        let first = sockopt::tcp_keepidle(&socket).unwrap();
+        let then = sockopt::tcp_keepintvl(&socket).unwrap();
+        assert!(first + then < limit, "{first:?} {then:?}");
+    }
+
+    /// Behind a proxy the kernel sees only a pipe; there the silence itself is watched.
+    #[test]
+    fn a_silent_proxy_is_asked_and_then_given_up() {
+        let program = Program::find("cat").unwrap();
+        let line = Line::proxy("db-1", program).unwrap();
+        let ago = |seconds| {
+            Instant::now()
+                .checked_sub(Duration::from_secs(seconds))
+                .unwrap()
+        };
+        assert!(line.nap(ago(1)).unwrap().unwrap() <= SILENCE);
+        assert!(line.nap(ago(29)).is_err());
+    }
+}

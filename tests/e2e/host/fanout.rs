@@ -53,7 +53,9 @@ fn fan_out(prefix: &str, options: &Options) {
             "{error}"
         );
         assert_eq!(error.status(), Status::Unavailable);
-        relays.iter().for_each(|relay| relay.wait_connections(1));
+        for relay in &relays {
+            relay.wait_connections(1);
+        }
         relays.iter().for_each(Relay::release);
         for (answer, name) in answers.into_iter().zip(&names) {
             assert_eq!(
