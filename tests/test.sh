@@ -15,7 +15,7 @@ essential setup tests/setup.sh
 essential build cargo build --workspace --bins --tests
 runner=()
 if why=$("$OPS_BIN_DIR/ops-lab" missing); then
-    essential lab "$OPS_BIN_DIR/ops-lab" build
+    essential hosts "$OPS_BIN_DIR/ops-lab" build
     for machine in X86_64 AARCH64; do
         runner+=("CARGO_TARGET_${machine}_UNKNOWN_LINUX_GNU_RUNNER=$OPS_BIN_DIR/ops-lab run --")
     done
