@@ -5,6 +5,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -169,13 +170,35 @@ impl Session {
     }
 
     /// While this lives, Ctrl-C cancels on the server what the session is doing, and then ends the process.
-    fn cancelled_by_signals(&self) -> Guard {
+    fn cancelled_by_signals(&self) -> Interruptible {
         let (token, dial) = (self.client.cancel_token(), self.dial.clone());
-        interrupt::guard(move || {
+        let is_interrupted = Arc::new(AtomicBool::new(false));
+        let flag = is_interrupted.clone();
+        let guard = interrupt::guard(move || {
+            flag.store(true, Ordering::SeqCst);
             if let (Ok(stream), Ok(runtime)) = (dial(), runtime()) {
                 drop(cancel(&runtime, stream, &token));
             }
-        })
+        });
+        Interruptible {
+            is_interrupted,
+            _guard: guard,
+        }
+    }
+}
+
+/// Something that a signal cancels.
+struct Interruptible {
+    is_interrupted: Arc<AtomicBool>,
+    _guard: Guard,
+}
+
+impl Drop for Interruptible {
+    /// A query that was cancelled fails, but the process is to die of the signal and not of that: its end is near.
+    fn drop(&mut self) {
+        while self.is_interrupted.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
     }
 }
 
