@@ -115,7 +115,7 @@ fn git_shows_and_merges_plain_text() {
             bed.ops(&["set", "repo/secrets/s.yaml", &format!("[\"{key}\"]"), value])
                 .run()
                 .expect(0),
-        )
+        );
     };
     set("a", "10");
     let shown = git(&bed, &["diff"]).expect(0).out();
