@@ -8,7 +8,7 @@
 //!                              └─◄──► child (three pump threads around a process), for this machine and --ssh-command
 //! ```
 //!
-//! A [lane](lane) is what a caller and a transport share of one command: three bounded byte queues and an end. Deadlines,
+//! A lane is what a caller and a transport share of one command: three bounded byte queues and an end. Deadlines,
 //! back-pressure and the rule of success are written once, against lanes, and hold for every transport.
 //!
 //! | file | what is in it |
@@ -54,7 +54,7 @@ pub use self::{
     command::Command,
     ending::Finished,
     error::{Error, HostKeyProblem},
-    process::{Input, Output, Process},
+    process::{Input, Output, Process, Running},
     quote::{quote, quote_all},
     stream::Stream,
     transport::{Host, Options},
