@@ -196,10 +196,26 @@ impl<'a> View<'a> {
         }
         let answer = match self.exceptions.dns {
             Some(server) => self.client(vec![server]).addresses(name, self.soon()),
-            None => self.ground.addresses(name, self.soon()),
+            None => self.confirmed(name, self.ground.addresses(name, self.soon())),
         };
         seen.insert(name.to_owned(), answer.clone());
         answer
+    }
+
+    /// getent(1) of a host says the same of a name that does not exist and of a resolver that is dead: its name servers
+    /// tell which.
+    fn confirmed(&self, name: &str, answer: Answer<Vec<IpAddr>>) -> Answer<Vec<IpAddr>> {
+        if answer != Answer::Absent || self.ground.has_udp() {
+            return answer;
+        }
+        let servers = self.servers.get_or_init(|| name_servers(self.ground));
+        let Ok(servers) = servers.clone() else {
+            return answer;
+        };
+        match self.client(servers).addresses(name, self.soon()) {
+            Answer::Failed(reason) => Answer::Failed(reason),
+            _ => answer,
+        }
     }
 
     /// The SRV records of a name.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -57,17 +57,10 @@ impl Names {
             }
         });
         std::thread::spawn(move || {
-            for mut stream in tcp.incoming().map_while(Result::ok) {
-                let mut length = [0; 2];
-                stream.read_exact(&mut length).unwrap();
-                let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
-                stream.read_exact(&mut question).unwrap();
-                if let Some(answer) = answer(&question, &known, false) {
-                    let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
-                    stream
-                        .write_all(&[&length, answer.as_slice()].concat())
-                        .unwrap();
-                }
+            for stream in tcp.incoming().map_while(Result::ok) {
+                // A client that connects and says nothing must not keep others waiting.
+                let known = Arc::clone(&known);
+                std::thread::spawn(move || over_tcp(stream, &known).ok());
             }
         });
         Self { address, questions }
@@ -77,6 +70,18 @@ impl Names {
     pub(crate) fn questions(&self) -> usize {
         self.questions.load(Ordering::SeqCst)
     }
+}
+
+fn over_tcp(mut stream: TcpStream, known: &HashMap<String, Known>) -> std::io::Result<()> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut question)?;
+    let Some(answer) = answer(&question, known, false) else {
+        return Ok(());
+    };
+    let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
+    stream.write_all(&[&length, answer.as_slice()].concat())
 }
 
 fn answer(question: &[u8], known: &HashMap<String, Known>, udp: bool) -> Option<Vec<u8>> {
