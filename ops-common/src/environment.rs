@@ -48,7 +48,9 @@ pub fn agent_socket() -> Option<PathBuf> {
 #[must_use]
 pub fn search_path() -> OsString {
     const USUAL: &str = "/run/current-system/sw/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
-    raw("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| USUAL.into())
+    raw("PATH")
+        .filter(|path| !path.is_empty())
+        .unwrap_or_else(|| USUAL.into())
 }
 
 fn text(name: &str) -> Option<String> {

@@ -21,7 +21,7 @@ const QUESTION: Span = Span::seconds(60);
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Hosts")]
 pub struct HostArgs {
-    /// Ask this host: a name of ops.yaml, an ssh alias, user@address[:port], @group, or localhost (can be repeated)
+    /// Ask this host: a name of ops.yaml, an ssh alias, `user@address[:port]`, @group, or localhost (can be repeated)
     ///
     /// Without it: `OPS_HOST`, then `default_host` of ops.yaml, then this machine.
     #[arg(long = "host", value_name = "NAME")]
@@ -217,7 +217,10 @@ pub fn options(house: &House) -> Options {
 
 /// The one host of a verb whose output is a stream of bytes.
 pub fn one(context: &Context, args: &HostArgs) -> Result<Host, Error> {
-    single(context, targets(context, &args.names)?)
+    match targets(context, &args.names)?.as_slice() {
+        [target] => Ok(target.connect(context)?),
+        several => Err(Error::Several(several.len())),
+    }
 }
 
 /// The one host of a verb that changes it: it must have been named on the command line.
@@ -226,13 +229,6 @@ pub fn named_one(context: &Context, args: &HostArgs) -> Result<Host, Error> {
         return Err(Error::Unnamed);
     }
     one(context, args)
-}
-
-fn single(context: &Context, targets: Vec<Target>) -> Result<Host, Error> {
-    match targets.as_slice() {
-        [target] => Ok(target.connect(context)?),
-        several => Err(Error::Several(several.len())),
-    }
 }
 
 /// Prints the records that each host answers with. One that fails does not stop the others.

@@ -242,10 +242,13 @@ fn at_host(mut check: Check, host: &str) -> Check {
     check
 }
 
-/// What was found last about each thing, and whom to tell when that changes.
+/// What was found about each thing: by check, host and subject, the state and what else counts as a change.
+type Found = BTreeMap<(String, String, String), (State, Value)>;
+
+/// What was found last, and whom to tell when that changes.
 struct Changes {
     command: Option<Vec<std::ffi::OsString>>,
-    last: Option<BTreeMap<(String, String, String), (State, Value)>>,
+    last: Option<Found>,
 }
 
 impl Changes {

@@ -122,6 +122,12 @@ pub(crate) fn prepare(
     for home in ["root", "home/op", "home/asker", "home/fisher", "home/guest"] {
         write(&root.join(home).join(".ssh/authorized_keys"), &key)?;
     }
+    enable(&root, options)?;
+    ssh::make_host_keys(&root)
+}
+
+/// Lets the units of the host's kind start with it, but for those that are to stay off.
+fn enable(root: &Path, options: &Options) -> Result<()> {
     let wants = root.join("etc/systemd/system/multi-user.target.wants");
     for unit in options
         .kind
@@ -134,5 +140,5 @@ pub(crate) fn prepare(
         let unit = format!("../{unit}.service");
         symlink(&unit, &link).during(|| format!("enable '{unit}'"))?;
     }
-    ssh::make_host_keys(&root)
+    Ok(())
 }

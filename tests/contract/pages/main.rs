@@ -81,7 +81,10 @@ fn run(text: &str) -> Ran {
     command("sh")
         .args(["-euc", &script])
         .env("PATH", path)
-        .env("LAB_NIXOS", concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/nixos"))
+        .env(
+            "LAB_NIXOS",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/nixos"),
+        )
         .dir(folder.path())
         .run()
 }
