@@ -54,6 +54,24 @@ fn a_host_survives_a_reboot_and_a_power_cut() {
     assert_eq!(host.boots(), 3);
 }
 
+/// Builds a system with Nix and copies it to the host `nixos`; returns its store path.
+fn build_and_copy(folder: &std::path::Path, system: System) -> String {
+    nixos::flake(folder, &[system]);
+    let target = ".#nixosConfigurations.nixos.config.system.build.toplevel";
+    command("nix")
+        .args(["build", target])
+        .dir(folder)
+        .run()
+        .expect(0);
+    let path = folder.join("result").canonicalize();
+    let path = path.expect("nix leaves a link").display().to_string();
+    command("nix")
+        .args(["copy", "--no-check-sigs", "--to", "ssh-ng://nixos", &path])
+        .run()
+        .expect(0);
+    path
+}
+
 #[test]
 fn a_system_built_by_nix_follows_the_contract_of_switching() {
     let Some(lab) = Lab::get() else {
@@ -61,26 +79,7 @@ fn a_system_built_by_nix_follows_the_contract_of_switching() {
     };
     let host = lab.host("nixos", Kind::Plain);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let build = |system: System| {
-        nixos::flake(folder.path(), &[system]);
-        let target = ".#nixosConfigurations.nixos.config.system.build.toplevel";
-        command("nix")
-            .args(["build", target])
-            .dir(folder.path())
-            .run()
-            .expect(0);
-        let path = folder
-            .path()
-            .join("result")
-            .canonicalize()
-            .expect("nix leaves a link");
-        let path = path.display().to_string();
-        command("nix")
-            .args(["copy", "--no-check-sigs", "--to", "ssh-ng://nixos", &path])
-            .run()
-            .expect(0);
-        path
-    };
+    let build = |system| build_and_copy(folder.path(), system);
     let switch = |path: &str, action: &str| {
         host.ssh(&format!("{path}/bin/switch-to-configuration {action}"))
     };
