@@ -98,15 +98,16 @@ fn v6(number: u8) -> String {
     format!("2001:db8::{number}")
 }
 
-/// Makes the two bridges, with the addresses of the lab's own side.
+/// Makes the two bridges, with the addresses of the lab's own side. Their hardware addresses are set: a bridge left alone
+/// takes the lowest of its legs, so that each host that comes or goes could make this side unreachable to the others.
 pub(crate) fn make_bridges() -> Result<()> {
     let batch = format!(
         "link set lo up
-         link add ops0 type bridge
+         link add ops0 address 02:00:00:00:00:01 type bridge
          addr add {}/24 dev ops0
          addr add {}/64 dev ops0 nodad
          link set ops0 up
-         link add ops1 type bridge
+         link add ops1 address 02:00:00:00:01:01 type bridge
          addr add 198.51.100.{OUTSIDE}/24 dev ops1
          addr add 2001:db8:1::{OUTSIDE}/64 dev ops1 nodad
          link set ops1 up\n",

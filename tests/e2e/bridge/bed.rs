@@ -216,7 +216,10 @@ impl Bed {
 
     /// Restarts the bridge and waits for its start.
     pub fn restart(&self) {
-        self.host.sh("systemctl restart mautrix-slack").expect(0);
+        // The tests restart more often than systemd lets a unit start.
+        self.host
+            .sh("systemctl reset-failed mautrix-slack; systemctl restart mautrix-slack")
+            .expect(0);
     }
 
     /// The whole journal of the bridge, as journald writes it.

@@ -132,7 +132,9 @@ fn failures_of_start_login_and_neighbours_are_told_apart() {
     // A clean stop and start is an outage of known length, and no failure afterwards.
     bed.host.sh("systemctl stop mautrix-slack").expect(0);
     is_told(&bed, "stopped", "stopped", 1);
-    bed.host.sh("systemctl start mautrix-slack").expect(0);
+    bed.host
+        .sh("systemctl reset-failed mautrix-slack; systemctl start mautrix-slack")
+        .expect(0);
     bed.slack.wait_for_socket();
     prove(&bed);
     assert_eq!(bed.bridge("status").status, 0);
@@ -145,7 +147,10 @@ fn failures_of_start_login_and_neighbours_are_told_apart() {
     );
 
     // The states are hidden: the log alone is never called healthy, the process itself knows.
-    bed.host.sh("sed -i 's/min_level: debug/min_level: info/' /var/lib/mautrix-slack/config.yaml && systemctl restart mautrix-slack").expect(0);
+    bed.host
+        .sh("sed -i 's/min_level: debug/min_level: info/' /var/lib/mautrix-slack/config.yaml")
+        .expect(0);
+    bed.restart();
     bed.slack.wait_for_socket();
     let hidden = bed.wait_for("status --json", |record| {
         record["check"] == "bridge.connection_status" && record["status"] == "ok"
@@ -157,7 +162,10 @@ fn failures_of_start_login_and_neighbours_are_told_apart() {
             .iter()
             .any(|record| record["check"] == "bridge.log_level" && record["status"] == "warn")
     );
-    bed.host.sh("sed -i 's/min_level: info/min_level: debug/' /var/lib/mautrix-slack/config.yaml && systemctl restart mautrix-slack").expect(0);
+    bed.host
+        .sh("sed -i 's/min_level: info/min_level: debug/' /var/lib/mautrix-slack/config.yaml")
+        .expect(0);
+    bed.restart();
     bed.slack.wait_for_socket();
     prove(&bed);
 
@@ -206,7 +214,7 @@ fn failures_of_start_login_and_neighbours_are_told_apart() {
     // The configuration is wrong: the unit loops, and its exit code is told in words.
     bed.host.sh("sed -i 's/^    permissions:.*/    permissions: {}/' /var/lib/mautrix-slack/config.yaml").expect(0);
     bed.host
-        .sh("systemctl restart mautrix-slack || :")
+        .sh("systemctl reset-failed mautrix-slack; systemctl restart mautrix-slack || :")
         .expect(0);
     let unit = bed.wait_for("status --json", |record| {
         record["check"] == "bridge.unit"
