@@ -10,7 +10,7 @@
 //! let Some(lab) = Lab::get() else { return ops_tests::skip("lab") };
 //! let host = lab.host("db-1", Kind::Postgres); // booted when this returns, gone when `host` is dropped
 //! ops_tests::tool("ops-db").args(["list", "--host", "db-1"]).run().expect(0);
-//! assert!(host.sh("systemctl is-active postgresql").stdout().contains("active"));
+//! assert!(host.sh("systemctl is-active postgresql").out().contains("active"));
 //! ```
 //!
 //! The lab deliberately uses nothing of `ops-common`: it must not share the faults of what it tests.
