@@ -68,13 +68,12 @@ impl<F: FnMut(&str) -> io::Result<()>> Lines<F> {
 impl<F: FnMut(&str) -> io::Result<()>> Write for Lines<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
-        lines.try_for_each(|line| match line.strip_suffix(b"\n") {
-            Some(end) => {
-                self.rest.extend_from_slice(end);
+        lines.try_for_each(|line| {
+            self.rest
+                .extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+            if line.ends_with(b"\n") {
                 self.hand_on()
-            }
-            None => {
-                self.rest.extend_from_slice(line);
+            } else {
                 Ok(())
             }
         })?;

@@ -4,8 +4,6 @@ use std::io::{self, Write};
 
 use ops_common::report::printable;
 
-use crate::copied::Row;
-
 /// Rows that are aligned with each other.
 const PAGE: usize = 1000;
 
@@ -31,7 +29,7 @@ impl<'a> Grid<'a> {
     }
 
     /// Adds a row.
-    pub fn push(&mut self, row: Row) -> io::Result<()> {
+    pub fn push(&mut self, row: &[Option<String>]) -> io::Result<()> {
         let row: Vec<_> = row.iter().map(|value| cell(value.as_deref())).collect();
         self.widths.resize(row.len().max(self.widths.len()), 0);
         for (width_so_far, value) in self.widths.iter_mut().zip(&row) {
@@ -84,9 +82,8 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_value() {
         let mut output = Vec::new();
         let mut grid = Grid::new(&["a".to_owned(), "name".to_owned()], &mut output);
-        grid.push(vec![Some("é long".to_owned()), None]).unwrap();
-        grid.push(vec![None, Some("x\ny\u{1b}".to_owned())])
-            .unwrap();
+        grid.push(&[Some("é long".to_owned()), None]).unwrap();
+        grid.push(&[None, Some("x\ny\u{1b}".to_owned())]).unwrap();
         grid.finish().unwrap();
         assert_eq!(
             String::from_utf8(output).unwrap(),

@@ -463,60 +463,48 @@ fn backups(server: &Server<'_>, names: &[String], limits: Limits) -> Result<Vec<
     } else {
         Vec::new()
     };
-    let good = || {
-        found
-            .iter()
-            .filter(|backup| backup.state == catalogue::State::Ok)
-    };
-    let newest = |of: &dyn Fn(&Backup) -> Option<Timestamp>| -> BTreeMap<&str, Timestamp> {
-        let mut newest = BTreeMap::new();
-        for (name, at) in
-            good().filter_map(|backup| Some((backup.database.as_deref()?, of(backup)?)))
-        {
-            newest
-                .entry(name)
-                .and_modify(|known: &mut Timestamp| *known = at.max(*known))
-                .or_insert(at);
-        }
-        newest
-    };
-    let (taken, drilled) = (
-        newest(&|backup| backup.at),
-        newest(&|backup| backup.drilled_at),
-    );
+    let taken = newest(&found, |backup| backup.at);
+    let drilled = newest(&found, |backup| backup.drilled_at);
     let (place, now) = (folder.display().to_string(), Timestamp::now());
+    let age = |of: &BTreeMap<&str, Timestamp>, name: &str| {
+        let at = of.get(name)?;
+        Some(now.duration_since(*at).as_secs_f64().max(0.0))
+    };
     let mut checks = Vec::new();
-    for name in names
-        .iter()
-        .map(String::as_str)
-        .filter(|name| *name != HOME)
-    {
-        let age = |of: &BTreeMap<&str, Timestamp>| {
-            of.get(name)
-                .map(|at| now.duration_since(*at).as_secs_f64().max(0.0))
-        };
+    for name in names.iter().filter(|name| *name != HOME) {
         let none = format!("there is no whole backup of '{name}' in '{place}'");
         let fix = format!("ops-db backup {name} -o {place}/");
-        checks.push(aged(
-            "db.backup_age",
-            name,
-            age(&taken),
-            limits.backup_age,
-            ("the newest backup", &none, &fix),
-        ));
-        if taken.contains_key(name) {
+        let words = ("the newest backup", none.as_str(), fix.as_str());
+        let (check, limit) = ("db.backup_age", limits.backup_age);
+        checks.push(aged(check, name, age(&taken, name), limit, words));
+        if taken.contains_key(name.as_str()) || limits.drill_age.is_some() {
             let none = format!("no backup of '{name}' was ever restored");
-            let fix = "ops-db drill FILE";
-            checks.push(aged(
-                "db.drill_age",
-                name,
-                age(&drilled),
-                limits.drill_age,
-                ("the last proven restore", &none, fix),
-            ));
+            let words = (
+                "the last proven restore",
+                none.as_str(),
+                "ops-db drill FILE",
+            );
+            let (check, limit) = ("db.drill_age", limits.drill_age);
+            checks.push(aged(check, name, age(&drilled, name), limit, words));
         }
     }
     Ok(checks)
+}
+
+/// The newest moment of each database's whole backups.
+fn newest(
+    found: &[Backup],
+    of: impl Fn(&Backup) -> Option<Timestamp>,
+) -> BTreeMap<&str, Timestamp> {
+    let mut newest = BTreeMap::new();
+    for backup in found {
+        let is_whole = backup.state == catalogue::State::Ok;
+        if let (true, Some(name), Some(at)) = (is_whole, backup.database.as_deref(), of(backup)) {
+            let known = newest.entry(name).or_insert(at);
+            *known = at.max(*known);
+        }
+    }
+    newest
 }
 
 fn aged(

@@ -38,8 +38,7 @@ pub fn ask(
     match (statements.as_slice(), question.write) {
         ([], _) => Err(Error::Usage("there is no query".to_owned())),
         ([statement], false) if is_wrapped(statement) => copy(server, question, statement, output),
-        (_, true) => simple(server, question, output),
-        ([_], false) => simple(server, question, output),
+        (_, true) | ([_], false) => simple(server, question, output),
         (_, false) => Err(Error::Usage("several statements need --write".to_owned())),
     }
 }
@@ -87,7 +86,7 @@ fn copy(
         Format::Text => {
             let names = looker.columns(select)?;
             let mut grid = Grid::new(&names, output);
-            let mut lines = Lines::new(|line| grid.push(copied::row(line)));
+            let mut lines = Lines::new(|line| grid.push(&copied::row(line)));
             looker.copy(&format!("COPY ({select}\n) TO STDOUT"), &mut lines)?;
             drop(lines);
             grid.finish().map_err(Error::Write)

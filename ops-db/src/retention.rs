@@ -140,6 +140,11 @@ mod tests {
             ),
             [0, 1]
         );
+    }
+
+    #[test]
+    fn months_and_weeks_end_where_the_calendar_says() {
+        let taken = many();
         let monthly = kept(
             Policy {
                 monthly: 3,
@@ -225,7 +230,7 @@ mod tests {
     fn within_keeps_all_that_are_young() {
         let taken = many();
         let policy = Policy {
-            within: Duration::from_secs(86_400),
+            within: Duration::from_hours(24),
             ..Policy::default()
         };
         assert_eq!(kept(policy, &taken), [0, 1, 2, 3, 4]);

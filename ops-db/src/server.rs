@@ -36,7 +36,7 @@ impl Session {
         let failed = |source| Error::Open {
             database: database.to_owned(),
             role: role.to_owned(),
-            source: source_of(source),
+            source: source_of(&source),
         };
         let stream = dial()?;
         stream.set_nonblocking(true).map_err(Error::Stream)?;
@@ -155,7 +155,10 @@ impl Session {
             while let Some(message) = stream.next().await {
                 match message.map_err(failed)? {
                     SimpleQueryMessage::RowDescription(columns) => {
-                        let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
+                        let names: Vec<&str> = columns
+                            .iter()
+                            .map(tokio_postgres::SimpleColumn::name)
+                            .collect();
                         take(Answer::Columns(&names))?;
                     }
                     SimpleQueryMessage::Row(row) => {
@@ -239,8 +242,9 @@ fn runtime() -> Result<Runtime, Error> {
         .map_err(Error::Stream)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
 fn failed(error: postgres::Error) -> Error {
-    Error::Query(source_of(error))
+    Error::Query(source_of(&error))
 }
 
 /// What the server said, or why it could not be heard.
@@ -259,11 +263,11 @@ impl std::fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-fn source_of(error: postgres::Error) -> Refusal {
+fn source_of(error: &postgres::Error) -> Refusal {
     let Some(said) = error.as_db_error() else {
         return Refusal {
             state: String::new(),
-            message: ops_common::exit::describe(&error),
+            message: ops_common::exit::describe(error),
         };
     };
     let mut message = said.message().to_owned();
