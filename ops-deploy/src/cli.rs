@@ -57,7 +57,7 @@ enum Verb {
 /// The hosts of a verb.
 #[derive(Args, Debug)]
 struct Hosts {
-    /// Names of ops.yaml, ssh aliases, user@address[:port], @group, or localhost
+    /// Names of ops.yaml, ssh aliases, `user@address[:port]`, @group, or localhost
     #[arg(required = true, value_name = "HOST")]
     hosts: Vec<String>,
 

@@ -342,11 +342,11 @@ fn from_here(hosts: &HostArgs) -> HostArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 struct NetArgs {
-    /// Ask this name server, ADDRESS[:PORT], instead of the system's resolver
+    /// Ask this name server, `ADDRESS[:PORT]`, instead of the system's resolver
     #[arg(long, value_name = "SERVER", value_parser = dns::parse_server)]
     dns: Option<SocketAddr>,
 
-    /// Take these addresses for a host and port, HOST:PORT:ADDRESS[,ADDRESS] (can be repeated)
+    /// Take these addresses for a host and port, `HOST:PORT:ADDRESS[,ADDRESS]` (can be repeated)
     #[arg(long, value_name = "RULE")]
     resolve: Vec<Resolve>,
 

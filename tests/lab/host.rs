@@ -29,7 +29,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// The lab, where there is one: a test that finds none calls [`crate::skip`].
+    /// The lab, where there is one: a test that finds none calls [`crate::skip()`].
     #[must_use]
     pub fn get() -> Option<Self> {
         outer::id().map(|id| Self { id })
