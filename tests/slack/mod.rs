@@ -16,7 +16,6 @@ mod http;
 mod socket;
 
 use std::collections::{HashMap, VecDeque};
-use std::mem::ManuallyDrop;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -51,9 +50,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 pub struct Slack {
     shared: Arc<Shared>,
     listeners: Vec<(SocketAddr, JoinHandle<()>)>,
-    /// Never given back before the lab ends: with the first address of a network the kernel takes away all that were
-    /// added after it, those of other stand-ins among them.
-    address: ManuallyDrop<Address>,
+    address: Address,
 }
 
 struct Shared {
@@ -137,7 +134,7 @@ impl Slack {
         Self {
             shared,
             listeners: vec![secure, plain],
-            address: ManuallyDrop::new(address),
+            address,
         }
     }
 
