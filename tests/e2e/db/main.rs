@@ -1,5 +1,18 @@
 //! `ops-db` against real servers, over ssh and on the host itself.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a fixture that cannot be made is a test that has failed"
+)]
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scenario is read from its beginning to its end"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test writes into its own folder need not survive a failure"
+)]
+
 mod backup;
 mod faults;
 mod look;
