@@ -127,7 +127,11 @@ where
         }
         let good = answer(&round) == Status::Done;
         let status = Printer::new(context, name)?.print(round)?;
-        return Ok(if good { status } else { Status::TryAgain });
+        if good {
+            return Ok(status);
+        }
+        context.report.error(format_args!("not well after {wait}"));
+        return Ok(Status::TryAgain);
     }
     let mut printer = Printer::new(context, name)?;
     let Some(every) = watch.every else {
