@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How one call of a method fails.
 #[derive(Clone, Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Slack says no, with this code.
     Code(&'static str),
     /// The status of HTTP.
@@ -19,7 +19,7 @@ pub enum Fault {
 
 /// How sockets behave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Link {
+pub(crate) enum Link {
     /// As they should.
     #[default]
     Good,

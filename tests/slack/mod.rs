@@ -29,25 +29,25 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
-pub use faults::{Fault, Link};
+pub(crate) use faults::{Fault, Link};
 
 /// The workspace, its bot and its one human.
-pub const TEAM: &str = "T1";
-pub const BOT: &str = "U1";
-pub const HUMAN: &str = "U2";
+pub(crate) const TEAM: &str = "T1";
+pub(crate) const BOT: &str = "U1";
+pub(crate) const HUMAN: &str = "U2";
 /// A public and a private channel.
-pub const GENERAL: &str = "C1";
-pub const INCIDENTS: &str = "C2";
-pub const BOT_TOKEN: &str = "xoxb-made-up-CANARY-1";
+pub(crate) const GENERAL: &str = "C1";
+pub(crate) const INCIDENTS: &str = "C2";
+pub(crate) const BOT_TOKEN: &str = "xoxb-made-up-CANARY-1";
 /// The token of the human.
-pub const HUMAN_TOKEN: &str = "xoxp-made-up-CANARY-4";
-pub const APP_TOKEN: &str = "xapp-made-up-CANARY-2";
+pub(crate) const HUMAN_TOKEN: &str = "xoxp-made-up-CANARY-4";
+pub(crate) const APP_TOKEN: &str = "xapp-made-up-CANARY-2";
 
 /// How long anything that a test waits for may take.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A running stand-in.
-pub struct Slack {
+pub(crate) struct Slack {
     shared: Arc<Shared>,
     listeners: Vec<(SocketAddr, JoinHandle<()>)>,
     address: Address,
@@ -63,7 +63,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    calls: Vec<Call>,
+    /// The methods of the Web API that were called, in their order.
+    calls: Vec<String>,
     acknowledged: Vec<String>,
     faults: HashMap<String, VecDeque<Fault>>,
     link: Link,
@@ -72,14 +73,6 @@ struct State {
     files: HashMap<String, (String, Vec<u8>)>,
     number: u64,
     echo_delay: Duration,
-}
-
-/// A call of the Web API.
-#[derive(Clone, Debug)]
-pub struct Call {
-    pub method: String,
-    pub form: HashMap<String, String>,
-    pub at: Instant,
 }
 
 #[derive(Clone, Debug)]
@@ -102,7 +95,7 @@ enum Order {
 
 impl Slack {
     /// Starts it on an address of the lab.
-    pub fn start(lab: Lab) -> Self {
+    pub(crate) fn start(lab: Lab) -> Self {
         let address = lab.address();
         let secure = TcpListener::bind((address.v4(), 443)).expect("port 443 of an own address");
         let plain = TcpListener::bind((address.v4(), 0)).expect("a free port");
@@ -126,9 +119,9 @@ impl Slack {
         });
         let plain = serve(plain, &shared, |shared, stream| {
             if socket::is_wanted(&stream) {
-                socket::serve(shared, stream)
+                socket::serve(shared, stream);
             } else {
-                api::serve(shared, stream)
+                api::serve(shared, stream);
             }
         });
         Self {
@@ -139,7 +132,7 @@ impl Slack {
     }
 
     /// Makes it slack.com for a host.
-    pub fn become_slack_of(&self, host: &LabHost) {
+    pub(crate) fn become_slack_of(&self, host: &LabHost) {
         host.sh(&format!(
             "echo '{} slack.com' >> /etc/hosts",
             self.address.v4()
@@ -148,30 +141,23 @@ impl Slack {
     }
 
     /// Posts as the human and returns the message's time stamp.
-    pub fn say(&self, channel: &str, text: &str) -> String {
+    pub(crate) fn say(&self, channel: &str, text: &str) -> String {
         let message = self.shared.post(channel, HUMAN, text);
         let ts = message.ts.clone();
-        self.shared.send(events::message(&message, None));
+        self.shared.send(&events::message(&message, None));
         ts
     }
 
     /// Edits a message of the human.
-    pub fn edit(&self, ts: &str, text: &str) {
+    pub(crate) fn edit(&self, ts: &str, text: &str) {
         let edited = self.shared.edit(ts, text).expect("a message");
         self.shared
-            .send(events::changed(&edited.0, &edited.1, &self.shared.stamp()));
-    }
-
-    /// Deletes a message.
-    pub fn delete(&self, ts: &str) {
-        let deleted = self.shared.delete(ts).expect("a message");
-        self.shared
-            .send(events::deleted(&deleted, &self.shared.stamp()));
+            .send(&events::changed(&edited.0, &edited.1, &self.shared.stamp()));
     }
 
     /// Reacts as the human.
-    pub fn react(&self, channel: &str, ts: &str, name: &str) {
-        self.shared.send(events::reaction(
+    pub(crate) fn react(&self, channel: &str, ts: &str, name: &str) {
+        self.shared.send(&events::reaction(
             "reaction_added",
             HUMAN,
             channel,
@@ -181,23 +167,8 @@ impl Slack {
         ));
     }
 
-    /// Shares a file as the human.
-    pub fn share(&self, channel: &str, name: &str, content: &[u8]) -> String {
-        let id = self.shared.keep_file(name, content.to_vec());
-        let file = events::file(&id, name, content.len(), HUMAN, &self.shared.plain);
-        let message = self.shared.post_with(channel, HUMAN, "", Some(file));
-        self.shared
-            .send(events::message(&message, Some("file_share")));
-        id
-    }
-
-    /// Sends any event.
-    pub fn event(&self, event: Value) {
-        self.shared.send(event);
-    }
-
     /// Lets the next calls of a method fail in these ways, one each.
-    pub fn fail(&self, method: &str, faults: impl IntoIterator<Item = Fault>) {
+    pub(crate) fn fail(&self, method: &str, faults: impl IntoIterator<Item = Fault>) {
         self.shared
             .state()
             .faults
@@ -207,22 +178,17 @@ impl Slack {
     }
 
     /// Ends all faults of a method.
-    pub fn heal(&self, method: &str) {
+    pub(crate) fn heal(&self, method: &str) {
         self.shared.state().faults.remove(method);
     }
 
     /// Changes how sockets behave, those that are open included.
-    pub fn link(&self, link: Link) {
+    pub(crate) fn link(&self, link: Link) {
         self.shared.state().link = link;
     }
 
-    /// Lets echoes of the bot's own messages come this late.
-    pub fn echo_after(&self, delay: Duration) {
-        self.shared.state().echo_delay = delay;
-    }
-
     /// Asks the client for a new socket, as Slack does every few hours.
-    pub fn refresh(&self) {
+    pub(crate) fn refresh(&self) {
         self.shared.order(|| {
             Order::Raw(
                 r#"{"type":"disconnect","reason":"refresh_requested","debug_info":{"host":"x"}}"#
@@ -232,54 +198,40 @@ impl Slack {
     }
 
     /// Cuts every socket.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.shared.order(|| Order::Close);
         self.shared.state().sockets.clear();
     }
 
-    /// Waits until a method was called since `after` calls of it, and returns the call.
-    pub fn wait_for_call(&self, method: &str, after: usize) -> Call {
+    /// Waits until a method was called once more than `before` times.
+    pub(crate) fn wait_for_call(&self, method: &str, before: usize) {
         self.shared.wait(&format!("{method} is called"), |state| {
-            state
-                .calls
-                .iter()
-                .filter(|call| call.method == method)
-                .nth(after)
-                .cloned()
-        })
-    }
-
-    /// How often a method was called.
-    pub fn count(&self, method: &str) -> usize {
-        self.shared
-            .state()
-            .calls
-            .iter()
-            .filter(|call| call.method == method)
-            .count()
+            let calls = state.calls.iter().filter(|call| *call == method);
+            (calls.count() > before).then_some(())
+        });
     }
 
     /// Waits until as many events were acknowledged.
-    pub fn wait_for_acknowledgements(&self, count: usize) {
+    pub(crate) fn wait_for_acknowledgements(&self, count: usize) {
         self.shared.wait("events are acknowledged", |state| {
             (state.acknowledged.len() >= count).then_some(())
         });
     }
 
     /// How many events were acknowledged.
-    pub fn acknowledgements(&self) -> usize {
+    pub(crate) fn acknowledgements(&self) -> usize {
         self.shared.state().acknowledged.len()
     }
 
     /// Waits until a socket is open.
-    pub fn wait_for_socket(&self) {
+    pub(crate) fn wait_for_socket(&self) {
         self.shared.wait("a socket is open", |state| {
             (!state.sockets.is_empty()).then_some(())
         });
     }
 
     /// Waits until no message is left in a channel.
-    pub fn wait_until_empty(&self, channel: &str) {
+    pub(crate) fn wait_until_empty(&self, channel: &str) {
         let none = |state: &State| {
             state
                 .messages
@@ -306,11 +258,7 @@ impl Shared {
             assert!(
                 !left.is_zero(),
                 "in vain waited until {what}; calls: {:?}",
-                state
-                    .calls
-                    .iter()
-                    .map(|call| &call.method)
-                    .collect::<Vec<_>>()
+                state.calls.iter().map(String::as_str).collect::<Vec<_>>()
             );
             state = self
                 .changed
@@ -376,7 +324,7 @@ impl Shared {
         id
     }
 
-    fn send(&self, event: Value) {
+    fn send(&self, event: &Value) {
         self.order(|| Order::Send(event.clone()));
     }
 

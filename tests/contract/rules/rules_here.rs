@@ -1,5 +1,6 @@
 //! Rules about the command line itself.
 
+use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
 use ops_tests::tool;
 
 use crate::table::{ELSEWHERE, VERBS};
@@ -72,9 +73,8 @@ fn examples(help: &str) -> Vec<String> {
 
 /// Whether every part of a pipeline that is one of our tools has a command line that it takes.
 fn parses(line: &str) -> bool {
-    let words = match shell_words::split(line) {
-        Ok(words) => words,
-        Err(_) => return false,
+    let Ok(words) = shell_words::split(line) else {
+        return false;
     };
     let words = words.iter().flat_map(|word| match word.strip_suffix(';') {
         Some(before) => vec![before.to_owned(), ";".to_owned()],
@@ -94,7 +94,6 @@ fn parses(line: &str) -> bool {
         let Some(tool) = tools().into_iter().find(|tool| tool.get_name() == part[0]) else {
             return false;
         };
-        use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
         match tool.try_get_matches_from(part) {
             Ok(_) => true,
             Err(error) => matches!(error.kind(), DisplayHelp | DisplayVersion),

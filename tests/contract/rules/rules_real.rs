@@ -1,5 +1,6 @@
 //! Rules about real runs against a lab host.
 
+use std::path::Path;
 use std::time::Duration;
 
 use ops_tests::{Ran, skip};
@@ -40,7 +41,7 @@ fn require(holds: bool, what: &str, ran: &Ran) -> Result<(), String> {
     }
 }
 
-fn prints_data(verb: &&Verb) -> bool {
+fn prints_data(verb: &Verb) -> bool {
     !matches!(verb.prints, Prints::Nothing) && !CHILDREN.iter().any(|(name, _)| *name == verb.name)
 }
 
@@ -135,7 +136,7 @@ fn a_terminal_shows_the_same_records() {
 
 #[test]
 fn a_reader_that_left_is_141_and_silent() {
-    for_all(VERBS.iter().filter(prints_data), |_, scene| {
+    for_all(VERBS.iter().filter(|verb| prints_data(verb)), |_, scene| {
         let ran = scene.command(&[]).through(READER_GONE).run();
         require(ran.status == 141, "status 141 expected", &ran)?;
         require(!ran.err().contains("error"), "silence expected", &ran)
@@ -144,7 +145,7 @@ fn a_reader_that_left_is_141_and_silent() {
 
 #[test]
 fn a_full_disk_is_74_with_a_message() {
-    for_all(VERBS.iter().filter(prints_data), |_, scene| {
+    for_all(VERBS.iter().filter(|verb| prints_data(verb)), |_, scene| {
         let ran = scene.command(&[]).through("exec \"$@\" > /dev/full").run();
         require(ran.status == 74, "status 74 expected", &ran)?;
         require(
@@ -247,7 +248,7 @@ fn failures_leave_nothing_behind() {
             let hidden = list()
                 .lines()
                 .filter(|path| !before.contains(*path))
-                .any(|path| path.ends_with(".tmp"));
+                .any(|path| Path::new(path).extension().is_some_and(|end| end == "tmp"));
             require(!hidden, "a file in the making was left", &ran)?;
         }
         let left = std::fs::read_dir(temporary.path())

@@ -14,16 +14,16 @@ use crate::slack::{APP_TOKEN, BOT_TOKEN, Slack};
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Bridge, stand-in and tokens.
-pub struct Bed {
-    pub host: LabHost,
-    pub slack: Slack,
+pub(crate) struct Bed {
+    pub(crate) host: LabHost,
+    pub(crate) slack: Slack,
     folder: TempDir,
     token: String,
 }
 
 impl Bed {
     /// Boots a host and logs its bridge in.
-    pub fn make(lab: Lab, name: &str) -> Self {
+    pub(crate) fn make(lab: Lab, name: &str) -> Self {
         let host = lab.host(name, Kind::Platform);
         let slack = Slack::start(lab);
         slack.become_slack_of(&host);
@@ -45,7 +45,7 @@ impl Bed {
     }
 
     /// Logs the bridge in, waits for its socket, and joins the user to the rooms.
-    pub fn log_in(&self) {
+    pub(crate) fn log_in(&self) {
         let made = self
             .bridge("login --user @op:chat.example --tokens slack.yaml")
             .expect(0);
@@ -58,7 +58,7 @@ impl Bed {
     }
 
     /// Encrypts a file of tokens under NAME.yaml, in the folder that the tool runs in.
-    pub fn write_tokens(&self, name: &str, text: &str) {
+    pub(crate) fn write_tokens(&self, name: &str, text: &str) {
         let folder = self.folder.path();
         let key = folder.join("key.txt");
         if !key.exists() {
@@ -81,11 +81,12 @@ impl Bed {
             .dir(folder)
             .run()
             .expect(0);
+        #[expect(clippy::disallowed_methods, reason = "a test may leave half a file")]
         fs::write(folder.join(path), encrypted.stdout).expect("a folder to write to");
     }
 
     /// `ops-bridge ARGUMENTS --host HOST`.
-    pub fn bridge(&self, arguments: &str) -> Ran {
+    pub(crate) fn bridge(&self, arguments: &str) -> Ran {
         let key = self.folder.path().join("key.txt");
         let words = arguments.split_whitespace().filter(|word| !word.is_empty());
         tool("ops-bridge")
@@ -98,7 +99,7 @@ impl Bed {
     }
 
     /// The record of a check, looked at until it is as wanted.
-    pub fn wait_for(&self, verb: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait_for(&self, verb: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + PATIENCE;
         loop {
             let records = self.bridge(verb).json();
@@ -114,7 +115,7 @@ impl Bed {
     }
 
     /// The verdict of `status` and of `socket` about the login, each in one look.
-    pub fn verdicts(&self) -> [String; 2] {
+    pub(crate) fn verdicts(&self) -> [String; 2] {
         ["status --json", "socket --json"].map(|verb| {
             let records = self.bridge(verb).json();
             let found = records.iter().find(|record| {
@@ -129,7 +130,7 @@ impl Bed {
     }
 
     /// How many messages were lost from Slack and from Matrix, as `health` counts them.
-    pub fn wait_lost(&self) -> Vec<Value> {
+    pub(crate) fn wait_lost(&self) -> Vec<Value> {
         let lost = |direction: &str| {
             self.wait_for("health --json", |record| {
                 record["check"] == "bridge.messages_lost" && record["subject"] == direction
@@ -151,7 +152,7 @@ impl Bed {
     }
 
     /// The room of a portal, once it is there.
-    pub fn room(&self, portal: &str) -> String {
+    pub(crate) fn room(&self, portal: &str) -> String {
         let found = self.wait_for("portals --json", |record| {
             record["id"] == portal && record["mxid"].is_string()
         });
@@ -175,7 +176,7 @@ impl Bed {
     }
 
     /// Calls the homeserver as the user.
-    pub fn matrix(&self, method: &str, path: &str, body: &str) -> Value {
+    pub(crate) fn matrix(&self, method: &str, path: &str, body: &str) -> Value {
         let called = self.call(method, path, body).expect(0);
         serde_json::from_slice(&called.stdout).expect("JSON of the homeserver")
     }
@@ -189,12 +190,12 @@ impl Bed {
     }
 
     /// The user's token.
-    pub fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         &self.token
     }
 
     /// Sends an event into a room, and returns its id.
-    pub fn send(&self, room: &str, kind: &str, content: &str) -> String {
+    pub(crate) fn send(&self, room: &str, kind: &str, content: &str) -> String {
         static NUMBER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let sent = self.matrix(
@@ -206,7 +207,7 @@ impl Bed {
     }
 
     /// Sends a text.
-    pub fn text(&self, room: &str, text: &str) -> String {
+    pub(crate) fn text(&self, room: &str, text: &str) -> String {
         self.send(
             room,
             "m.room.message",
@@ -215,7 +216,7 @@ impl Bed {
     }
 
     /// Restarts the bridge and waits for its start.
-    pub fn restart(&self) {
+    pub(crate) fn restart(&self) {
         // The tests restart more often than systemd lets a unit start.
         self.host
             .sh("systemctl reset-failed mautrix-slack; systemctl restart mautrix-slack")
@@ -223,7 +224,7 @@ impl Bed {
     }
 
     /// The whole journal of the bridge, as journald writes it.
-    pub fn journal(&self) -> Vec<u8> {
+    pub(crate) fn journal(&self) -> Vec<u8> {
         self.host
             .sh("journalctl -u mautrix-slack -o json --all")
             .expect(0)
@@ -231,7 +232,7 @@ impl Bed {
     }
 
     /// `ops-bridge ARGUMENTS` with `input` on stdin.
-    pub fn read(arguments: &str, input: Vec<u8>) -> Ran {
+    pub(crate) fn read(arguments: &str, input: Vec<u8>) -> Ran {
         tool("ops-bridge")
             .args(arguments.split_whitespace())
             .stdin(input)
@@ -240,6 +241,6 @@ impl Bed {
 }
 
 /// Nothing that must not be seen is in an output.
-pub fn is_clean(ran: &Ran) -> bool {
+pub(crate) fn is_clean(ran: &Ran) -> bool {
     !format!("{}{}", ran.out(), ran.err()).contains("CANARY")
 }

@@ -1,5 +1,10 @@
 //! `ops-bridge` against the real mautrix-slack and a stand-in for Slack.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a scenario is read from its beginning to its end"
+)]
+
 #[path = "../../slack/mod.rs"]
 mod slack;
 

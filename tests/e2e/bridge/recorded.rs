@@ -26,7 +26,11 @@ fn path(name: &str) -> PathBuf {
 }
 
 /// Writes a journal down, if that is asked for.
-pub fn keep(name: &str, journal: &[u8]) {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a switch for those who record anew"
+)]
+pub(crate) fn keep(name: &str, journal: &[u8]) {
     if std::env::var_os("OPS_TEST_RECORD").is_none() {
         return;
     }

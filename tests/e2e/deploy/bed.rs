@@ -150,7 +150,7 @@ impl Bed {
 
     /// Changes the settings of the `deploy` section, from the next description of systems on.
     pub(crate) fn set(&self, settings: &str) {
-        *self.settings.borrow_mut() = settings.to_owned();
+        settings.clone_into(&mut self.settings.borrow_mut());
     }
 
     /// Writes a file of the folder.
@@ -168,10 +168,11 @@ impl Bed {
             .map(|(host, system)| system.described(host))
             .collect();
         nixos::flake(self.folder.path(), &all);
-        let hosts: String = systems
+        let hosts = systems
             .iter()
             .map(|(host, _)| format!("  {host}: {{flake: \".#{host}\", groups: [all]}}\n"))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         self.write(
             "ops.yaml",
             &format!("hosts:\n{hosts}deploy: {{{}}}\n", self.settings.borrow()),
