@@ -140,6 +140,43 @@ mod tests {
     const PUBLIC: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGz1y0KjE+9E4mV4rmbUYBEkvzOlWAFhOZkOEO9r0P1J";
 
+    /// The first key of RFC 8032, section 7.1, as OpenSSH writes it.
+    const PRIVATE: &str = "-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+QyNTUxOQAAACDXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGgAAAJAAAAAHAAAA
+BwAAAAtzc2gtZWQyNTUxOQAAACDXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGg
+AAAECdYbGd7/1aYLqESvSS7CzEREnFaXsyaRlwO6wDHK5/YNdamAGCsQq31Uv+08lkBzoO
+4XLz2qYjJa8CGmj3B1EaAAAAB3JmYzgwMzIBAgMEBQY=
+-----END OPENSSH PRIVATE KEY-----
+";
+    const IDENTITY: &str =
+        "AGE-SECRET-KEY-1X47G8PJ09QEUKSN69MCUQZSP8N7L7FMGMXQVPGA9YRCQDYZDAY8SH3M5PD";
+    /// What `age-keygen -y` says of it.
+    const RECIPIENT: &str = "age1mp0q0mpzkzkcs9fhct6y6e3drg2re7psc4av5sc9mpw84y8kkchq6r9kjp";
+
+    /// The key in the tests of ssh-to-age, with the recipient that its manual gives.
+    #[test]
+    fn public_keys_are_converted_as_ssh_to_age_does() {
+        let line =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOHz+U0YtjINc54dZiJNclfmEFifF7RXCFlNlTbuZBji";
+        assert_eq!(
+            converted_recipient(line).as_deref(),
+            Ok("age17044m9wgakla6pzftf4srtl3h5mcsr85jysgt5fg23zpnta8sfdqhzn452")
+        );
+    }
+
+    #[test]
+    fn private_keys_are_converted_to_the_identity_of_that_recipient() {
+        let identity = converted_identity(PRIVATE);
+        assert_eq!(identity.as_deref().map(String::as_str), Some(IDENTITY));
+        assert_eq!(
+            public_line(PRIVATE).map(|line| converted_recipient(&line)),
+            Some(Ok(RECIPIENT.to_owned()))
+        );
+        let parsed: age::x25519::Identity = IDENTITY.parse().unwrap();
+        assert_eq!(parsed.to_public().to_string(), RECIPIENT);
+    }
+
     #[test]
     fn other_kinds_are_named() {
         assert_eq!(

@@ -54,18 +54,100 @@ fn an_ssh_host_key_opens_both_forms() {
     }
 }
 
-/// The vector of ssh-to-age: this key of its tests has this recipient.
+/// What this test converts by itself, `age-keygen` turns into the recipient that we say. (The vectors of ssh-to-age are
+/// tested beside the code.)
 #[test]
 fn conversion_agrees_with_age_keygen() {
     let bed = Bed::new();
     ssh_key(&bed, "host", "ed25519", "");
-    let identity = bed.ops(&["recipient", "host"]).run().expect(0).tsv()[0].clone();
-    assert_eq!(identity[1], "converted");
+    let ours = bed.ops(&["recipient", "host"]).run().expect(0).tsv()[0].clone();
+    assert_eq!(ours[1], "converted");
+    let identity = identity_of(&bed.read("host"));
+    let theirs = command("age-keygen")
+        .arg("-y")
+        .stdin(identity.as_str())
+        .run()
+        .expect(0);
+    assert_eq!(theirs.out().trim(), ours[0]);
+
+    // The other way: what is encrypted to that recipient opens with the SSH key, and with the identity alone.
+    bed.write("p.yaml", "a: x\n");
+    bed.ops(&["encrypt", "--age", &ours[0], "-o", "e.yaml", "p.yaml"])
+        .run()
+        .expect(0);
+    assert_eq!(with_ssh(&bed, "host", "e.yaml").expect(0).out(), "a: x\n");
+    let ran = bed
+        .ops(&["decrypt", "e.yaml"])
+        .env("SOPS_AGE_KEY_FILE", "")
+        .env("SOPS_AGE_KEY", &identity)
+        .run();
+    assert_eq!(ran.expect(0).out(), "a: x\n");
+
     bed.write("bad.pub", "ssh-rsa AAAAB3NzaC1yc2E=");
     bed.ops(&["recipient", "bad.pub"])
         .run()
         .expect(65)
         .complains("only ssh-ed25519 keys can");
+}
+
+/// The age identity of an unencrypted ed25519 key file: the lower half of the digest of its seed, in bech32.
+fn identity_of(pem: &str) -> String {
+    use base64::Engine as _;
+    let body: String = pem
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    let blob = base64::engine::general_purpose::STANDARD
+        .decode(body)
+        .expect("base64");
+    // The seed stands before the last public key: both are one field of 64 bytes.
+    let field = [0, 0, 0, 64];
+    let at = blob
+        .windows(4)
+        .rposition(|window| window == field)
+        .expect("a key pair");
+    let seed: [u8; 32] = blob[at + 4..at + 36].try_into().expect("32 bytes");
+    let scalar = ed25519_dalek::SigningKey::from_bytes(&seed).to_scalar_bytes();
+    bech32("age-secret-key-", &scalar).to_uppercase()
+}
+
+/// BIP 173.
+fn bech32(prefix: &str, bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+    let bits: Vec<u8> = bytes
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
+        .collect();
+    let mut data: Vec<u8> = bits
+        .chunks(5)
+        .map(|five| (0..5).fold(0, |value, at| value << 1 | five.get(at).unwrap_or(&0)))
+        .collect();
+    let head = prefix.bytes().map(|c| c >> 5);
+    let tail = prefix.bytes().map(|c| c & 31);
+    let all = head
+        .chain([0])
+        .chain(tail)
+        .chain(data.iter().copied())
+        .chain([0; 6]);
+    let check = all.fold(1_u32, |check, value| {
+        let generators = [
+            0x3b6a_57b2,
+            0x2650_8e6d,
+            0x1ea1_19fa,
+            0x3d42_33dd,
+            0x2a14_62b3_u32,
+        ];
+        (0..5)
+            .filter(|bit| check >> 25 >> bit & 1 == 1)
+            .fold((check & 0x1ff_ffff) << 5 ^ u32::from(value), |new, bit| {
+                new ^ generators[bit]
+            })
+    }) ^ 1;
+    data.extend((0..6).rev().map(|at| (check >> (5 * at) & 31) as u8));
+    let letters = data
+        .iter()
+        .map(|value| char::from(LETTERS[usize::from(*value)]));
+    format!("{prefix}1{}", letters.collect::<String>())
 }
 
 #[test]
