@@ -109,11 +109,18 @@ impl Cipher {
 
     /// Seals a value for a path. The empty text stays empty, as in sops.
     pub fn seal(&mut self, value: &Value, path: &str) -> Result<String, Fault> {
-        let (plain, kind) = encode(value);
-        if plain.is_empty() {
-            return Ok(String::new());
-        }
-        self.seal_bytes(plain, kind, path)
+        self.seal_bytes(encode(value).owned(), kind(value), path)
+    }
+
+    /// Seals a value in its own memory, which a big one needs.
+    pub fn seal_own(&mut self, value: Value, path: &str) -> Result<String, Fault> {
+        let kind = kind(&value);
+        let bytes = match value {
+            Value::Text(mut text) => Zeroizing::new(std::mem::take(&mut *text).into_bytes()),
+            Value::Bytes(bytes) => bytes,
+            value => encode(&value).owned(),
+        };
+        self.seal_bytes(bytes, kind, path)
     }
 
     fn seal_bytes(
@@ -122,6 +129,9 @@ impl Cipher {
         kind: &str,
         path: &str,
     ) -> Result<String, Fault> {
+        if data.is_empty() {
+            return Ok(String::new());
+        }
         let nonce = self.nonce()?;
         let sealed = self.long.encrypt_inout_detached(
             &Nonce::from(nonce),
@@ -229,21 +239,61 @@ impl<'t> Parts<'t> {
     }
 }
 
-/// The bytes of a value, which are also what the MAC takes, and the name of its type.
+/// The bytes of a value: its own, or made for it.
+pub enum Bytes<'v> {
+    /// Its own.
+    Lent(&'v [u8]),
+    /// Made.
+    Made(Zeroizing<Vec<u8>>),
+}
+
+impl std::ops::Deref for Bytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            Self::Made(bytes) => bytes,
+        }
+    }
+}
+
+impl Bytes<'_> {
+    fn owned(self) -> Zeroizing<Vec<u8>> {
+        match self {
+            Self::Lent(bytes) => Zeroizing::new(bytes.to_vec()),
+            Self::Made(bytes) => bytes,
+        }
+    }
+}
+
+/// The bytes of a value, which are also what the MAC takes.
 #[must_use]
-pub fn encode(value: &Value) -> (Zeroizing<Vec<u8>>, &'static str) {
-    let (text, kind) = match value {
-        Value::Null => (String::new(), "str"),
-        Value::Text(text) => return (Zeroizing::new(text.as_bytes().to_vec()), "str"),
-        Value::Bytes(bytes) => return (bytes.clone(), "str"),
-        Value::Comment(text) => return (Zeroizing::new(text.as_bytes().to_vec()), "comment"),
-        Value::Int(value) => (value.to_string(), "int"),
-        Value::Float(value) => (decimal(*value), "float"),
-        Value::Bool(true) => ("True".to_owned(), "bool"),
-        Value::Bool(false) => ("False".to_owned(), "bool"),
-        Value::Time(text) => (text.clone(), "time"),
-    };
-    (Zeroizing::new(text.into_bytes()), kind)
+pub fn encode(value: &Value) -> Bytes<'_> {
+    let made = |text: String| Bytes::Made(Zeroizing::new(text.into_bytes()));
+    match value {
+        Value::Null => Bytes::Lent(b""),
+        Value::Text(text) | Value::Comment(text) => Bytes::Lent(text.as_bytes()),
+        Value::Bytes(bytes) => Bytes::Lent(bytes),
+        Value::Int(value) => made(value.to_string()),
+        Value::Float(value) => made(decimal(*value)),
+        Value::Bool(true) => Bytes::Lent(b"True"),
+        Value::Bool(false) => Bytes::Lent(b"False"),
+        Value::Time(text) => Bytes::Lent(text.as_bytes()),
+    }
+}
+
+/// The name that sops has for the type of a value.
+#[must_use]
+pub fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null | Value::Text(_) | Value::Bytes(_) => "str",
+        Value::Comment(_) => "comment",
+        Value::Int(_) => "int",
+        Value::Float(_) => "float",
+        Value::Bool(_) => "bool",
+        Value::Time(_) => "time",
+    }
 }
 
 /// A float in decimals, never with an exponent.
@@ -258,17 +308,19 @@ pub fn decimal(value: f64) -> String {
     }
 }
 
-fn decode(data: Zeroizing<Vec<u8>>, kind: &str) -> Result<Value, Fault> {
+fn decode(mut data: Zeroizing<Vec<u8>>, kind: &str) -> Result<Value, Fault> {
     if kind == "bytes" {
         return Ok(Value::Bytes(data));
     }
-    let text = match std::str::from_utf8(&data) {
-        Ok(text) => text,
-        Err(_) if kind == "str" => return Ok(Value::Bytes(data)),
-        Err(_) => return Err(Fault::Damaged("it is no text")),
-    };
+    if kind == "str" {
+        let own = String::from_utf8(std::mem::take(&mut *data));
+        return Ok(own.map_or_else(
+            |no_text| Value::Bytes(Zeroizing::new(no_text.into_bytes())),
+            Value::text,
+        ));
+    }
+    let text = std::str::from_utf8(&data).map_err(|_| Fault::Damaged("it is no text"))?;
     match kind {
-        "str" => Ok(Value::text(text)),
         "comment" => Ok(Value::Comment(Zeroizing::new(text.to_owned()))),
         "int" => text
             .parse()

@@ -138,6 +138,7 @@ pub fn open(
         seal: Seal::new(key, format, metadata)?,
         edits: Vec::new(),
         odd_comments: 0,
+        sealed_values: 0,
         sealed: Vec::new(),
     };
     walk(&mut tree, &rules, format == Format::Dotenv, &mut opener)?;
@@ -146,6 +147,7 @@ pub fn open(
         mac,
         mut seal,
         odd_comments,
+        sealed_values,
         sealed,
         cipher,
         ..
@@ -155,7 +157,7 @@ pub fn open(
         check_mac(&cipher, metadata, &mac)?;
     }
     edits.extend(format.strip(source, &tree));
-    let text = plain_text(format, source, &tree, edits)?;
+    let text = plain_text(format, source, &mut tree, edits)?;
     seal.text(&text);
     let fresh_seal = seal.finish();
     let seal = match metadata.text(metadata::SEAL) {
@@ -170,7 +172,7 @@ pub fn open(
         seal,
         fresh_seal,
         odd_comments,
-        sealed_values: sealed.len(),
+        sealed_values,
         sealed,
     })
 }
@@ -178,7 +180,7 @@ pub fn open(
 fn plain_text(
     format: Format,
     source: &str,
-    tree: &Tree,
+    tree: &mut Tree,
     edits: Vec<Edit>,
 ) -> Result<Zeroizing<Vec<u8>>, Fault> {
     if format != Format::Binary {
@@ -186,15 +188,24 @@ fn plain_text(
             std::mem::take(&mut *tree::apply(source, edits)).into_bytes(),
         ));
     }
-    let data = tree.documents[0]
-        .root
-        .pair("data")
-        .map(|pair| Data::from(&pair.node));
-    match data {
-        Some(Data::Scalar(Value::Text(text))) => Ok(Zeroizing::new(text.as_bytes().to_vec())),
-        Some(Data::Scalar(Value::Bytes(bytes))) => Ok(bytes),
+    // The bytes move from the tree into the text: there is one copy of them.
+    match tree.documents[0].root.leaf_mut("data").map(std::mem::take) {
+        Some(Value::Text(mut text)) => Ok(Zeroizing::new(std::mem::take(&mut *text).into_bytes())),
+        Some(Value::Bytes(bytes)) => Ok(bytes),
         _ => Err(Fault::Unwritable("data".to_owned())),
     }
+}
+
+/// The text of a scalar, if it is one. Of a binary file it stands in the source only.
+fn text_of<'t>(format: Format, source: &'t str, scalar: &'t Scalar) -> Option<&'t str> {
+    let Value::Text(text) = &scalar.value else {
+        return None;
+    };
+    if format == Format::Binary && text.is_empty() {
+        let span = &scalar.place.span;
+        return source.get(span.start + 1..span.end - 1);
+    }
+    Some(text)
 }
 
 fn check_mac(cipher: &Cipher, metadata: &Metadata, computed: &str) -> Result<(), Fault> {
@@ -226,7 +237,7 @@ impl Mac {
 
     fn add(&mut self, value: &Value, selected: bool) {
         if (selected || !self.only_encrypted) && !matches!(value, Value::Comment(_)) {
-            self.digest.update(&*cipher::encode(value).0);
+            self.digest.update(&*cipher::encode(value));
         }
     }
 
@@ -244,6 +255,7 @@ struct Opener<'o> {
     seal: Seal,
     edits: Vec<Edit>,
     odd_comments: usize,
+    sealed_values: usize,
     sealed: Vec<(String, Value, String)>,
 }
 
@@ -257,7 +269,7 @@ impl Visitor for Opener<'_> {
 
     fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
         if spot.selected && scalar.value != Value::Null {
-            let Value::Text(text) = &scalar.value else {
+            let Some(text) = text_of(self.format, self.source, scalar) else {
                 return Err(Fault::Plain(shown(spot.path)));
             };
             if !text.is_empty() {
@@ -271,8 +283,12 @@ impl Visitor for Opener<'_> {
                             source,
                         },
                     })?;
-                self.sealed
-                    .push((spot.path.to_owned(), value.clone(), text.to_string()));
+                self.sealed_values += 1;
+                // A binary file is one value: there is nothing that could stay when it changes.
+                if self.format != Format::Binary {
+                    let (path, sealed) = (spot.path.to_owned(), text.to_owned());
+                    self.sealed.push((path, value.clone(), sealed));
+                }
                 scalar.value = value;
                 self.write(scalar, spot)?;
             }
@@ -297,6 +313,7 @@ impl Visitor for Opener<'_> {
             self.odd_comments += 1;
             return Ok(());
         };
+        self.sealed_values += 1;
         self.sealed.push((
             path.to_owned(),
             Value::Comment(text.clone()),
@@ -377,9 +394,8 @@ impl Stash {
 }
 
 fn stash_key(value: &Value) -> Vec<u8> {
-    let (bytes, kind) = cipher::encode(value);
-    let mut key = kind.as_bytes().to_vec();
-    key.extend_from_slice(&bytes);
+    let mut key = cipher::kind(value).as_bytes().to_vec();
+    key.extend_from_slice(&cipher::encode(value));
     key
 }
 
@@ -455,7 +471,7 @@ pub fn close(
     } = closer;
     let text = if format == Format::Binary {
         let sealed = edits.first().map_or("\"\"", |edit| edit.text.as_str());
-        Zeroizing::new(format!("{{\n{}\"data\": {sealed}\n}}\n", indent.binary))
+        Zeroizing::new(["{\n", &indent.binary, "\"data\": ", sealed, "\n}\n"].concat())
     } else {
         tree::apply(source, edits)
     };
@@ -483,12 +499,21 @@ impl Closer<'_> {
         if let Some(sealed) = self.stash.take(path, value) {
             return Ok(sealed);
         }
-        self.cipher
-            .seal(value, path)
-            .map_err(|source| Fault::Close {
-                path: shown(path),
-                source,
-            })
+        let sealed = self.cipher.seal(value, path);
+        sealed.map_err(|source| Self::failed(path, source))
+    }
+
+    /// The one value of a binary file, encrypted where it stands in memory.
+    fn sealed_own(&mut self, value: Value, path: &str) -> Result<String, Fault> {
+        let sealed = self.cipher.seal_own(value, path);
+        sealed.map_err(|source| Self::failed(path, source))
+    }
+
+    fn failed(path: &str, source: cipher::Fault) -> Fault {
+        Fault::Close {
+            path: shown(path),
+            source,
+        }
     }
 
     fn refuse(at: &Range<usize>, message: impl Into<String>) -> Fault {
@@ -511,22 +536,26 @@ impl Visitor for Closer<'_> {
             self.counts.plain += 1;
             return Ok(());
         }
-        let span = &scalar.place.span;
+        let span = scalar.place.span.clone();
         if scalar.place.alias {
             return Err(Self::refuse(
-                span,
+                &span,
                 "an alias stands for values that are encrypted: write them out here, or keep them unencrypted",
             ));
         }
         if scalar.place.typed {
             return Err(Self::refuse(
-                span,
+                &span,
                 "the tag of this value does not fit ciphertext: take it away or quote the value",
             ));
         }
-        let sealed = self.sealed(&scalar.value, spot.path)?;
+        let sealed = if self.format == Format::Binary {
+            self.sealed_own(std::mem::take(&mut scalar.value), spot.path)?
+        } else {
+            self.sealed(&scalar.value, spot.path)?
+        };
         let spelled = self.format.conceal(&sealed, scalar, self.source, self.step);
-        self.edits.push(Edit::new(span.clone(), spelled));
+        self.edits.push(Edit::new(span, spelled));
         self.counts.sealed += 1;
         Ok(())
     }
@@ -590,6 +619,14 @@ pub fn finish(
             source,
         })?;
     metadata.put("mac", Data::text(mac));
+    if format == Format::Binary && making.sealed {
+        // Metadata change nothing of a binary text: its seal is known, and a second copy is not needed.
+        metadata.put(metadata::SEAL, Data::text(opened.fresh_seal));
+        drop(opened.text);
+        let tree = format.parse(body).map_err(Fault::Syntax)?;
+        let edits = format.embed(body, &tree, metadata.fields(), indent);
+        return Ok(tree::apply(body, edits));
+    }
     embed(making, body, metadata)
 }
 
@@ -630,6 +667,7 @@ pub fn rekey(
     let mut tree = format.parse(source).map_err(Fault::Syntax)?;
     let rules = metadata.rules(format)?;
     let mut rekeyer = Rekeyer {
+        format,
         source,
         old: Cipher::new(old),
         new: Cipher::new(new),
@@ -640,6 +678,7 @@ pub fn rekey(
 }
 
 struct Rekeyer<'r> {
+    format: Format,
     source: &'r str,
     old: Cipher,
     new: Cipher,
@@ -677,7 +716,7 @@ impl Visitor for Rekeyer<'_> {
     type Error = Fault;
 
     fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
-        let Value::Text(text) = &scalar.value else {
+        let Some(text) = text_of(self.format, self.source, scalar) else {
             return Ok(());
         };
         if !spot.selected || text.is_empty() || scalar.place.alias {
@@ -690,7 +729,7 @@ impl Visitor for Rekeyer<'_> {
                 path: shown(spot.path),
                 source,
             })?;
-        let text = text.clone();
+        let text = text.to_owned();
         self.replace(&scalar.place.span, &text, &value, spot.path)?;
         scalar.value = value;
         Ok(())

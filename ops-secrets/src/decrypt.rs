@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use crate::crypt::Opened;
 use crate::error::Error;
 use crate::file::Encrypted;
-use crate::format::Format;
+use crate::format::{self, Format};
 use crate::json;
 use crate::path::Path;
 use crate::tree::{Data, Node, Value};
@@ -14,13 +14,13 @@ use crate::yaml::emit;
 /// The whole document, in the format asked for.
 pub fn whole(
     file: &Encrypted,
-    opened: &Opened,
+    opened: Opened,
     output: Format,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
     if output == file.format {
-        return Ok(opened.text.clone());
+        return Ok(opened.text);
     }
-    let data = Data::from(&without_metadata(file.format, opened));
+    let data = Data::from(&without_metadata(file.format, &opened));
     let text = output.write(&data, &file.indent);
     let text = text.map_err(|key| Error::Convert {
         file: file.name.clone(),
@@ -37,6 +37,10 @@ fn bytes(mut text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
 /// The first document, as a node without metadata.
 #[must_use]
 pub fn without_metadata(format: Format, opened: &Opened) -> Node {
+    if format == Format::Binary {
+        let mut tree = format::binary_tree(opened.text.clone());
+        return Node::Map(std::mem::take(&mut tree.documents[0].root));
+    }
     let mut root = opened.tree.documents[0].root.clone();
     root.entries.retain(|entry| match entry {
         crate::tree::Entry::Pair(pair) => match format {

@@ -75,7 +75,8 @@ impl Format {
     pub fn parse(self, source: &str) -> Result<Tree, Syntax> {
         match self {
             Self::Yaml => yaml::parse::parse(source),
-            Self::Json | Self::Binary => json::parse(source),
+            Self::Json => json::parse(source),
+            Self::Binary => json::parse_binary(source),
             Self::Dotenv => dotenv::parse(source),
             Self::Ini => ini::parse(source),
         }
@@ -115,7 +116,8 @@ impl Format {
     pub fn conceal(self, sealed: &str, scalar: &Scalar, source: &str, step: usize) -> String {
         match self {
             Self::Yaml => yaml::emit::conceal(sealed, &scalar.value, &scalar.place, source, step),
-            Self::Json | Self::Binary => format!("\"{sealed}\""),
+            // Not `format!`: that leaves room for as much again.
+            Self::Json | Self::Binary => ["\"", sealed, "\""].concat(),
             Self::Dotenv => sealed.to_owned(),
             Self::Ini => ini::conceal(sealed, &scalar.value, &scalar.place, source),
         }
@@ -159,10 +161,12 @@ impl Format {
 
 /// The plain tree of a binary file: its bytes under the key `data`.
 #[must_use]
-pub fn binary_tree(bytes: Zeroizing<Vec<u8>>) -> Tree {
-    let value = match std::str::from_utf8(&bytes) {
+pub fn binary_tree(mut bytes: Zeroizing<Vec<u8>>) -> Tree {
+    // What was read from a pipe has room for as much again, and wiping it would touch all of that.
+    bytes.shrink_to_fit();
+    let value = match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Value::text(text),
-        Err(_) => Value::Bytes(bytes),
+        Err(no_text) => Value::Bytes(Zeroizing::new(no_text.into_bytes())),
     };
     let scalar = Scalar {
         value,

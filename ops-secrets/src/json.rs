@@ -14,7 +14,17 @@ type Result<T> = std::result::Result<T, Syntax>;
 
 /// Parses a file: one object, the only root that sops knows.
 pub fn parse(source: &str) -> Result<Tree> {
-    let (node, mut parser) = root(source)?;
+    document(source, false)
+}
+
+/// Parses the object around an encrypted binary file. Its own texts stay in the source, since they may be big: those
+/// without escapes are left empty in the tree, and only their place is told.
+pub fn parse_binary(source: &str) -> Result<Tree> {
+    document(source, true)
+}
+
+fn document(source: &str, lent: bool) -> Result<Tree> {
+    let (node, mut parser) = root(source, lent)?;
     let Node::Map(root) = node else {
         return Err(Syntax::new(
             0,
@@ -33,7 +43,7 @@ pub fn parse(source: &str) -> Result<Tree> {
 
 /// Parses one value of any shape, such as the one given to `set`.
 pub fn value(source: &str) -> Result<Data> {
-    let (node, mut parser) = root(source)?;
+    let (node, mut parser) = root(source, false)?;
     parser.blanks();
     if parser.at < source.len() {
         parser.fail("something stands after the value")
@@ -42,12 +52,13 @@ pub fn value(source: &str) -> Result<Data> {
     }
 }
 
-fn root(source: &str) -> Result<(Node, Parser<'_>)> {
+fn root(source: &str, lent: bool) -> Result<(Node, Parser<'_>)> {
     let mut parser = Parser {
         source,
         bytes: source.as_bytes(),
         at: 0,
         depth: 0,
+        lent,
     };
     let node = parser.value(false)?;
     Ok((node, parser))
@@ -58,6 +69,8 @@ struct Parser<'s> {
     bytes: &'s [u8],
     at: usize,
     depth: usize,
+    /// Whether the texts of the root stay in the source.
+    lent: bool,
 }
 
 impl Parser<'_> {
@@ -81,6 +94,9 @@ impl Parser<'_> {
         let (value, style) = match self.byte() {
             Some(b'{') => return self.nested(Self::object).map(Node::Map),
             Some(b'[') => return self.nested(Self::array).map(Node::List),
+            Some(b'"') if self.lent && self.depth == 1 && self.pass_string() => {
+                (Value::text(""), Style::Double)
+            }
             Some(b'"') => (Value::Text(self.string()?), Style::Double),
             Some(b'-' | b'0'..=b'9') => (self.number()?, Style::Plain),
             _ => (self.word()?, Style::Plain),
@@ -93,6 +109,16 @@ impl Parser<'_> {
             ..Place::default()
         };
         Ok(Node::Scalar(Scalar { value, place }))
+    }
+
+    /// Moves over a text without escapes; says whether it is one.
+    fn pass_string(&mut self) -> bool {
+        let inside = &self.bytes[self.at + 1..];
+        let ends = |c: &u8| matches!(c, b'"' | b'\\' | 0..b' ');
+        let end = inside.iter().position(ends);
+        let plain = end.filter(|end| inside[*end] == b'"');
+        self.at += plain.map_or(0, |end| end + 2);
+        plain.is_some()
     }
 
     fn nested<T>(&mut self, read: fn(&mut Self) -> Result<T>) -> Result<T> {

@@ -68,7 +68,7 @@ impl Seal {
     pub fn value(&mut self, value: &Value, path: &str) {
         let kind = match value {
             Value::Null => "null",
-            value => cipher::encode(value).1,
+            value => cipher::kind(value),
         };
         self.part(kind.as_bytes());
         self.part(path.as_bytes());

@@ -164,9 +164,10 @@ pub struct Comment {
 }
 
 /// The meaning of a leaf: the types that sops knows.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Default)]
 pub enum Value {
     /// Nothing; never encrypted.
+    #[default]
     Null,
     /// A truth value.
     Bool(bool),
@@ -298,6 +299,18 @@ impl Map {
         self.entries.iter().filter_map(|entry| match entry {
             Entry::Pair(pair) => Some(pair),
             Entry::Comment(_) => None,
+        })
+    }
+
+    /// The value of the first pair of that key, if it is a leaf.
+    pub fn leaf_mut(&mut self, key: &str) -> Option<&mut Value> {
+        self.entries.iter_mut().find_map(|entry| match entry {
+            Entry::Pair(Pair {
+                key: found,
+                node: Node::Scalar(scalar),
+                ..
+            }) if found == key => Some(&mut scalar.value),
+            _ => None,
         })
     }
 

@@ -144,7 +144,7 @@ impl ExecFile {
         )?;
         let text = decrypt::whole(
             &unlocked.file,
-            &unlocked.opened,
+            unlocked.opened,
             self.output_type.map_or(format, Into::into),
         )?;
         let folder = Folder::new(&environment)?;

@@ -62,7 +62,8 @@ impl Bed {
         self.bound(command(program).args(args))
     }
 
-    fn bound(&self, tool: Tool) -> Tool {
+    /// Any program, in the folder, with the key.
+    pub(crate) fn bound(&self, tool: Tool) -> Tool {
         tool.dir(self.folder.path())
             .env("HOME", self.folder.path())
             .env("SOPS_AGE_KEY_FILE", self.path("keys.txt"))

@@ -10,15 +10,21 @@
     reason = "tests write plain files, say what they covered, and read as one story each"
 )]
 
+mod asked;
 mod bed;
+mod crash;
 mod documents;
 mod exec;
+mod foreign;
 mod golden;
 mod hostile;
+mod hosts;
 mod install;
 mod interop;
 mod keys;
+mod leaks;
 mod link;
+mod memory;
 mod shapes;
 mod tamper;
 mod tree;
