@@ -6,7 +6,7 @@
 set -uo pipefail
 cd "$(dirname "$(realpath "$0")")/.."
 . tests/stages.sh
-export OPS_BIN_DIR=$PWD/target/debug INSTA_UPDATE=no
+export OPS_BIN_DIR=$PWD/target/debug INSTA_UPDATE=no INSTA_WORKSPACE_ROOT=$PWD
 
 wanted=" $* "
 asked() { [ "$wanted" = "  " ] || [[ $wanted = *" $1 "* ]]; }

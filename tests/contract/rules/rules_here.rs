@@ -101,6 +101,16 @@ fn parses(line: &str) -> bool {
     })
 }
 
+/// A change of a help text is a change of the manual: it is to be seen in review. `INSTA_UPDATE=always` takes the new one.
+#[test]
+fn the_help_of_each_tool_is_as_reviewed() {
+    for tool_command in tools() {
+        let name = tool_command.get_name();
+        let help = tool(name).arg("-h").run().expect(0).out();
+        insta::assert_snapshot!(name, help);
+    }
+}
+
 #[test]
 fn an_unknown_flag_is_2_with_nothing_on_stdout() {
     for name in known() {
