@@ -1,0 +1,185 @@
+//! Encrypting a document.
+
+use std::ops::Range;
+
+use zeroize::Zeroizing;
+
+use super::mac::Mac;
+use super::{Fault, Making, Stash, shown};
+use crate::cipher::{self, Cipher};
+use crate::format::Format;
+use crate::rules::Rules;
+use crate::tree::{self, Comment, Edit, Scalar, Tree, Value};
+use crate::walk::{Spot, Visitor, walk};
+use crate::{ini, yaml};
+
+/// What encrypting a text found out.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    /// Values that were encrypted.
+    pub sealed: usize,
+    /// Values that are left in plain text, though there is something to hide in them.
+    pub plain: usize,
+}
+
+/// An encrypted text without metadata.
+pub struct Closed {
+    /// The text.
+    pub text: Zeroizing<String>,
+    /// What was encrypted.
+    pub counts: Counts,
+    /// The MAC of the values that went in.
+    pub mac: String,
+}
+
+/// Encrypts a plain tree of `source`.
+pub fn close(
+    making: Making<'_>,
+    source: &str,
+    tree: &mut Tree,
+    rules: &Rules,
+    stash: &mut Stash,
+) -> Result<Closed, Fault> {
+    let Making {
+        format,
+        key,
+        indent,
+        ..
+    } = making;
+    let step = yaml::step(tree, indent.yaml);
+    let mut closer = Closer {
+        format,
+        source,
+        step,
+        rules,
+        cipher: Cipher::new(key),
+        mac: Mac::new(rules.mac_only_encrypted),
+        stash,
+        edits: Vec::new(),
+        counts: Counts::default(),
+    };
+    walk(tree, rules, format == Format::Dotenv, &mut closer)?;
+    let Closer {
+        edits, counts, mac, ..
+    } = closer;
+    let text = if format == Format::Binary {
+        let sealed = edits.first().map_or("\"\"", |edit| edit.text.as_str());
+        Zeroizing::new(["{\n", &indent.binary, "\"data\": ", sealed, "\n}\n"].concat())
+    } else {
+        tree::apply(source, edits)
+    };
+    Ok(Closed {
+        text,
+        counts,
+        mac: mac.finish(),
+    })
+}
+
+struct Closer<'c> {
+    format: Format,
+    source: &'c str,
+    step: usize,
+    rules: &'c Rules,
+    cipher: Cipher,
+    mac: Mac,
+    stash: &'c mut Stash,
+    edits: Vec<Edit>,
+    counts: Counts,
+}
+
+impl Closer<'_> {
+    fn sealed(&mut self, value: &Value, path: &str) -> Result<String, Fault> {
+        if let Some(sealed) = self.stash.take(path, value) {
+            return Ok(sealed);
+        }
+        let sealed = self.cipher.seal(value, path);
+        sealed.map_err(|source| Self::failed(path, source))
+    }
+
+    /// The one value of a binary file, encrypted where it stands in memory.
+    fn sealed_own(&mut self, value: Value, path: &str) -> Result<String, Fault> {
+        let sealed = self.cipher.seal_own(value, path);
+        sealed.map_err(|source| Self::failed(path, source))
+    }
+
+    fn failed(path: &str, source: cipher::Fault) -> Fault {
+        Fault::Close {
+            path: shown(path),
+            source,
+        }
+    }
+
+    fn refuse(at: &Range<usize>, message: impl Into<String>) -> Fault {
+        Fault::Place {
+            at: at.start,
+            message: message.into(),
+        }
+    }
+}
+
+impl Visitor for Closer<'_> {
+    type Error = Fault;
+
+    fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
+        self.mac.add(&scalar.value, spot.selected);
+        if scalar.value.is_empty() {
+            return Ok(());
+        }
+        if !spot.selected {
+            self.counts.plain += 1;
+            return Ok(());
+        }
+        let span = scalar.place.span.clone();
+        if scalar.place.alias {
+            return Err(Self::refuse(
+                &span,
+                "an alias stands for values that are encrypted: write them out here, or keep them unencrypted",
+            ));
+        }
+        if scalar.place.typed {
+            return Err(Self::refuse(
+                &span,
+                "the tag of this value does not fit ciphertext: take it away or quote the value",
+            ));
+        }
+        let sealed = if self.format == Format::Binary {
+            self.sealed_own(std::mem::take(&mut scalar.value), spot.path)?
+        } else {
+            self.sealed(&scalar.value, spot.path)?
+        };
+        let spelled = self.format.conceal(&sealed, scalar, self.source, self.step);
+        self.edits.push(Edit::new(span, spelled));
+        self.counts.sealed += 1;
+        Ok(())
+    }
+
+    fn comment(&mut self, comment: &mut Comment, spot: &Spot<'_>) -> Result<(), Fault> {
+        if !spot.selected
+            || comment.text.is_empty()
+            || comment.alias
+            || cipher::is_sealed(&comment.text)
+        {
+            return Ok(());
+        }
+        let value = Value::Comment(comment.text.clone());
+        let sealed = self.sealed(&value, spot.path)?;
+        if self.rules.marks_plain(&sealed) {
+            return Err(Self::refuse(
+                &comment.span,
+                "'unencrypted_comment_regex' matches the ciphertext of this comment",
+            ));
+        }
+        let dashed = !self.rules.by_comments()
+            && comment.alone
+            && spot.list.is_some_and(|(column, flow)| {
+                !flow && column == comment.column && self.format == Format::Yaml
+            });
+        let spelled = match self.format {
+            Format::Ini => ini::comment_text(&self.source[comment.span.clone()], &sealed),
+            _ if dashed => format!("- {sealed}"),
+            _ => format!("#{sealed}"),
+        };
+        self.edits.push(Edit::new(comment.span.clone(), spelled));
+        Ok(())
+    }
+}

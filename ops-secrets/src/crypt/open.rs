@@ -1,0 +1,263 @@
+//! Decrypting a document.
+
+use zeroize::Zeroizing;
+
+use super::mac::Mac;
+use super::{Fault, shown, text_of};
+use crate::cipher::{self, Cipher, DataKey};
+use crate::format::{Format, Indent};
+use crate::metadata::{self, Metadata};
+use crate::seal::Seal;
+use crate::tree::{self, Comment, Edit, Scalar, Tree, Value};
+use crate::walk::{Spot, Visitor, walk};
+use crate::{ini, yaml};
+
+/// Whether a file carries a seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealState {
+    /// It does, and it fits.
+    Fits,
+    /// It does not.
+    Absent,
+}
+
+/// A decrypted document.
+pub struct Opened {
+    /// The plain text, as the author wrote it, without metadata.
+    pub text: Zeroizing<Vec<u8>>,
+    /// The tree of the encrypted text, its values decrypted.
+    pub tree: Tree,
+    /// What was computed over the values: sops's MAC, in hexadecimal.
+    pub mac: String,
+    /// Whether it is sealed.
+    pub seal: SealState,
+    /// The seal that it should have.
+    pub fresh_seal: String,
+    /// Comments that could not be decrypted.
+    pub odd_comments: usize,
+    /// How many values are encrypted.
+    pub sealed_values: usize,
+    /// Path, value and ciphertext of each.
+    pub(super) sealed: Vec<(String, Value, String)>,
+}
+
+/// What to check when opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checks {
+    /// The MAC of sops.
+    pub mac: bool,
+    /// Our seal, where there is one.
+    pub seal: bool,
+}
+
+impl Checks {
+    /// Everything.
+    pub const ALL: Self = Self {
+        mac: true,
+        seal: true,
+    };
+    /// Nothing.
+    pub const NONE: Self = Self {
+        mac: false,
+        seal: false,
+    };
+}
+
+/// Decrypts an encrypted text.
+pub fn open(
+    format: Format,
+    source: &str,
+    metadata: &Metadata,
+    key: &DataKey,
+    checks: Checks,
+    indent: &Indent,
+) -> Result<Opened, Fault> {
+    let mut tree = format.parse(source).map_err(Fault::Syntax)?;
+    let rules = metadata.rules(format)?;
+    let mut opener = Opener {
+        format,
+        source,
+        step: yaml::step(&tree, indent.yaml),
+        cipher: Cipher::new(key),
+        mac: Mac::new(rules.mac_only_encrypted),
+        seal: Seal::new(key, format, metadata)?,
+        edits: Vec::new(),
+        odd_comments: 0,
+        sealed_values: 0,
+        sealed: Vec::new(),
+    };
+    walk(&mut tree, &rules, format == Format::Dotenv, &mut opener)?;
+    let Opener {
+        mut edits,
+        mac,
+        mut seal,
+        odd_comments,
+        sealed_values,
+        sealed,
+        cipher,
+        ..
+    } = opener;
+    let mac = mac.finish();
+    if checks.mac {
+        check_mac(&cipher, metadata, &mac)?;
+    }
+    edits.extend(format.strip(source, &tree));
+    let text = plain_text(format, source, &mut tree, edits)?;
+    seal.text(&text);
+    let fresh_seal = seal.finish();
+    let seal = match metadata.text(metadata::SEAL) {
+        Some(found) if checks.seal && found != fresh_seal => return Err(Fault::Seal),
+        Some(_) => SealState::Fits,
+        None => SealState::Absent,
+    };
+    Ok(Opened {
+        text,
+        tree,
+        mac,
+        seal,
+        fresh_seal,
+        odd_comments,
+        sealed_values,
+        sealed,
+    })
+}
+
+fn plain_text(
+    format: Format,
+    source: &str,
+    tree: &mut Tree,
+    edits: Vec<Edit>,
+) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    if format != Format::Binary {
+        return Ok(Zeroizing::new(
+            std::mem::take(&mut *tree::apply(source, edits)).into_bytes(),
+        ));
+    }
+    // The bytes move from the tree into the text: there is one copy of them.
+    match tree.documents[0].root.leaf_mut("data").map(std::mem::take) {
+        Some(Value::Text(mut text)) => Ok(Zeroizing::new(std::mem::take(&mut *text).into_bytes())),
+        Some(Value::Bytes(bytes)) => Ok(bytes),
+        _ => Err(Fault::Unwritable("data".to_owned())),
+    }
+}
+
+fn check_mac(cipher: &Cipher, metadata: &Metadata, computed: &str) -> Result<(), Fault> {
+    let stored = metadata.text("mac").ok_or(metadata::Fault::Field("mac"))?;
+    match cipher.open(&stored, &metadata.last_modified()?) {
+        Ok(Value::Text(stored)) if stored.as_str() == computed => Ok(()),
+        Ok(_) => Err(Fault::Mac),
+        Err(fault) => Err(Fault::MacUnreadable(fault)),
+    }
+}
+
+struct Opener<'o> {
+    format: Format,
+    source: &'o str,
+    step: usize,
+    cipher: Cipher,
+    mac: Mac,
+    seal: Seal,
+    edits: Vec<Edit>,
+    odd_comments: usize,
+    sealed_values: usize,
+    sealed: Vec<(String, Value, String)>,
+}
+
+impl Visitor for Opener<'_> {
+    type Error = Fault;
+
+    fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
+        if spot.selected && scalar.value != Value::Null {
+            let Some(text) = text_of(self.format, self.source, scalar) else {
+                return Err(Fault::Plain(shown(spot.path)));
+            };
+            if !text.is_empty() {
+                let value = self
+                    .cipher
+                    .open(text, spot.path)
+                    .map_err(|source| match source {
+                        cipher::Fault::NotSealed => Fault::Plain(shown(spot.path)),
+                        source => Fault::Open {
+                            path: shown(spot.path),
+                            source,
+                        },
+                    })?;
+                self.sealed_values += 1;
+                // A binary file is one value: there is nothing that could stay when it changes.
+                if self.format != Format::Binary {
+                    let (path, sealed) = (spot.path.to_owned(), text.to_owned());
+                    self.sealed.push((path, value.clone(), sealed));
+                }
+                scalar.value = value;
+                self.write(scalar, spot)?;
+            }
+        }
+        self.mac.add(&scalar.value, spot.selected);
+        self.seal.value(&scalar.value, spot.path);
+        Ok(())
+    }
+
+    fn comment(&mut self, comment: &mut Comment, spot: &Spot<'_>) -> Result<(), Fault> {
+        if comment.alias || !spot.selected || !cipher::is_sealed(&comment.text) {
+            return Ok(());
+        }
+        let mut paths = std::iter::once(spot.path).chain(spot.around.iter().copied());
+        let opened = paths.find_map(|path| {
+            self.cipher
+                .open(&comment.text, path)
+                .ok()
+                .map(|value| (path, value))
+        });
+        let Some((path, Value::Comment(text))) = opened else {
+            self.odd_comments += 1;
+            return Ok(());
+        };
+        self.sealed_values += 1;
+        self.sealed.push((
+            path.to_owned(),
+            Value::Comment(text.clone()),
+            comment.text.to_string(),
+        ));
+        let spelled = match self.format {
+            Format::Ini => ini::comment_text(&self.source[comment.span.clone()], &text),
+            _ => commented(&text, comment.column),
+        };
+        comment.text = text;
+        self.edits.push(Edit::new(comment.span.clone(), spelled));
+        Ok(())
+    }
+}
+
+fn commented(text: &str, column: usize) -> String {
+    let blanks = " ".repeat(column);
+    text.split('\n')
+        .map(|line| format!("#{line}"))
+        .collect::<Vec<_>>()
+        .join(&format!("\n{blanks}"))
+}
+
+impl Opener<'_> {
+    fn write(&mut self, scalar: &Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
+        if scalar.place.alias || self.format == Format::Binary {
+            return Ok(());
+        }
+        if let (Value::Comment(text), Some((column, flow))) = (&scalar.value, spot.list) {
+            let (span, spelled) = if flow || self.format != Format::Yaml {
+                (scalar.place.span.clone(), "null".to_owned())
+            } else {
+                let dash =
+                    spot.region.start + self.source[spot.region.clone()].find('-').unwrap_or(0);
+                (dash..scalar.place.span.end, commented(text, column))
+            };
+            self.edits.push(Edit::new(span, spelled));
+            return Ok(());
+        }
+        let spelled = self
+            .format
+            .respell(&scalar.value, &scalar.place, self.source, self.step);
+        let spelled = spelled.ok_or_else(|| Fault::Unwritable(shown(spot.path)))?;
+        self.edits
+            .push(Edit::new(scalar.place.span.clone(), spelled));
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! Another data key.
+
+use std::ops::Range;
+
+use zeroize::Zeroizing;
+
+use super::{Fault, shown, text_of};
+use crate::cipher::{self, Cipher, DataKey};
+use crate::format::Format;
+use crate::metadata::Metadata;
+use crate::tree::{self, Comment, Edit, Scalar, Value};
+use crate::walk::{Spot, Visitor, walk};
+
+/// Encrypts every value of an encrypted text anew, with another key, each in its place.
+pub fn rekey(
+    format: Format,
+    source: &str,
+    metadata: &Metadata,
+    old: &DataKey,
+    new: &DataKey,
+) -> Result<Zeroizing<String>, Fault> {
+    let mut tree = format.parse(source).map_err(Fault::Syntax)?;
+    let rules = metadata.rules(format)?;
+    let mut rekeyer = Rekeyer {
+        format,
+        source,
+        old: Cipher::new(old),
+        new: Cipher::new(new),
+        edits: Vec::new(),
+    };
+    walk(&mut tree, &rules, format == Format::Dotenv, &mut rekeyer)?;
+    Ok(tree::apply(source, rekeyer.edits))
+}
+
+struct Rekeyer<'r> {
+    format: Format,
+    source: &'r str,
+    old: Cipher,
+    new: Cipher,
+    edits: Vec<Edit>,
+}
+
+impl Rekeyer<'_> {
+    /// Replaces the ciphertext inside a span.
+    fn replace(
+        &mut self,
+        span: &Range<usize>,
+        old: &str,
+        value: &Value,
+        path: &str,
+    ) -> Result<(), Fault> {
+        let sealed = self.new.seal(value, path).map_err(|source| Fault::Close {
+            path: shown(path),
+            source,
+        })?;
+        let end = old.find(']').map_or(old.len(), |at| at + 1);
+        let inside = self.source[span.clone()].find(&old[..end]);
+        let Some(at) = inside else {
+            return Err(Fault::Place {
+                at: span.start,
+                message: "the ciphertext is not written in one piece".to_owned(),
+            });
+        };
+        let start = span.start + at;
+        self.edits.push(Edit::new(start..start + end, sealed));
+        Ok(())
+    }
+}
+
+impl Visitor for Rekeyer<'_> {
+    type Error = Fault;
+
+    fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
+        let Some(text) = text_of(self.format, self.source, scalar) else {
+            return Ok(());
+        };
+        if !spot.selected || text.is_empty() || scalar.place.alias {
+            return Ok(());
+        }
+        let value = self
+            .old
+            .open(text, spot.path)
+            .map_err(|source| Fault::Open {
+                path: shown(spot.path),
+                source,
+            })?;
+        let text = text.to_owned();
+        self.replace(&scalar.place.span, &text, &value, spot.path)?;
+        scalar.value = value;
+        Ok(())
+    }
+
+    fn comment(&mut self, comment: &mut Comment, spot: &Spot<'_>) -> Result<(), Fault> {
+        if !spot.selected || comment.alias || !cipher::is_sealed(&comment.text) {
+            return Ok(());
+        }
+        let mut paths = std::iter::once(spot.path).chain(spot.around.iter().copied());
+        let opened = paths.find_map(|path| {
+            self.old
+                .open(&comment.text, path)
+                .ok()
+                .map(|value| (path.to_owned(), value))
+        });
+        match opened {
+            Some((path, value)) => self.replace(&comment.span, &comment.text, &value, &path),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Scalars without quotes, and what the text of a scalar means.
+
+use std::ops::Range;
+
+use zeroize::Zeroizing;
+
+use super::property::short_tag;
+use super::quoted::fold;
+use super::{Parser, Properties, Result};
+use crate::tree::{Node, Place, Scalar, Style, Syntax, Value};
+use crate::yaml::resolve;
+
+impl Parser<'_> {
+    /// Builds a leaf: its meaning from style and tag, its place from what surrounds it.
+    pub(super) fn scalar(
+        span: Range<usize>,
+        style: Style,
+        text: &str,
+        properties: &Properties,
+        parent: Option<usize>,
+        flow: bool,
+    ) -> Result<Node> {
+        let tag = properties.tag.as_deref().map(short_tag);
+        let (value, typed) = match (tag, style) {
+            (None, Style::Plain) => (plain_value(text, span.start)?, false),
+            (Some("!int" | "!float" | "!bool" | "!null" | "!timestamp"), _) => {
+                (plain_value(text, span.start)?, true)
+            }
+            (Some("!binary"), _) => (binary(text, span.start)?, true),
+            _ => (Value::text(text), false),
+        };
+        let place = Place {
+            sign: span.start,
+            span,
+            style,
+            column: parent.unwrap_or(0),
+            element: false,
+            flow,
+            typed,
+            alias: false,
+        };
+        Ok(Node::Scalar(Scalar { value, place }))
+    }
+
+    pub(super) fn plain_scalar(
+        &mut self,
+        parent: Option<usize>,
+        properties: &Properties,
+    ) -> Result<Node> {
+        let start = self.at;
+        let first = self.plain_line(false)?;
+        let mut end = self.at;
+        let mut text = Zeroizing::new(self.source[first].to_owned());
+        while !matches!(
+            self.source[end..]
+                .trim_start_matches([' ', '\t'])
+                .bytes()
+                .next(),
+            Some(b'#')
+        ) {
+            let Some(breaks) = self.continuation(parent) else {
+                break;
+            };
+            let line = self.plain_line(false)?;
+            end = self.at;
+            fold(&mut text, breaks);
+            text.push_str(&self.source[line]);
+        }
+        self.back_to(end);
+        Self::scalar(start..end, Style::Plain, &text, properties, parent, false)
+    }
+
+    /// Moves back to the end of a value, after having looked at what follows.
+    pub(super) fn back_to(&mut self, at: usize) {
+        self.at = at;
+        self.line_start = self.source[..at].rfind('\n').map_or(0, |at| at + 1);
+    }
+
+    /// Moves to the next line of a plain scalar, if there is one: gives the number of line breaks between.
+    pub(super) fn continuation(&mut self, parent: Option<usize>) -> Option<usize> {
+        let mut breaks = 0;
+        loop {
+            self.skip_blanks();
+            if !self.at_line_break() {
+                break;
+            }
+            self.byte()?;
+            self.next_line();
+            breaks += 1;
+        }
+        let deep = parent.is_none_or(|parent| self.column() > parent);
+        (breaks > 0 && deep && self.byte() != Some(b'#') && !self.at_document_mark())
+            .then_some(breaks)
+    }
+
+    /// The rest of a plain scalar on this line, without blanks at its end.
+    pub(super) fn plain_line(&mut self, flow: bool) -> Result<Range<usize>> {
+        let start = self.at;
+        let mut end = start;
+        while let Some(c) = self.byte() {
+            match c {
+                b'\n' => break,
+                b'\r' if self.byte_after(1) == Some(b'\n') => break,
+                b'#' if self.at > start && matches!(self.bytes[self.at - 1], b' ' | b'\t') => break,
+                b':' if self.blank_after(1)
+                    || (flow
+                        && matches!(
+                            self.byte_after(1),
+                            Some(b',' | b'[' | b']' | b'{' | b'}')
+                        )) =>
+                {
+                    if flow {
+                        break;
+                    }
+                    return self.fail("a mapping cannot begin here: quote the value");
+                }
+                b',' | b'[' | b']' | b'{' | b'}' if flow => break,
+                b' ' | b'\t' => {}
+                _ => end = self.at + 1,
+            }
+            self.at += 1;
+        }
+        self.at = end;
+        Ok(start..end)
+    }
+}
+
+/// The null that stands where nothing is written.
+pub(super) fn nothing(at: usize, parent: Option<usize>, flow: bool) -> Node {
+    let place = Place {
+        sign: at,
+        span: at..at,
+        column: parent.unwrap_or(0),
+        flow,
+        ..Place::default()
+    };
+    Node::Scalar(Scalar {
+        value: Value::Null,
+        place,
+    })
+}
+
+pub(super) fn plain_value(text: &str, at: usize) -> Result<Value> {
+    resolve::plain(text)
+        .map_err(|_| Syntax::new(at, "the integer is beyond 64 bits with a sign: quote it"))
+}
+
+pub(super) fn binary(text: &str, at: usize) -> Result<Value> {
+    use base64::Engine as _;
+    let packed: String = text.split_whitespace().collect();
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(packed)
+        .map_err(|_| Syntax::new(at, "this is no base64"))?;
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => Value::text(text),
+        Err(error) => Value::Bytes(Zeroizing::new(error.into_bytes())),
+    })
+}
+
+pub(super) fn mark_element(mut node: Node) -> Node {
+    if let Node::Scalar(scalar) = &mut node {
+        scalar.place.element = true;
+    }
+    node
+}
