@@ -8,7 +8,7 @@ use crate::file::Encrypted;
 use crate::format::{self, Format};
 use crate::json;
 use crate::path::Path;
-use crate::tree::{Data, Node, Value};
+use crate::tree::{Data, Map, Node, Value};
 use crate::yaml::emit;
 
 /// The whole document, in the format asked for.
@@ -20,7 +20,7 @@ pub fn whole(
     if output == file.format {
         return Ok(opened.text);
     }
-    let data = Data::from(&without_metadata(file.format, &opened));
+    let data = Data::from(&into_root(file.format, opened));
     let text = output.write(&data, &file.indent);
     let text = text.map_err(|key| Error::Convert {
         file: file.name.clone(),
@@ -38,10 +38,25 @@ fn bytes(mut text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
 #[must_use]
 pub fn without_metadata(format: Format, opened: &Opened) -> Node {
     if format == Format::Binary {
-        let mut tree = format::binary_tree(opened.text.clone());
-        return Node::Map(std::mem::take(&mut tree.documents[0].root));
+        return binary(opened.text.clone());
     }
-    let mut root = opened.tree.documents[0].root.clone();
+    stripped(format, opened.tree.documents[0].root.clone())
+}
+
+/// The same of a document that is not needed any more: nothing is copied.
+fn into_root(format: Format, mut opened: Opened) -> Node {
+    if format == Format::Binary {
+        return binary(opened.text);
+    }
+    stripped(format, std::mem::take(&mut opened.tree.documents[0].root))
+}
+
+fn binary(text: Zeroizing<Vec<u8>>) -> Node {
+    let mut tree = format::binary_tree(text);
+    Node::Map(std::mem::take(&mut tree.documents[0].root))
+}
+
+fn stripped(format: Format, mut root: Map) -> Node {
     root.entries.retain(|entry| match entry {
         crate::tree::Entry::Pair(pair) => match format {
             Format::Dotenv => !pair.key.starts_with("sops_"),
@@ -60,7 +75,7 @@ pub fn without_metadata(format: Format, opened: &Opened) -> Node {
 /// The value at a path: a text as it is, anything else in the format asked for.
 pub fn extract(
     file: &Encrypted,
-    opened: &Opened,
+    opened: Opened,
     path: &Path,
     output: Format,
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
@@ -70,7 +85,7 @@ pub fn extract(
             path: path.to_string(),
         });
     }
-    let root = without_metadata(file.format, opened);
+    let root = into_root(file.format, opened);
     let node = path.find(&root).ok_or_else(|| Error::NothingAt {
         file: file.name.clone(),
         path: path.to_string(),

@@ -118,7 +118,7 @@ impl Decrypt {
         )?;
         let output = self.output_type.map_or(format, Into::into);
         let plain = match &self.extract {
-            Some(path) => decrypt::extract(&unlocked.file, &unlocked.opened, path, output)?,
+            Some(path) => decrypt::extract(&unlocked.file, unlocked.opened, path, output)?,
             None => decrypt::whole(&unlocked.file, unlocked.opened, output)?,
         };
         self.target.put(context, &self.file, &plain, 0o600)
