@@ -2,9 +2,9 @@
 # ops-secrets beside sops, on the same files with the same command lines: medians of five runs, as a ratio.
 set -euo pipefail
 
-sops=${OPS_SOPS:-$PWD/target/tools/sops}
+sops=$(find "$PWD/target/lab" -maxdepth 1 -name 'sops-*' -type f | head -n 1)
 own=$OPS_BIN_DIR/ops-secrets
-[ -x "$sops" ] || { echo "secrets: sops is missing: 'tests/lab/sops.sh target/tools/sops' builds it" >&2; exit 1; }
+[ -x "$sops" ] || { echo "secrets: sops is missing: without Go it cannot be built" >&2; exit 1; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"

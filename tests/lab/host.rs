@@ -309,6 +309,8 @@ impl Drop for LabHost {
         self.cgroups
             .iter()
             .for_each(|folder| cgroup::remove(folder));
+        // The address is given back once, when all else is gone: twice could take it from the host that has it next.
+        fs::remove_file(self.folder.join("address")).ok();
         disk::forget(&self.name, &self.folder);
         ssh::render().ok();
     }

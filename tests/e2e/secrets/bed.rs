@@ -1,7 +1,7 @@
 //! A folder with keys, and the two programs bound to it.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ops_tests::{Ran, Tool, command, tool};
 use tempfile::TempDir;
@@ -86,16 +86,8 @@ impl Bed {
 }
 
 /// The real sops, if it is there.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the tests are told by the environment where sops is"
-)]
 pub(crate) fn sops() -> Option<OsString> {
-    if let Some(path) = std::env::var_os("OPS_SOPS") {
-        return Some(path);
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/sops");
-    path.is_file().then(|| path.into_os_string())
+    ops_tests::tree::sops().map(PathBuf::into_os_string)
 }
 
 /// How many random documents a format gets.

@@ -1,6 +1,6 @@
 //! ops-secrets beside the real sops: what one writes, the other reads; and what neither must do.
 //!
-//! The tests need no machine of the lab. Those that compare with sops take it from `OPS_SOPS`, else from `target/tools`.
+//! The tests need no machine of the lab. Those that compare with sops take the one that the lab has built.
 
 #![expect(
     clippy::disallowed_methods,
