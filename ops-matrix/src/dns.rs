@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
+use ops_common::hosts::fan_out;
 
 use crate::discovery::{Answer, SrvRecord};
 use crate::socket::{Deadline, Socket};
@@ -21,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often each name server is asked.
 const TRIES: usize = 2;
+
+/// Questions asked at a time.
+const AT_A_TIME: usize = 16;
 
 /// The longest answer that UDP can carry.
 const LARGEST_DATAGRAM: usize = 65535;
@@ -86,8 +90,11 @@ impl Client<'_> {
             })
             .collect();
         records.sort_by_key(|record| (record.priority, u16::MAX - record.weight));
-        for record in &mut records {
-            record.alias_of = self.alias(&record.target, deadline);
+        let aliases = fan_out(&records, AT_A_TIME, |record| {
+            self.alias(&record.target, deadline)
+        });
+        for (record, alias) in records.iter_mut().zip(aliases) {
+            record.alias_of = alias;
         }
         if records.is_empty() {
             Answer::Absent
@@ -113,8 +120,9 @@ impl Client<'_> {
     pub fn addresses(&self, name: &str, deadline: Deadline) -> Answer<Vec<IpAddr>> {
         let mut found = Vec::new();
         let mut failed = None;
-        for kind in [RecordType::AAAA, RecordType::A] {
-            match self.ask(name, kind, deadline) {
+        let kinds = [RecordType::AAAA, RecordType::A];
+        for answer in fan_out(&kinds, kinds.len(), |kind| self.ask(name, *kind, deadline)) {
+            match answer {
                 Ok(Some(answer)) => {
                     let addresses = answer
                         .answers

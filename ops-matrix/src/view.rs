@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::discovery::{Answer, SrvRecord};
@@ -103,7 +103,7 @@ pub struct View<'a> {
     connect_timeout: Duration,
     deadline: Deadline,
     patience: Duration,
-    seen: Mutex<HashMap<String, Answer<Vec<IpAddr>>>>,
+    seen: Mutex<HashMap<String, Arc<OnceLock<Answer<Vec<IpAddr>>>>>>,
     servers: OnceLock<Result<Vec<SocketAddr>, String>>,
 }
 
@@ -188,18 +188,16 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Each name is looked up once in a run.
+    /// Each name is looked up once in a run, and a slow one keeps only those waiting that want the same.
     fn addresses(&self, name: &str) -> Answer<Vec<IpAddr>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answer) = seen.get(name) {
-            return answer.clone();
-        }
-        let answer = match self.exceptions.dns {
+        let answer = Arc::clone(seen.entry(name.to_owned()).or_default());
+        drop(seen);
+        let look_up = || match self.exceptions.dns {
             Some(server) => self.client(vec![server]).addresses(name, self.soon()),
             None => self.confirmed(name, self.ground.addresses(name, self.soon())),
         };
-        seen.insert(name.to_owned(), answer.clone());
-        answer
+        answer.get_or_init(look_up).clone()
     }
 
     /// getent(1) of a host says the same of a name that does not exist and of a resolver that is dead: its name servers
@@ -258,12 +256,23 @@ impl<'a> View<'a> {
 mod tests {
     use super::*;
 
-    /// A machine that knows one name, and counts how often it is asked.
-    struct Desk(std::sync::atomic::AtomicUsize);
+    /// A machine that knows one name, and counts how often it is asked. A name `slow` is known only once another was
+    /// asked for.
+    #[derive(Default)]
+    struct Desk {
+        asked: std::sync::atomic::AtomicUsize,
+        other_asked: OnceLock<()>,
+    }
 
     impl Ground for Desk {
         fn addresses(&self, name: &str, _: Deadline) -> Answer<Vec<IpAddr>> {
-            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.asked
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if name == "slow.example" {
+                self.other_asked.wait();
+                return Answer::Absent;
+            }
+            self.other_asked.get_or_init(|| ());
             if name == "hs.example" {
                 Answer::Found(vec![[203, 0, 113, 1].into()])
             } else {
@@ -285,7 +294,7 @@ mod tests {
     }
 
     fn endpoints(exceptions: &Exceptions, host: &str, port: u16) -> String {
-        let desk = Desk(0.into());
+        let desk = Desk::default();
         let view = View::new(&desk, exceptions, Duration::ZERO, Duration::from_secs(9));
         match view.endpoints(host, port) {
             Answer::Found(found) => found
@@ -335,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_name_is_looked_up_once() {
-        let (desk, exceptions) = (Desk(0.into()), Exceptions::default());
+        let (desk, exceptions) = (Desk::default(), Exceptions::default());
         let view = View::new(&desk, &exceptions, Duration::ZERO, Duration::from_secs(9));
         for port in 1..4 {
             assert!(matches!(
@@ -343,6 +352,18 @@ mod tests {
                 Answer::Found(_)
             ));
         }
-        assert_eq!(desk.0.into_inner(), 1);
+        assert_eq!(desk.asked.into_inner(), 1);
+    }
+
+    #[test]
+    fn a_slow_name_keeps_no_other_waiting() {
+        let (desk, exceptions) = (Desk::default(), Exceptions::default());
+        let view = View::new(&desk, &exceptions, Duration::ZERO, Duration::from_secs(9));
+        std::thread::scope(|scope| {
+            let slow = scope.spawn(|| view.endpoints("slow.example", 1));
+            // The slow one is answered only after this question.
+            assert!(matches!(view.endpoints("hs.example", 1), Answer::Found(_)));
+            assert_eq!(slow.join().expect("no panic"), Answer::Absent);
+        });
     }
 }
