@@ -108,6 +108,11 @@ impl AtomicFile {
         &self.target
     }
 
+    /// Lets the file stand at `path` instead, in the same folder.
+    pub fn aim(&mut self, path: &Path) {
+        path.clone_into(&mut self.target);
+    }
+
     /// The open file, for readers and for position.
     #[must_use]
     pub fn file(&self) -> &File {

@@ -5,16 +5,17 @@
 //! before leaves no name, so there is nothing that could pass for a backup.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use ops_common::atomic::AtomicFile;
 use ops_common::span::Span;
 
+use crate::draft::Draft;
 use crate::dump::{Dump, Scan};
 use crate::error::Error;
-use crate::manifest::{self, File, Kind, LargeObjects, Manifest, Means, Proof};
+use crate::manifest::{File, Kind, LargeObjects, Manifest, Means, Proof};
 use crate::reach::Server;
 use crate::seal::{Sealer, Summed};
 use crate::server::Session;
@@ -126,12 +127,13 @@ fn take(
     };
     manifest.command = dump.command();
     manifest.recipients.clone_from(&options.recipients);
-    let (path, file) = draft(folder, &manifest)?;
+    let draft = Draft::create(folder, &manifest)?;
+    let path = draft.path().to_owned();
     let failed = |source| Error::Save {
         path: path.clone(),
         source,
     };
-    let file = Summed::new(BufWriter::with_capacity(256 << 10, file));
+    let file = Summed::new(BufWriter::with_capacity(256 << 10, draft));
     let mut sealer = Sealer::new(file, &keys::recipients(&options.recipients)?).map_err(failed)?;
     let Scan::Archive(scan) = dump.write(&mut sealer, failed)? else {
         unreachable!("the format was asked for")
@@ -140,7 +142,7 @@ fn take(
     examine(&session, database, options, &mut manifest.tables)?;
     let file = sealer.finish(&manifest).map_err(failed)?;
     let (file, bytes, sum) = file.finish();
-    let file = file
+    let draft = file
         .into_inner()
         .map_err(|error| failed(error.into_error()))?;
     manifest.file = Some(File {
@@ -152,8 +154,7 @@ fn take(
         at: manifest.finished_at,
         damage: None,
     });
-    commit(file, &path, &manifest)?;
-    Ok(path)
+    draft.commit(&manifest)
 }
 
 /// What the parse of the stream has found.
@@ -167,35 +168,6 @@ fn note(manifest: &mut Manifest, scan: archive::Scan) {
         sha256: scan.large_objects.sha256().to_owned(),
     };
     manifest.tables = scan.tables;
-}
-
-/// A file that has no name yet, and the name it will have.
-fn draft(folder: &Path, manifest: &Manifest) -> Result<(PathBuf, AtomicFile), Error> {
-    let ending = if manifest.recipients.is_empty() {
-        "dump.zst"
-    } else {
-        "dump.zst.age"
-    };
-    let path = folder.join(format!(
-        "{}.{ending}",
-        manifest::stem(&manifest.database, manifest.at)
-    ));
-    if path.exists() {
-        return Err(Error::Save {
-            path,
-            source: io::ErrorKind::AlreadyExists.into(),
-        });
-    }
-    let file = AtomicFile::create(&path, 0o600)?;
-    Ok((path, file))
-}
-
-/// The manifest comes first: what makes a backup is the name of the file.
-fn commit(file: AtomicFile, path: &Path, manifest: &Manifest) -> Result<(), Error> {
-    manifest.save(path)?;
-    file.commit()
-        .inspect_err(|_| drop(std::fs::remove_file(manifest::beside(path))))?;
-    Ok(())
 }
 
 /// One backup of a database at a time, whichever machine it is taken from: the lock is the server's, and ends with us.

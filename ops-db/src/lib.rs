@@ -8,6 +8,7 @@ pub mod backup;
 pub mod catalogue;
 pub mod cli;
 pub mod copied;
+pub mod draft;
 pub mod drill;
 pub mod dump;
 pub mod error;

@@ -87,12 +87,13 @@ pub fn run(
         return Err(Error::Unconfirmed(database.to_owned()));
     }
     let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let new = derived(database, &format!("_restore_{stamp}"));
     let home = server.session("postgres")?;
-    home.execute(&format!(
-        "CREATE DATABASE {} TEMPLATE template0",
-        quote_name(&new)
-    ))?;
+    let new = vacant(database, &format!("_restore_{stamp}"), |new| {
+        home.execute(&format!(
+            "CREATE DATABASE {} TEMPLATE template0",
+            quote_name(new)
+        ))
+    })?;
     let opener = server.opener("postgres")?;
     let drop_new = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_name(&new));
     let _guard = interrupt::guard({
@@ -103,12 +104,7 @@ pub fn run(
         if let Some(sql) = &options.before_swap {
             server.session(&new)?.execute(sql)?;
         }
-        let kept_as = swap(
-            &home,
-            &new,
-            database,
-            &derived(database, &format!("_replaced_{stamp}")),
-        )?;
+        let kept_as = swap(&home, &new, database, &format!("_replaced_{stamp}"))?;
         let rows = filled.tables.iter().filter_map(|table| table.rows).sum();
         Ok(Restored {
             database: database.to_owned(),
@@ -138,34 +134,55 @@ fn derived(name: &str, ending: &str) -> String {
     format!("{}{ending}", &name[..end])
 }
 
+/// Does something with the first name made of another that no database has: two restores may fall into one second.
+fn vacant(
+    name: &str,
+    ending: &str,
+    take: impl Fn(&str) -> Result<(), Error>,
+) -> Result<String, Error> {
+    let mut candidate = derived(name, ending);
+    let mut number = 1;
+    loop {
+        match take(&candidate) {
+            Err(Error::Query(refusal)) if refusal.is_duplicate() => {
+                number += 1;
+                candidate = derived(name, &format!("{ending}_{number}"));
+            }
+            taken => return taken.map(|()| candidate),
+        }
+    }
+}
+
 /// Puts the new database in the place of the old one, in one transaction; the name that the old one has then.
-fn swap(home: &Session, new: &str, database: &str, old: &str) -> Result<Option<String>, Error> {
+fn swap(home: &Session, new: &str, database: &str, ending: &str) -> Result<Option<String>, Error> {
     let literal = postgres_protocol::escape::escape_literal(database);
-    let (new, database, quoted_old) = (quote_name(new), quote_name(database), quote_name(old));
+    let (new, quoted) = (quote_name(new), quote_name(database));
+    // One swap at a time: two renames of one database at once confuse the server.
+    home.execute("SELECT pg_advisory_lock(hashtext('ops-db'), hashtext('swap'))")?;
     let is_there = !home
         .rows(&format!(
             "SELECT 1 FROM pg_database WHERE datname = {literal}"
         ))?
         .is_empty();
     if !is_there {
-        home.execute(&format!("ALTER DATABASE {new} RENAME TO {database}"))?;
+        home.execute(&format!("ALTER DATABASE {new} RENAME TO {quoted}"))?;
         return Ok(None);
     }
-    home.execute(&format!(
-        "ALTER DATABASE {database} ALLOW_CONNECTIONS false"
-    ))?;
+    home.execute(&format!("ALTER DATABASE {quoted} ALLOW_CONNECTIONS false"))?;
+    let rename = |old: &str| {
+        let old = quote_name(old);
+        home.execute(&format!("BEGIN; ALTER DATABASE {quoted} RENAME TO {old}; ALTER DATABASE {new} RENAME TO {quoted}; COMMIT"))
+            .inspect_err(|_| drop(home.execute("ROLLBACK")))
+    };
     let swapped = home
         .execute(&format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = {literal}"))
-        .and_then(|()| home.execute(&format!("BEGIN; ALTER DATABASE {database} RENAME TO {quoted_old}; ALTER DATABASE {new} RENAME TO {database}; COMMIT")));
-    if swapped.is_err() {
-        home.execute("ROLLBACK")?;
-        home.execute(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"))?;
-        return swapped.map(|()| None);
-    }
+        .and_then(|()| vacant(database, ending, rename));
+    let kept_as = swapped.as_deref().unwrap_or(database);
     home.execute(&format!(
-        "ALTER DATABASE {quoted_old} ALLOW_CONNECTIONS true"
+        "ALTER DATABASE {} ALLOW_CONNECTIONS true",
+        quote_name(kept_as)
     ))?;
-    Ok(Some(old.to_owned()))
+    swapped.map(Some)
 }
 
 /// What a database was filled with.

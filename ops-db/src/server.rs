@@ -310,6 +310,12 @@ impl Refusal {
             .any(|state| state.code() == self.state)
     }
 
+    /// Whether a database of that name is there already.
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        self.state == SqlState::DUPLICATE_DATABASE.code()
+    }
+
     /// Whether the database is not there.
     #[must_use]
     pub fn is_absence(&self) -> bool {

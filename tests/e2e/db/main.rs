@@ -16,4 +16,5 @@
 mod backup;
 mod faults;
 mod look;
+mod names;
 mod reach;
