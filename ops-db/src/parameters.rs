@@ -1,4 +1,4 @@
-//! `:'name'` in a query, as psql fills it.
+//! `:'name'` and `:"name"` in a query, as psql fills them: with a literal and with a name.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::sql::Lexer;
 pub struct Parameter {
     /// What stands between the quotes in the query.
     pub name: String,
-    /// What takes its place, as a quoted literal.
+    /// What takes its place, as a quoted literal or a quoted name.
     pub value: String,
 }
 
@@ -37,14 +37,14 @@ impl FromStr for Parameter {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The query names a parameter that was not given.
-    #[error("the query wants :'{0}', which no -P gives")]
+    #[error("the query wants {0}, which no -P gives")]
     Missing(String),
     /// A parameter was given that the query does not name.
     #[error("the query has no :'{0}'")]
     Unused(String),
 }
 
-/// Fills every `:'name'` outside quotes and comments with the literal of its value.
+/// Fills every `:'name'` outside quotes and comments with its value as a literal, and every `:"name"` with it as a name.
 pub fn fill(query: &str, given: &[Parameter]) -> Result<String, Error> {
     let values: BTreeMap<_, _> = given
         .iter()
@@ -54,17 +54,17 @@ pub fn fill(query: &str, given: &[Parameter]) -> Result<String, Error> {
     let (mut lexer, mut at, mut filled) = (Lexer::default(), 0, Vec::with_capacity(query.len()));
     let text = query.as_bytes();
     while at < text.len() {
-        let name = if lexer == Lexer::Code {
+        let place = if lexer == Lexer::Code {
             parameter(text, at)
         } else {
             None
         };
-        let next = if let Some(name) = name {
+        let next = if let Some((quote, name)) = place {
             let value = values
                 .get(name)
-                .ok_or_else(|| Error::Missing(name.to_owned()))?;
+                .ok_or_else(|| Error::Missing(format!(":{quote}{name}{quote}")))?;
             unused.remove(name);
-            filled.extend_from_slice(literal(value).as_bytes());
+            filled.extend_from_slice(quoted(quote, value).as_bytes());
             at + name.len() + 3
         } else {
             let next = lexer.step(text, at);
@@ -79,22 +79,24 @@ pub fn fill(query: &str, given: &[Parameter]) -> Result<String, Error> {
     }
 }
 
-/// A quoted literal, good under any `standard_conforming_strings`; always with a space before a leading `E`.
-fn literal(value: &str) -> String {
-    postgres_protocol::escape::escape_literal(value)
+/// A name, or a literal that is good under any `standard_conforming_strings`: with a space before a leading `E`.
+fn quoted(quote: char, value: &str) -> String {
+    match quote {
+        '"' => postgres_protocol::escape::escape_identifier(value),
+        _ => postgres_protocol::escape::escape_literal(value),
+    }
 }
 
-/// The name in `:'name'` at `at`; the second colon of `::'x'` starts none.
-fn parameter(text: &[u8], at: usize) -> Option<&str> {
-    let rest = text[at..].strip_prefix(b":'")?;
-    if at > 0 && text[at - 1] == b':' {
+/// The quote and the name of `:'name'` or `:"name"` at `at`; the second colon of `::'x'` starts none.
+fn parameter(text: &[u8], at: usize) -> Option<(char, &str)> {
+    let (quote, rest) = text[at..].strip_prefix(b":")?.split_first()?;
+    if !matches!(quote, b'\'' | b'"') || at > 0 && text[at - 1] == b':' {
         return None;
     }
     let end = rest.iter().position(|byte| !is_name(*byte))?;
-    let is_closed = end > 0 && rest[end] == b'\'';
-    is_closed
-        .then(|| std::str::from_utf8(&rest[..end]).ok())
-        .flatten()
+    let is_closed = end > 0 && rest[end] == *quote;
+    let name = std::str::from_utf8(&rest[..end]).ok()?;
+    is_closed.then_some((char::from(*quote), name))
 }
 
 fn is_name(byte: u8) -> bool {
@@ -128,6 +130,18 @@ mod tests {
     }
 
     #[test]
+    fn a_value_becomes_a_name() {
+        assert_eq!(
+            filled("SELECT :'a' FROM :\"a\"", &["a=x\"; DROP TABLE y; --"]).unwrap(),
+            "SELECT 'x\"; DROP TABLE y; --' FROM \"x\"\"; DROP TABLE y; --\""
+        );
+        assert_eq!(
+            filled("SELECT 1 AS \":'a'\"", &[]).unwrap(),
+            "SELECT 1 AS \":'a'\""
+        );
+    }
+
+    #[test]
     fn a_value_is_never_read_again() {
         assert_eq!(
             filled("SELECT :'a', :'b'", &["a=:'b'", "b=y"]).unwrap(),
@@ -141,7 +155,9 @@ mod tests {
             "SELECT ':''a''', \":'a'\"",
             "SELECT 1 -- :'a'\n",
             "/* :'a' */ SELECT $$ :'a' $$",
-            "SELECT x::'a'",
+            "SELECT x::'a', x::\"a\"",
+            "SELECT E'x'\n'\\' :\\'a\\' '",
+            "SELECT 1 --\r, ':''a'''",
         ] {
             assert_eq!(filled(query, &[]).unwrap(), query);
             assert_eq!(

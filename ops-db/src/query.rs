@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::copied::{self, Lines};
 use crate::error::Error;
 use crate::grid::Grid;
-use crate::reach::{READ_ONLY, Server};
+use crate::reach::{READ_ONLY, Server, UNDERSTOOD};
 use crate::server::Answer;
 use crate::sql;
 
@@ -101,8 +101,11 @@ fn simple(
     output: &mut dyn Write,
 ) -> Result<(), Error> {
     let session = server.session(question.database)?;
+    session.execute(UNDERSTOOD)?;
     if !question.write {
         session.execute(READ_ONLY)?;
+        // The server has the last word on what is one statement: of two, the first could allow the second to write.
+        session.columns(question.sql)?;
     }
     let mut rows = Rows {
         format: question.format,

@@ -19,6 +19,8 @@ use crate::settings::Settings;
 
 /// Every session and program that only looks is told so first.
 pub const READ_ONLY: &str = "SET default_transaction_read_only = on";
+/// What quotes mean and which characters come may be set otherwise for a database; whoever reads SQL or text has to know.
+pub const UNDERSTOOD: &str = "SET standard_conforming_strings = on; SET client_encoding = 'UTF8'";
 
 /// A server on a host, and the role to be on it.
 pub struct Server<'a> {
@@ -74,7 +76,9 @@ impl Looker<'_> {
     pub fn copy(&self, copy: &str, output: &mut dyn Write) -> Result<(), Error> {
         match &self.session {
             Some(session) => session.copy_out(copy, output),
-            None => self.server.psql(&self.database, &[READ_ONLY, copy], output),
+            None => self
+                .server
+                .psql(&self.database, &[READ_ONLY, UNDERSTOOD, copy], output),
         }
     }
 
@@ -223,7 +227,7 @@ impl<'a> Server<'a> {
     pub fn looker(&self, database: &str) -> Result<Looker<'_>, Error> {
         let session = match self.session(database) {
             Ok(session) => {
-                session.execute(READ_ONLY)?;
+                session.execute(&format!("{READ_ONLY}; {UNDERSTOOD}"))?;
                 Some(session)
             }
             Err(Error::NoWay { reason, .. }) => {

@@ -32,9 +32,13 @@ impl Lexer {
         let (next, length) = match self {
             Self::Code => Self::open(text, at),
             Self::Quote { escapes: true } if rest[0] == b'\\' => (None, 2.min(rest.len())),
+            // A literal goes on after a newline, and backslashes go on escaping in it.
+            Self::Quote { escapes: true } if rest[0] == b'\'' && continuation(&rest[1..]) > 0 => {
+                (None, 1 + continuation(&rest[1..]))
+            }
             Self::Quote { .. } => (rest.starts_with(b"'").then_some(Self::Code), 1),
             Self::Name => (rest.starts_with(b"\"").then_some(Self::Code), 1),
-            Self::LineComment => (rest.starts_with(b"\n").then_some(Self::Code), 1),
+            Self::LineComment => (is_newline(rest[0]).then_some(Self::Code), 1),
             Self::BlockComment(depth) if rest.starts_with(b"/*") => {
                 (Some(Self::BlockComment(*depth + 1)), 2)
             }
@@ -64,7 +68,7 @@ impl Lexer {
             b'"' => (Some(Self::Name), 1),
             b'-' if rest.starts_with(b"--") => (Some(Self::LineComment), 2),
             b'/' if rest.starts_with(b"/*") => (Some(Self::BlockComment(1)), 2),
-            b'$' if !is_word(before(1)) => match dollar_tag(rest) {
+            b'$' if !ends_name(&text[..at]) => match dollar_tag(rest) {
                 Some(tag) => (Some(Self::Dollar(tag.to_vec())), tag.len()),
                 None => (None, 1),
             },
@@ -88,7 +92,7 @@ pub fn statements(text: &str) -> Vec<&str> {
                     .take()
                     .map(|start: usize| text[start..from].trim_end()),
             ),
-            _ if is_code && !byte.is_ascii_whitespace() => start = start.or(Some(from)),
+            _ if is_code && !is_blank(byte) => start = start.or(Some(from)),
             _ => {}
         }
     }
@@ -98,6 +102,51 @@ pub fn statements(text: &str) -> Vec<&str> {
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..)
+}
+
+/// The server ends a comment at either.
+fn is_newline(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+/// Whether the last word is a name, which a `$` would belong to. After a number or `$1` it would not.
+fn ends_name(text: &[u8]) -> bool {
+    let start = text
+        .iter()
+        .rposition(|byte| !is_word(*byte))
+        .map_or(0, |place| place + 1);
+    text[start..]
+        .first()
+        .is_some_and(|byte| !byte.is_ascii_digit() && *byte != b'$')
+}
+
+/// The length of blanks and comments with a newline among them and a quote after them, as SQL wants between two parts of
+/// one literal; 0 if something else follows.
+fn continuation(text: &[u8]) -> usize {
+    let (mut at, mut has_newline) = (0, false);
+    while at < text.len() {
+        match text[at] {
+            b'\'' if has_newline => return at + 1,
+            b'-' if text[at..].starts_with(b"--") => {
+                let comment = text[at..].iter().position(|byte| is_newline(*byte));
+                match comment {
+                    Some(length) => at += length,
+                    None => return 0,
+                }
+            }
+            byte if is_blank(byte) => {
+                has_newline |= is_newline(byte);
+                at += 1;
+            }
+            _ => return 0,
+        }
+    }
+    0
+}
+
+/// What the server takes for a blank: one more than Rust does.
+fn is_blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
 }
 
 /// `$$` or `$tag$` at the start of `text`; `$1` is a parameter and no tag.
@@ -175,6 +224,15 @@ mod tests {
             ("a $$ b' $x$ $$ d", "a  d"),
             ("a $x$ b' $$ $xx$ $x$ d", "a  d"),
             ("a $1 b$c$d $", "a $1 b$c$d $"),
+            ("a --'\rb '\rc' d", "a b  d"),
+            ("a E'b'\n'c\\' d' e", "a E e"),
+            ("a E'b' -- '\n \x0b'c\\' d' e", "a E e"),
+            ("a 'b'\n'c\\' d", "a \n d"),
+            ("a E'b' 'c\\' d", "a E  d"),
+            ("a E'b'\n- d", "a E\n- d"),
+            ("a 1$$ b' $$ c", "a 1 c"),
+            ("a $1$$ b' $$ c", "a $1 c"),
+            ("a x1$$ b$$ c", "a x1$$ b$$ c"),
         ] {
             assert_eq!(code(text), expected, "{text}");
         }
