@@ -486,14 +486,14 @@ impl StatusArgs {
 
 impl SocketArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
-        let (unit, window) = (settings(context)?.unit, self.source.window("7d"));
+        let (settings, window) = (settings(context)?, self.source.window("7d"));
         let arguments = (&self.source, &self.hosts, &self.watch);
         judge(
             context,
             socket::CHECK,
             arguments,
             |file| socket::look_file(file, window),
-            |host| socket::look_host(host, &unit, window),
+            |host| socket::look_host(host, &settings, window),
         )
     }
 }

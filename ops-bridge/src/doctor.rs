@@ -1,17 +1,15 @@
 //! `doctor`: is everything set up so that messages can flow and failures can be seen, and what to change where not.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 use ops_common::check::{Check, State};
-use ops_common::exit;
 use ops_common::host::Host;
-use serde_json::json;
 
 use crate::configuration::Configuration;
 use crate::database::Database;
 use crate::error::Error;
-use crate::http::{Reply, Request, Session, escape};
+use crate::homeserver::{self, request, shown};
+use crate::http::Request;
 use crate::known::slack_error;
 use crate::probe::{self, Answer};
 use crate::reader::Reader;
@@ -21,8 +19,6 @@ use crate::tokens::Tokens;
 
 /// The check that stands for all of them where the host cannot be asked.
 pub(crate) const CHECK: &str = "bridge.config";
-
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Examines a host, and the tokens of a file where one is given.
 pub(crate) fn look(
@@ -47,8 +43,17 @@ pub(crate) fn look(
     ];
     checks.push(schema(&answer.database));
     checks.extend(listeners(host, configuration));
-    checks.push(to_homeserver(host, configuration));
-    checks.push(to_bridge(host, configuration));
+    let to_homeserver = homeserver::to_homeserver(host, configuration);
+    checks.push(to_homeserver.unwrap_or_else(|| {
+        let message = "its address is not one of this host: not asked";
+        Check::unknown(
+            "bridge.to_homeserver",
+            &configuration.homeserver.address,
+            message,
+        )
+        .fix("ops-matrix status")
+    }));
+    checks.push(homeserver::to_bridge(host, configuration));
     checks.push(file_events(&answer));
     if let Some(tokens) = tokens {
         checks.extend(probe_tokens(host, tokens)?);
@@ -210,138 +215,6 @@ fn listeners(host: &Host, configuration: &Configuration) -> Vec<Check> {
     addresses.into_iter().map(ask).collect()
 }
 
-fn shown(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    }
-}
-
-fn request(
-    host: &Host,
-    address: IpAddr,
-    port: u16,
-    wanted: &Request<'_>,
-    bearer: &str,
-) -> Result<Reply, Error> {
-    let stream = host.connect_tcp(address, port)?;
-    let whom = format!("{}:{port}", shown(address));
-    let session = Session::over(stream, &whom, TIMEOUT);
-    session
-        .ask(wanted, bearer)
-        .map_err(|source| Error::Ask { whom, source })
-}
-
-/// The addresses that the bridge may take for its homeserver. `localhost` is two, and only one of them may be served.
-fn homeserver_addresses(configuration: &Configuration) -> Vec<IpAddr> {
-    let authority = configuration
-        .homeserver
-        .address
-        .split("://")
-        .nth(1)
-        .unwrap_or_default()
-        .split('/')
-        .next()
-        .unwrap_or_default();
-    let name = authority
-        .rsplit_once(':')
-        .map_or(authority, |(name, _)| name)
-        .trim_matches(['[', ']']);
-    match name.parse() {
-        Ok(address) => vec![address],
-        Err(_) => vec![
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ],
-    }
-}
-
-/// The bridge's way to the homeserver: does it answer there, and does it know the as_token.
-fn to_homeserver(host: &Host, configuration: &Configuration) -> Check {
-    const NAME: &str = "bridge.to_homeserver";
-    let subject = configuration.homeserver.address.clone();
-    let port = configuration.homeserver_port().unwrap_or(8008);
-    let token = configuration.appservice.as_token.reveal();
-    let (mut answer, mut silent, mut why) = (None, Vec::new(), String::new());
-    for address in homeserver_addresses(configuration) {
-        let wanted = Request::get("/_matrix/client/v3/account/whoami");
-        match request(host, address, port, &wanted, token) {
-            Ok(reply) => answer = answer.or(Some(reply)),
-            Err(error) => {
-                silent.push(shown(address));
-                why = exit::describe(&error);
-            }
-        }
-    }
-    let unknown = "register the bridge's registration.yaml with the homeserver and restart it";
-    match answer.map(|reply| reply.status) {
-        None => Check::fail(NAME, subject, why).fix("ops-matrix status"),
-        Some(401 | 403) => {
-            Check::fail(NAME, subject, "the homeserver does not know the as_token").fix(unknown)
-        }
-        Some(_) if silent.is_empty() => Check::ok(
-            NAME,
-            subject,
-            "the homeserver answers and knows the as_token",
-        ),
-        Some(_) => {
-            let silent = silent.join(", ");
-            let message = format!("the name has an address that does not answer: {silent}");
-            Check::warn(NAME, subject, message)
-                .fix("set homeserver.address to the address that answers, by number")
-        }
-    }
-}
-
-/// The homeserver's way to the bridge, which it tries when asked to.
-fn to_bridge(host: &Host, configuration: &Configuration) -> Check {
-    const NAME: &str = "bridge.from_homeserver";
-    let appservice = &configuration.appservice;
-    let path = format!(
-        "/_matrix/client/v1/appservice/{}/ping",
-        escape(&appservice.id)
-    );
-    let body = json!({"transaction_id": "ops-bridge-doctor"});
-    let port = configuration.homeserver_port().unwrap_or(8008);
-    let mut answers = homeserver_addresses(configuration).into_iter();
-    let reply = answers.find_map(|address| {
-        request(
-            host,
-            address,
-            port,
-            &Request::json("POST", &path, &body),
-            appservice.as_token.reveal(),
-        )
-        .ok()
-    });
-    let Some(reply) = reply else {
-        return Check::unknown(NAME, &appservice.address, "the homeserver does not answer");
-    };
-    let answer = reply.json();
-    let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-    match (reply.status, answer["duration_ms"].as_f64()) {
-        (200, duration) => Check::ok(
-            NAME,
-            &appservice.address,
-            "the homeserver reaches the bridge",
-        )
-        .value(duration.unwrap_or(0.0) / 1000.0, "s"),
-        (404, _) if text("errcode") == "M_UNRECOGNIZED" => {
-            Check::unknown(NAME, &appservice.address, "the homeserver cannot ping")
-        }
-        _ => Check::fail(
-            NAME,
-            &appservice.address,
-            format!("{} {}", text("errcode"), text("error"))
-                .trim()
-                .to_owned(),
-        )
-        .fix(
-            "compare appservice.address and hs_token with the registration that the homeserver has",
-        ),
-    }
-}
-
 /// Without the event `file_created` each file from Matrix holds its room for five seconds.
 fn file_events(answer: &Answer) -> Check {
     const NAME: &str = "bridge.file_events";
@@ -410,22 +283,6 @@ mod tests {
             judge(&good.replace("as_token: a", "as_token: ''"))
                 .message
                 .contains("as_token")
-        );
-    }
-
-    #[test]
-    fn a_name_is_two_addresses() {
-        let configuration = |address: &str| {
-            Configuration::read(&format!("/c.yaml\nhomeserver: {{address: '{address}'}}\n"))
-                .unwrap()
-        };
-        assert_eq!(
-            homeserver_addresses(&configuration("http://localhost:8008")).len(),
-            2
-        );
-        assert_eq!(
-            homeserver_addresses(&configuration("http://[::1]:8008")),
-            [IpAddr::V6(Ipv6Addr::LOCALHOST)]
         );
     }
 }

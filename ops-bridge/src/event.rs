@@ -19,6 +19,20 @@ pub(crate) enum Event<'a> {
     State(State<'a>),
     /// Slack refused to open a socket.
     SocketRefused(Cow<'a, str>),
+    /// Slack could not be asked for what a login needs: the login failed, and nothing tries again.
+    LoginFailed,
+    /// What only the level trace tells about a socket of this login (empty where the line names none).
+    Socket {
+        login: Cow<'a, str>,
+        what: SocketEvent<'a>,
+    },
+    /// A neighbour did not do what it was asked to.
+    Failing {
+        neighbour: Neighbour,
+        error: Cow<'a, str>,
+    },
+    /// A neighbour was heard of.
+    Works(Neighbour),
     /// A failed login is tried again.
     AutoReconnect,
     /// A message, edit or file left for Slack.
@@ -38,6 +52,27 @@ pub(crate) enum Event<'a> {
     },
     /// Nothing that is followed here.
     Other,
+}
+
+/// What happened to a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SocketEvent<'a> {
+    Opened,
+    /// Slack's first word: events are subscribed from now on.
+    Greeted,
+    /// It will be replaced, for this reason.
+    Ended(Cow<'a, str>),
+}
+
+/// Whom the bridge cannot work without, apart from the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Neighbour {
+    Homeserver,
+    Database,
+    /// Slack's Web API, which takes what comes from Matrix.
+    WebApi,
+    /// The bridge's own queue of a room.
+    Queue,
 }
 
 /// What systemd did.
@@ -82,6 +117,8 @@ pub(crate) fn of<'a>(line: &Line<'a>) -> Event<'a> {
         Writer::Bridge => process(line)
             .or_else(|| to_matrix(line))
             .or_else(|| to_slack(line))
+            .or_else(|| socket(line))
+            .or_else(|| neighbour(line))
             .unwrap_or(Event::Other),
     }
 }
@@ -126,6 +163,9 @@ fn process<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         }
         "Disconnecting and reconnecting login due to unknown error" => {
             return Some(Event::AutoReconnect);
+        }
+        "Failed to fetch team info" | "Failed to fetch user info" | "Failed to connect" => {
+            return Some(Event::LoginFailed);
         }
         _ => return None,
     };
@@ -223,6 +263,102 @@ fn to_slack<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     Some(event)
 }
 
+/// What the socket's own library says, at trace only.
+fn socket<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    const GREETING: &str = r#""type":"hello""#;
+    let message = &*line.message;
+    let what = if let Some(reason) = message.strip_prefix("Reconnecting due to ") {
+        SocketEvent::Ended(Cow::Owned(reason.to_owned()))
+    } else if message.starts_with("WebSocket connection succeeded") {
+        SocketEvent::Opened
+    } else if message.starts_with("Received WebSocket message: ")
+        && message.len() < 1000
+        && message.contains(GREETING)
+    {
+        SocketEvent::Greeted
+    } else {
+        return None;
+    };
+    let login = line.field("login_id").unwrap_or_default();
+    Some(Event::Socket { login, what })
+}
+
+/// What a line tells about the homeserver or the database.
+fn neighbour<'a>(line: &Line<'a>) -> Option<Event<'a>> {
+    match &*line.message {
+        "Request completed"
+        | "Starting handling of transaction"
+        | "Received ping from homeserver" => {
+            return Some(Event::Works(Neighbour::Homeserver));
+        }
+        "Event that took long finished handling"
+        | "Event that took too long finally finished handling" => {
+            return Some(Event::Works(Neighbour::Queue));
+        }
+        _ if line.level < Some(Level::Warn) => return None,
+        "Event handling is taking long"
+        | "Event handling is taking too long, continuing in background"
+        | "Portal event channel is full, queue will block"
+        | "Portal event channel is still full" => {
+            let (neighbour, error) = (Neighbour::Queue, Cow::default());
+            return Some(Event::Failing { neighbour, error });
+        }
+        _ => {}
+    }
+    let error = line.field("error")?;
+    // The bot's default avatar lies on a server that a host without a way out never reaches.
+    let is_foreign = || {
+        line.field("url")
+            .is_some_and(|url| url.contains("/media/download/"))
+    };
+    let neighbour = match &*line.message {
+        "Request failed" | "Request failed, retrying" if is_foreign() => return None,
+        "Request failed, retrying"
+        | "Failed to connect to homeserver, retrying in 10 seconds..." => Neighbour::Homeserver,
+        _ if is_of_database(&error) => Neighbour::Database,
+        "Request failed" | "Failed to send message part to Matrix" if is_unreachable(&error) => {
+            Neighbour::Homeserver
+        }
+        "Failed to handle Matrix message"
+        | "Failed to handle Matrix edit"
+        | "Failed to handle Matrix reaction"
+        | "Failed to handle Matrix redaction" => Neighbour::WebApi,
+        _ => return None,
+    };
+    Some(Event::Failing { neighbour, error })
+}
+
+/// How Go's driver of PostgreSQL words that the server is away. A socket of Unix is always the database's.
+fn is_of_database(error: &str) -> bool {
+    [
+        "dial unix",
+        ".s.PGSQL.",
+        "pq: ",
+        "driver: bad connection",
+        "sql: ",
+        ":5432: connect",
+    ]
+    .iter()
+    .any(|part| error.contains(part))
+}
+
+/// How Go words that the other side cannot be reached, and a proxy that nobody is behind it.
+fn is_unreachable(error: &str) -> bool {
+    [
+        "dial tcp",
+        "connection refused",
+        "connection reset",
+        "EOF",
+        "deadline exceeded",
+        "Client.Timeout",
+        "HTTP 502",
+        "HTTP 503",
+        "HTTP 504",
+    ]
+    .iter()
+    .any(|part| error.contains(part))
+}
+
 fn is_from_me(line: &Line<'_>) -> bool {
     line.field("remote_sender").is_some_and(|sender| {
         json::members(&sender)
@@ -261,26 +397,45 @@ pub(crate) fn weight(line: &Line<'_>, is_stopping: bool) -> Option<Class> {
     }
 }
 
-/// The direction and operation of a message lost, seen from its context where one line stands for several.
+/// What was lost with a line, seen from its context where one text stands for several things. Nothing where what failed was
+/// no message of a person: a join, a room's name.
 pub(crate) fn lost(
     line: &Line<'_>,
     direction: Direction,
     operation: Operation,
-) -> (Direction, Operation) {
-    let kind = line.field("bridge_evt_type").unwrap_or_default();
-    let operation = match (direction, &*kind) {
-        (Direction::ToMatrix, "RemoteEventEdit") => Operation::Edit,
-        (Direction::ToMatrix, "RemoteEventReaction" | "RemoteEventReactionRemove") => {
-            Operation::Reaction
-        }
-        (Direction::ToMatrix, "RemoteEventMessageRemove") => Operation::Deletion,
-        _ => match line.field("event_type").as_deref() {
-            Some("m.reaction") => Operation::Reaction,
-            Some("m.room.redaction") => Operation::Deletion,
-            _ => operation,
-        },
+) -> Option<(Direction, Operation)> {
+    let direction = match line.field("action").as_deref() {
+        Some("handle matrix event") => Direction::ToSlack,
+        Some("handle remote event") => Direction::ToMatrix,
+        _ => direction,
     };
-    (direction, operation)
+    let kind = match direction {
+        Direction::ToMatrix => line.field("bridge_evt_type"),
+        Direction::ToSlack => None,
+    };
+    let kind = kind
+        .or_else(|| line.field("event_type"))
+        .unwrap_or_default();
+    let operation = match &*kind {
+        "RemoteEventEdit" => Operation::Edit,
+        "RemoteEventReaction"
+        | "RemoteEventReactionRemove"
+        | "RemoteEventReactionSync"
+        | "m.reaction" => Operation::Reaction,
+        "RemoteEventMessageRemove" | "m.room.redaction" => Operation::Deletion,
+        ""
+        | "RemoteEventMessage"
+        | "RemoteEventMessageUpsert"
+        | "m.room.message"
+        | "m.room.encrypted"
+        | "m.sticker" => operation,
+        // Slack's own events, before the bridge has understood them.
+        kind if kind.ends_with("MessageEvent") => operation,
+        kind if kind.contains("Reaction") => Operation::Reaction,
+        kind if kind.contains("poll.") => Operation::Message,
+        _ => return None,
+    };
+    Some((direction, operation))
 }
 
 #[cfg(test)]

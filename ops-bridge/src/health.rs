@@ -9,10 +9,10 @@ use ops_common::host::Host;
 use ops_common::span::{Moment, Span};
 use serde_json::json;
 
-use crate::connection::History;
 use crate::delays;
 use crate::error::Error;
 use crate::event;
+use crate::history::History;
 use crate::known::{Direction, Operation};
 use crate::latency::Traffic;
 use crate::line::Line;
@@ -129,12 +129,7 @@ pub(crate) fn look_file(
 
 fn connections(history: &History, now: Timestamp) -> Vec<Check> {
     if history.logins.is_empty() {
-        let verdict = if history.run.has_no_logins {
-            crate::verdict::nobody()
-        } else {
-            crate::verdict::hidden()
-        };
-        return vec![socket::check(CHECK, "", &verdict)];
+        return vec![socket::without_login(CHECK, history, now)];
     }
     history
         .logins

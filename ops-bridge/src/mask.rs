@@ -7,7 +7,11 @@ use crate::line::Line;
 const BODIES: [&str; 2] = ["req_body", "notice_message"];
 
 /// Messages that are followed by whole events of Slack, at trace.
-const EVENTS: [&str; 2] = ["Received WebSocket message", "Sending WebSocket message"];
+const EVENTS: [&str; 3] = [
+    "Received WebSocket message",
+    "Incoming WebSocket message",
+    "Sending WebSocket message",
+];
 
 /// A line as it may be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -72,6 +72,11 @@ fn read(said: &str, nonce: &str) -> Answer {
         .map(part)
         .into_iter()
         .collect::<Result<Vec<_>, _>>();
+    // A unit that ever ran has lines: none means no journal, or no permission to read it.
+    let journal = journal.and_then(|parts| match parts[0].trim() {
+        "" => Err("the journal holds no line of the unit".to_owned()),
+        _ => Ok(parts),
+    });
     Answer {
         now: now.unwrap_or_else(Timestamp::now),
         unit: part("unit").map(|text| Unit::read(&text)),

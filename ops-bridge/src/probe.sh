@@ -54,6 +54,10 @@ configuration() {
 
 sockets() {
     pid=$(systemctl show -p MainPID --value "$unit")
+    # Others see the connections, but not whose they are.
+    [ -r "/proc/$pid/fd" ] || { echo "only root may see the sockets of another user's process" >&2; return 1; }
+    [ "$(readlink "/proc/$pid/ns/net")" = "$(readlink /proc/self/ns/net)" ] ||
+        { echo "the bridge has a network of its own" >&2; return 1; }
     ss -tniHpO state established | grep -F "pid=$pid," || [ $? = 1 ]
 }
 

@@ -1,5 +1,6 @@
 //! The errors of a log: grouped, explained, and the messages that were lost with them counted.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use jiff::Timestamp;
@@ -13,6 +14,9 @@ use crate::mask;
 
 /// So many groups are kept apart; further ones are counted together.
 const GROUPS: usize = 500;
+
+/// What stands for them.
+const FURTHER: &str = "(further errors)";
 
 /// So many events are remembered, so that a loss that two lines tell is counted once.
 const REMEMBERED: usize = 1024;
@@ -85,35 +89,56 @@ impl Problems {
         }
         match event::weight(line, self.is_stopping) {
             Some(Class::Lost(direction, operation)) => {
-                let (direction, operation) = event::lost(line, direction, operation);
-                let is_new = self.is_new_loss(line, direction);
-                let error = error_of(line);
-                if is_new {
-                    *self.lost.entry((direction, operation, error)).or_default() += 1;
+                let lost = event::lost(line, direction, operation);
+                if let Some((direction, operation)) = lost
+                    && self.is_new_loss(line, direction)
+                {
+                    self.lose(direction, operation, error_of(line));
                 }
-                self.count(line, Some(format!("{direction} {operation}")));
+                self.count(
+                    line,
+                    lost.map(|(direction, operation)| format!("{direction} {operation}")),
+                );
             }
             Some(Class::Trouble) => self.count(line, None),
             Some(Class::Normal | Class::Healthy | Class::Twin) | None => {}
         }
     }
 
+    fn lose(&mut self, direction: Direction, operation: Operation, mut cause: String) {
+        let is_known = |lost: &BTreeMap<_, _>, cause: &str| {
+            lost.contains_key(&(direction, operation, cause.to_owned()))
+        };
+        if self.lost.len() >= GROUPS && !is_known(&self.lost, &cause) {
+            cause = FURTHER.to_owned();
+        }
+        *self.lost.entry((direction, operation, cause)).or_default() += 1;
+    }
+
+    /// Whether no line before told of the same loss: of another part of the message, or of a step before.
     fn is_new_loss(&mut self, line: &Line<'_>, direction: Direction) -> bool {
-        let name = if direction == Direction::ToSlack {
-            "event_id"
-        } else {
-            "remote_message_id"
+        let text = |name| line.field(name).filter(|text| !text.is_empty());
+        let id = match direction {
+            Direction::ToSlack => text("event_id").map(Cow::into_owned),
+            // An edit or reaction is known by what it is about and when it was made.
+            Direction::ToMatrix => {
+                let kind = text("bridge_evt_type").unwrap_or_default();
+                let message = text("remote_message_id").map(|id| format!("{kind} {id}"));
+                message.or_else(|| {
+                    let about = text("remote_target_message_id")?;
+                    let made = text("remote_timestamp")?;
+                    Some(format!("{kind} {about} {made}"))
+                })
+            }
         };
-        let Some(id) = line.field(name).filter(|id| !id.is_empty()) else {
-            return true;
-        };
-        if self.lost_events.iter().any(|lost| *lost == id) {
+        let Some(id) = id else { return true };
+        if self.lost_events.contains(&id) {
             return false;
         }
         if self.lost_events.len() == REMEMBERED {
             self.lost_events.pop_front();
         }
-        self.lost_events.push_back(id.into_owned());
+        self.lost_events.push_back(id);
         true
     }
 
@@ -122,7 +147,7 @@ impl Problems {
         let error = error_of(line);
         let mut key = (mask::secrets(&line.message), error);
         if self.groups.len() >= GROUPS && !self.groups.contains_key(&key) {
-            key = ("(further errors)".to_owned(), String::new());
+            key = (FURTHER.to_owned(), String::new());
         }
         let group = self
             .groups
@@ -258,6 +283,27 @@ mod tests {
                 && groups[0].remedy.contains("/invite")
         );
         assert_eq!(problems.total, 6);
+    }
+
+    #[test]
+    fn each_thing_is_lost_once_and_what_is_no_message_is_not() {
+        let problems = read(
+            r#"{"level":"error","action":"handle remote event","bridge_evt_type":"RemoteEventMessage","remote_message_id":"T1-C1-1.2","error":"x","part_id":"","message":"Failed to send message part to Matrix"}
+{"level":"error","action":"handle remote event","bridge_evt_type":"RemoteEventMessage","remote_message_id":"T1-C1-1.2","error":"x","part_id":"file-1","message":"Failed to send message part to Matrix"}
+{"level":"error","action":"handle remote event","bridge_evt_type":"RemoteEventEdit","remote_message_id":"T1-C1-1.2","remote_target_message_id":"T1-C1-1.2","error":"x","message":"Failed to get edit target message"}
+{"level":"error","action":"handle remote event","bridge_evt_type":"RemoteEventReaction","remote_target_message_id":"T1-C1-1.2","remote_timestamp":"2026-08-19T09:00:01Z","error":"x","message":"Failed to get target message for reaction"}
+{"level":"error","action":"handle remote event","bridge_evt_type":"RemoteEventReaction","remote_target_message_id":"T1-C1-1.2","remote_timestamp":"2026-08-19T09:00:02Z","error":"x","message":"Failed to get target message for reaction"}
+{"level":"error","action":"handle matrix event","event_id":"$1","event_type":"m.room.member","error":"x","message":"Failed to get user login to handle Matrix event"}
+{"level":"error","action":"handle matrix event","event_id":"$2","event_type":"m.reaction","error":"x","message":"Failed to get user login to handle Matrix event"}
+{"level":"error","action":"handle matrix event","event_id":"$3","event_type":"m.room.message","message":"Event handling panicked"}
+{"level":"error","event_type":"*slack.UserTypingEvent","error":"x","message":"Failed to wrap Slack event"}
+{"level":"error","event_type":"*slack.MessageEvent","error":"x","message":"Failed to wrap Slack event"}
+"#,
+        );
+        let lost = |direction| Operation::ALL.map(|what| problems.lost_of(direction, what));
+        assert_eq!(lost(Direction::ToMatrix), [2, 1, 2, 0, 0]);
+        assert_eq!(lost(Direction::ToSlack), [1, 0, 1, 0, 0]);
+        assert_eq!(problems.total, 10);
     }
 
     #[test]

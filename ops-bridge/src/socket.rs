@@ -3,12 +3,16 @@
 use std::ffi::OsStr;
 
 use jiff::Timestamp;
-use ops_common::check::Check;
+use ops_common::check::{Check, State};
 use ops_common::host::Host;
 use serde_json::{Value, json};
 
-use crate::connection::{self, Connection, History, between};
+use crate::connection::{Connection, between};
 use crate::error::Error;
+use crate::half_open;
+use crate::history::{self, History, Run};
+use crate::probe;
+use crate::settings::Settings;
 use crate::source::{self, Window};
 use crate::verdict::{self, Verdict};
 
@@ -17,32 +21,61 @@ pub(crate) const CHECK: &str = "bridge.socket";
 
 /// The lines that the history is made of; the rest stays on the host.
 const PATTERN: &str = "bridge state|socket mode|Initializing bridge|Bridge started|No user logins found|Shutting down bridge|Shutdown complete|\
-    reconnecting login|duplicate message|Sent message part to Matrix|process exited|^(Started|Starting|Stopping|Stopped) |\
-    Scheduled restart|Deactivated|Configuration error|Failed to initialize";
+    reconnecting login|uplicate |Sent message part|Sent reaction|Sending message to Slack|Received remote echo|process exited|\
+    ^(Started|Starting|Stopping|Stopped) |Scheduled restart|Deactivated|Configuration error|Failed to |Request failed|\
+    Starting handling of transaction|taking long|took long|took too long|queue will block|still full|\
+    Reconnecting due to|WebSocket connection succeeded|Received WebSocket message.{0,300}hello";
 
-/// Looks at the journal of a host.
-pub(crate) fn look_host(host: &Host, unit: &str, window: Window) -> Result<Vec<Check>, Error> {
+/// Looks at the journal of a host, and at the kernel's table of sockets.
+pub(crate) fn look_host(
+    host: &Host,
+    settings: &Settings,
+    window: Window,
+) -> Result<Vec<Check>, Error> {
     let mut history = History::default();
-    let mut arguments = source::journalctl(unit, window);
+    let mut arguments = source::journalctl(&settings.unit, window);
     arguments.push(format!("--grep={PATTERN}"));
     arguments.push("--case-sensitive=yes".to_owned());
-    let now = source::read_host(host, unit, &arguments, |line| {
-        connection::observe(&mut history, line);
+    let now = source::read_host(host, &settings.unit, &arguments, |line| {
+        history::observe(&mut history, line);
     })?;
-    Ok(judge(&history, now))
+    let answer = probe::ask(host, settings, "configuration sockets")?;
+    let dead = match (&answer.sockets, &answer.configuration) {
+        (Ok(sockets), Ok(configuration)) => half_open::judge(sockets, configuration),
+        _ => None,
+    };
+    let checks = judge(&history, now);
+    Ok(match dead {
+        Some(dead) => checks
+            .into_iter()
+            .map(|check| refute(check, &dead))
+            .collect(),
+        None => checks,
+    })
+}
+
+/// What the log believes to be connected, and the kernel knows to be dead.
+fn refute(mut check: Check, dead: &Verdict) -> Check {
+    if check.status > State::Warn || check.data["state"] != "CONNECTED" {
+        return check;
+    }
+    check.status = dead.status;
+    check.message.clone_from(&dead.message);
+    check.data["verdict"] = json!(dead.code);
+    verdict::advise(check.identity(dead.code), dead.fix)
 }
 
 /// Looks at a file or stdin; now is the time of its last line.
 pub(crate) fn look_file(name: &OsStr, window: Window) -> Result<Vec<Check>, Error> {
     let mut history = History::default();
-    source::read_file(name, window, |line| connection::observe(&mut history, line))?;
+    source::read_file(name, window, |line| history::observe(&mut history, line))?;
     let now = history.last_at.unwrap_or_else(Timestamp::now);
     Ok(judge(&history, now))
 }
 
 fn judge(history: &History, now: Timestamp) -> Vec<Check> {
     if history.logins.is_empty() {
-        return vec![without_login(history).at(now)];
+        return vec![without_login(CHECK, history, now).at(now)];
     }
     history
         .logins
@@ -101,29 +134,34 @@ fn facts(connection: &Connection, verdict: &Verdict) -> Value {
 }
 
 /// What can be said where no state of any login was seen.
-fn without_login(history: &History) -> Check {
+pub(crate) fn without_login(name: &str, history: &History, now: Timestamp) -> Check {
     let run = &history.run;
     let verdict = match run.is_running {
-        Some(false) => {
-            let why = run.exit.map_or_else(String::new, |code| {
-                format!(": {}", crate::exit_code::words(code))
-            });
-            let words = if run.last_words.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", crate::mask::secrets(&run.last_words))
-            };
-            Verdict {
-                code: "stopped",
-                status: ops_common::check::State::Fail,
-                message: format!("the bridge is stopped{why}{words}"),
-                fix: "ops-bridge errors",
-            }
-        }
+        Some(false) => stopped(run),
         _ if run.has_no_logins => verdict::nobody(),
-        _ => verdict::hidden(),
+        _ if run.login_failed => verdict::start_failed(history, "", "see the log"),
+        _ => verdict::neighbours(history, now)
+            .filter(|verdict| verdict.status == State::Fail)
+            .unwrap_or_else(verdict::hidden),
     };
-    check(CHECK, "", &verdict).data(
+    check(name, "", &verdict).data(
         json!({"verdict": verdict.code, "started_at": run.started_at, "version": run.version}),
     )
+}
+
+fn stopped(run: &Run) -> Verdict {
+    let why = run.exit.map_or_else(String::new, |code| {
+        format!(": {}", crate::exit_code::words(code))
+    });
+    let words = if run.last_words.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", crate::mask::secrets(&run.last_words))
+    };
+    Verdict {
+        code: "stopped",
+        status: State::Fail,
+        message: format!("the bridge is stopped{why}{words}"),
+        fix: "ops-bridge errors",
+    }
 }

@@ -10,30 +10,34 @@ use ops_common::exit;
 use ops_common::host::Host;
 use serde_json::{Value, json};
 
-use crate::connection::{Connection, History, between};
-use crate::database::{Database, Login};
+use crate::connection::between;
+use crate::connection_status;
+use crate::database::Database;
 use crate::error::Error;
 use crate::event;
+use crate::history::History;
+use crate::homeserver;
 use crate::known::Direction;
 use crate::probe::{self, Answer};
 use crate::problems::Problems;
 use crate::provisioning::{Known, Provisioning};
 use crate::reader::Reader;
 use crate::settings::Settings;
-use crate::socket;
-use crate::verdict::{self, Verdict, words};
+use crate::verdict::{self, words};
 
 /// The check that stands for all of them where the host cannot be asked.
-pub(crate) const CHECK: &str = "bridge.connection_status";
-
-/// Slack pings every five seconds; the bridge itself gives up after 30 to 60.
-const SILENT: Duration = Duration::from_secs(20);
+pub(crate) const CHECK: &str = connection_status::CHECK;
 
 /// Looks at a host.
 pub(crate) fn look(host: &Host, settings: &Settings) -> Result<Vec<Check>, Error> {
     let answer = probe::ask(host, settings, probe::ALL)?;
     let known = ask_bridge(host, &answer);
-    Ok(judge(&answer, &known, settings))
+    let homeserver = answer
+        .configuration
+        .as_ref()
+        .ok()
+        .and_then(|configuration| homeserver::to_homeserver(host, configuration));
+    Ok(judge(&answer, &known, homeserver, settings))
 }
 
 /// The newest states, which only the process itself knows.
@@ -63,12 +67,34 @@ fn ask_bridge(host: &Host, answer: &Answer) -> Result<Vec<Known>, String> {
     ask().map_err(|error| exit::describe(&error))
 }
 
-fn judge(answer: &Answer, known: &Result<Vec<Known>, String>, settings: &Settings) -> Vec<Check> {
-    let seen = Seen::read(answer);
+fn judge(
+    answer: &Answer,
+    known: &Result<Vec<Known>, String>,
+    homeserver: Option<Check>,
+    settings: &Settings,
+) -> Vec<Check> {
+    let mut seen = Seen::read(answer);
+    // Who was asked just now is known better than from the log.
+    let neighbours = &mut seen.history.neighbours;
+    if answer.database.is_ok() {
+        neighbours.database.works();
+    }
+    let away = homeserver
+        .as_ref()
+        .filter(|check| check.status == State::Fail)
+        .map(|check| verdict::homeserver_away(&check.message));
+    if homeserver.is_some() && away.is_none() {
+        neighbours.homeserver.works();
+    }
     let sources = sources(answer, known);
     let mut checks = vec![unit(answer, &seen.history, settings)];
     let before = checks.len();
-    checks.extend(connections(answer, known, &seen.history));
+    checks.extend(connection_status::judge(
+        answer,
+        known,
+        &seen.history,
+        away.as_ref(),
+    ));
     for check in &mut checks[before..] {
         if let Value::Object(data) = &mut check.data {
             data.insert("sources".to_owned(), json!(sources));
@@ -76,6 +102,7 @@ fn judge(answer: &Answer, known: &Result<Vec<Known>, String>, settings: &Setting
             check.data = json!({ "sources": sources });
         }
     }
+    checks.extend(homeserver);
     checks.extend(last_messages(answer));
     checks.push(error_count(answer, &seen.problems));
     checks.push(log_level(answer, &seen.history));
@@ -166,182 +193,6 @@ fn unit(answer: &Answer, history: &History, settings: &Settings) -> Check {
         "state": unit.active_state, "sub_state": unit.sub_state, "result": unit.result, "exit_code": unit.exit_code,
         "signal": unit.signal, "restarts": unit.restarts, "since": since, "memory_bytes": unit.memory_bytes, "version": history.run.version,
     }))
-}
-
-/// One check for each login; one that says so where there is none.
-fn connections(
-    answer: &Answer,
-    known: &Result<Vec<Known>, String>,
-    history: &History,
-) -> Vec<Check> {
-    if answer.unit.as_ref().is_ok_and(|unit| !unit.is_active()) {
-        let verdict = Verdict {
-            code: "stopped",
-            status: State::Fail,
-            message: "the bridge does not run".to_owned(),
-            fix: "",
-        };
-        return vec![socket::check(CHECK, "", &verdict)];
-    }
-    let database = match &answer.database {
-        Ok(database) => database,
-        Err(reason) => {
-            return vec![Check::unknown(
-                CHECK,
-                "",
-                format!("who is logged in is not known: {reason}"),
-            )];
-        }
-    };
-    if database.logins.is_empty() {
-        let verdict = verdict::nobody();
-        return vec![socket::check(CHECK, "", &verdict)];
-    }
-    database
-        .logins
-        .iter()
-        .map(|login| connection(answer, known, history, login))
-        .collect()
-}
-
-fn connection(
-    answer: &Answer,
-    known: &Result<Vec<Known>, String>,
-    history: &History,
-    login: &Login,
-) -> Check {
-    let (seen, source) = newest(known, history, login);
-    let mut check = match &seen {
-        Some(connection) => socket::of_login(CHECK, &login.id, history, connection, answer.now),
-        None => socket::check(CHECK, &login.id, &verdict::hidden()),
-    };
-    if !login.has_token {
-        check = socket::check(CHECK, &login.id, &needs_login());
-    } else if check.status <= State::Warn {
-        let is_connected = seen
-            .as_ref()
-            .is_some_and(|connection| connection.state == "CONNECTED");
-        if let Some(verdict) = socket_verdict(answer).filter(|_| is_connected) {
-            check = socket::check(CHECK, &login.id, &verdict);
-        }
-    }
-    check = distrust(check, answer, known);
-    let age = seen
-        .and_then(|connection| connection.since)
-        .map(|since| between(since, answer.now).as_secs_f64());
-    if !check.data.is_object() {
-        check.data = json!({});
-    }
-    check.data["source"] = json!(source);
-    check.data["age_s"] = json!(age);
-    check
-}
-
-/// The newest state of a login, and who says so: the process itself, else its log.
-fn newest(
-    known: &Result<Vec<Known>, String>,
-    history: &History,
-    login: &Login,
-) -> (Option<Connection>, &'static str) {
-    let logged = history.logins.get(&login.id).cloned();
-    let told = known
-        .as_ref()
-        .ok()
-        .and_then(|known| known.iter().find(|known| known.id == login.id))
-        .filter(|known| !known.state.is_empty());
-    let Some(told) = told else {
-        return (logged, "log");
-    };
-    match logged {
-        // A dial in the middle of a loss says less than the log of that loss.
-        Some(logged)
-            if logged.state == told.state || logged.is_failing() && told.state == "CONNECTING" =>
-        {
-            (Some(logged), "provisioning")
-        }
-        _ => {
-            let connection = Connection::told(&told.state, &told.error, &told.message, told.since);
-            (Some(connection), "provisioning")
-        }
-    }
-}
-
-/// What the kernel says against a state of CONNECTED.
-fn socket_verdict(answer: &Answer) -> Option<Verdict> {
-    let (Ok(sockets), Ok(configuration)) = (&answer.sockets, &answer.configuration) else {
-        return None;
-    };
-    let homeserver = configuration.homeserver_port();
-    let to_slack: Vec<_> = sockets
-        .iter()
-        .filter(|socket| {
-            socket.local_port != configuration.appservice.port
-                && Some(socket.peer_port) != homeserver
-        })
-        .collect();
-    let fail = |code, message: String| {
-        Some(Verdict {
-            code,
-            status: State::Fail,
-            message,
-            fix: "restart the unit",
-        })
-    };
-    if to_slack.is_empty() {
-        return fail(
-            "no-socket",
-            "the bridge believes to be connected, but has no connection to Slack".to_owned(),
-        );
-    }
-    let silent = to_slack.iter().filter_map(|socket| socket.silent).min()?;
-    if silent < SILENT {
-        return None;
-    }
-    fail(
-        "half-open",
-        format!(
-            "connected, but nothing came from Slack for {}, not even a ping",
-            words(silent)
-        ),
-    )
-}
-
-fn needs_login() -> Verdict {
-    Verdict {
-        code: "needs-login",
-        status: State::Fail,
-        message: "the login's token was refused and removed: it needs a new login".to_owned(),
-        fix: "log in: ops-bridge login --tokens FILE --host HOST",
-    }
-}
-
-/// A source that failed makes a good verdict unknown: it might have known better. A switched-off API is no failure as long
-/// as the log shows the states.
-fn distrust(mut check: Check, answer: &Answer, known: &Result<Vec<Known>, String>) -> Check {
-    if check.status > State::Warn {
-        return check;
-    }
-    let logs_states = answer
-        .configuration
-        .as_ref()
-        .is_ok_and(super::configuration::Configuration::logs_states);
-    let switched_off = known
-        .as_ref()
-        .is_err_and(|reason| reason.contains("no provisioning API"));
-    let failed = [
-        answer.unit.as_ref().err(),
-        answer.journal.as_ref().err(),
-        answer.configuration.as_ref().err(),
-        known
-            .as_ref()
-            .err()
-            .filter(|_| !(switched_off && logs_states)),
-    ];
-    if let Some(reason) = failed.into_iter().flatten().next() {
-        check.status = State::Unknown;
-        check.message = format!("{}, but a source did not answer: {reason}", check.message);
-    }
-    check
 }
 
 fn last_messages(answer: &Answer) -> Vec<Check> {

@@ -1,7 +1,8 @@
 use super::*;
 use crate::configuration::Configuration;
-use crate::connection::tests::log;
+use crate::database::Login;
 use crate::database::Schema;
+use crate::history::tests::log;
 use crate::socket_table::Socket;
 use crate::unit::Unit;
 
@@ -56,7 +57,7 @@ fn told(state: &str) -> Api {
 }
 
 fn connection_of(answer: &Answer, known: &Api) -> Check {
-    let checks = judge(answer, known, &Settings::default());
+    let checks = judge(answer, known, None, &Settings::default());
     checks
         .into_iter()
         .find(|check| check.check == CHECK)
@@ -148,4 +149,59 @@ fn the_process_knows_better_than_its_log() {
         (check.status, &check.data["verdict"]),
         (State::Fail, &json!("needs-login"))
     );
+}
+
+#[test]
+fn a_homeserver_that_does_not_answer_is_a_failure_under_a_good_state() {
+    let away = Check::fail("bridge.to_homeserver", "", "connection refused");
+    let judged = |homeserver| {
+        let (answer, known) = (answer(&HEALTHY), told("CONNECTED"));
+        let checks = judge(&answer, &known, homeserver, &Settings::default());
+        let found = checks.into_iter().find(|check| check.check == CHECK);
+        found.unwrap()
+    };
+    let check = judged(Some(away));
+    assert_eq!(
+        (check.status, &check.data["verdict"]),
+        (State::Fail, &json!("homeserver-away"))
+    );
+    let check = judged(Some(Check::ok("bridge.to_homeserver", "", "")));
+    assert_eq!(check.status, State::Ok);
+}
+
+#[test]
+fn a_database_that_is_away_is_told_from_one_that_may_not_be_read() {
+    let judged = |lines: &[&str], reason: &str| {
+        let mut answer = answer(lines);
+        answer.database = Err(reason.to_owned());
+        let check = connection_of(&answer, &told("CONNECTED"));
+        (check.status, check.data["verdict"].clone())
+    };
+    let gone = "psql: error: connection to server on socket \"/run/postgresql/.s.PGSQL.5432\" failed: No such file or directory";
+    assert_eq!(
+        judged(&HEALTHY, gone),
+        (State::Unknown, json!("database-away"))
+    );
+    let lost = "95 xERR Failed to send message part to Matrix error=\"failed to check if room is encrypted: dial unix /run/postgresql/.s.PGSQL.5432: connect: no such file or directory\"";
+    let lines = [&HEALTHY[..], &[lost]].concat();
+    assert_eq!(judged(&lines, gone), (State::Fail, json!("database-away")));
+    let forbidden = "psql: error: FATAL: role \"x\" does not exist";
+    assert_eq!(judged(&HEALTHY, forbidden).0, State::Unknown);
+}
+
+#[test]
+fn no_source_that_failed_is_overlooked() {
+    let broken: [fn(&mut Answer); 5] = [
+        |answer| answer.unit = Err("x".to_owned()),
+        |answer| answer.journal = Err("x".to_owned()),
+        |answer| answer.database = Err("x".to_owned()),
+        |answer| answer.configuration = Err("x".to_owned()),
+        |answer| answer.sockets = Err("x".to_owned()),
+    ];
+    for (number, breaks) in broken.into_iter().enumerate() {
+        let mut answer = answer(&HEALTHY);
+        breaks(&mut answer);
+        let check = connection_of(&answer, &told("CONNECTED"));
+        assert_eq!(check.status, State::Unknown, "source {number}");
+    }
 }

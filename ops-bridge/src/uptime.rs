@@ -444,7 +444,7 @@ fn strip(uptime: &Uptime, from: Timestamp, to: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::tests::log;
+    use crate::history::tests::log;
     use crate::reader::Reader;
 
     fn read(text: &str) -> Uptime {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ops_common::check::{Check, State};
 
-use crate::connection::{Connection, History, between};
+use crate::connection::{Connection, between};
+use crate::history::History;
 
 /// A finding about one login.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,11 @@ const TOKEN_ERRORS: [&str; 6] = [
     "account_inactive",
     "not_allowed_token_type",
 ];
+
+const RECONNECT: &str = "restart the unit";
+
+/// Slack says hello within milliseconds.
+const GREETED: Duration = Duration::from_secs(10);
 
 /// More sockets than this within ten minutes is no refresh any more.
 const FLAPS: usize = 5;
@@ -87,8 +93,21 @@ pub(crate) fn of(history: &History, connection: &Connection, now: Timestamp) -> 
 }
 
 fn connected(history: &History, connection: &Connection, now: Timestamp) -> Verdict {
+    if let Some(verdict) = neighbours(history, now) {
+        return verdict;
+    }
     let since = connection.connected_since.or(connection.since);
-    if connection.is_never_pinged() {
+    if let Some(waiting) = connection
+        .ungreeted_for(now)
+        .filter(|waiting| *waiting > GREETED)
+    {
+        let message = format!(
+            "the socket is open, but Slack has not said hello for {}: no events come",
+            words(waiting)
+        );
+        return Verdict::new("no-hello", State::Fail, message, RECONNECT);
+    }
+    if connection.is_never_pinged(now) {
         let message = "a new socket every 30 s: Slack's pings do not arrive";
         return Verdict::new(
             "never-pinged",
@@ -113,21 +132,77 @@ fn connected(history: &History, connection: &Connection, now: Timestamp) -> Verd
     );
     let silent =
         since.is_some_and(|since| history.last_traffic.is_none_or(|traffic| traffic < since));
-    let message = if silent {
-        format!("{length}, no message seen since")
+    let (code, mut message) = if silent {
+        (
+            "connected-silent",
+            format!("{length}, no message seen since"),
+        )
     } else {
-        length
+        ("connected", length)
     };
-    Verdict::new(
-        if silent {
-            "connected-silent"
+    let mut status = State::Ok;
+    if let Some((who, at)) = doubted(history) {
+        status = State::Warn;
+        message = format!(
+            "{message}; {who} failed {} ago and was not heard of since",
+            words(between(at, now))
+        );
+    }
+    Verdict::new(code, status, message, "ops-bridge errors")
+}
+
+/// Who failed, and nobody knows whether it works again.
+fn doubted(history: &History) -> Option<(&'static str, Timestamp)> {
+    let neighbours = &history.neighbours;
+    let known = [
+        ("the database", &neighbours.database),
+        ("the homeserver", &neighbours.homeserver),
+        ("sending to Slack", &neighbours.web_api),
+    ];
+    known
+        .into_iter()
+        .find_map(|(who, known)| Some((who, known.failed_at()?)))
+}
+
+/// What the log tells of those without whom messages are lost under a good state.
+pub(crate) fn neighbours(history: &History, now: Timestamp) -> Option<Verdict> {
+    let neighbours = &history.neighbours;
+    let shown = |error: &str| crate::mask::secrets(error);
+    if let Some(error) = neighbours.database.failing(now) {
+        return Some(database_away(&shown(error)));
+    }
+    if let Some(error) = neighbours.homeserver.failing(now) {
+        return Some(homeserver_away(&shown(error)));
+    }
+    if let Some(error) = neighbours.web_api.failing(now) {
+        let message = format!("Slack refuses what is sent ({}): it is lost", shown(error));
+        let is_token = TOKEN_ERRORS.contains(&error);
+        let (code, status) = if is_token {
+            ("bot-token-refused", State::Fail)
         } else {
-            "connected"
-        },
-        State::Ok,
-        message,
-        "",
-    )
+            ("sending-refused", State::Warn)
+        };
+        let fix = crate::known::slack_error(error).map_or("ops-bridge errors", |(_, fix)| fix);
+        return Some(Verdict::new(code, status, message, fix));
+    }
+    neighbours.queue.failing(now)?;
+    let message = "an event holds its room for more than 30 s: what follows waits";
+    let fix = "ops-bridge log --level warn";
+    Some(Verdict::new("back-pressure", State::Warn, message, fix))
+}
+
+/// The verdict where the database does not answer.
+pub(crate) fn database_away(reason: &str) -> Verdict {
+    let message = format!("the database is away, messages are lost both ways: {reason}");
+    Verdict::new("database-away", State::Fail, message, "ops-db status")
+}
+
+/// The verdict where the homeserver does not answer.
+pub(crate) fn homeserver_away(reason: &str) -> Verdict {
+    let message = format!(
+        "the homeserver is away, messages wait for up to a minute and are lost then: {reason}"
+    );
+    Verdict::new("homeserver-away", State::Fail, message, "ops-matrix status")
 }
 
 fn connecting(connection: &Connection, now: Timestamp) -> Verdict {
@@ -189,6 +264,11 @@ fn refused(code: &str, length: Duration) -> Verdict {
 
 fn failed(history: &History, connection: &Connection, for_so_long: &str) -> Verdict {
     let reason = crate::connection::reason(&connection.error, &connection.message);
+    start_failed(history, for_so_long, &reason)
+}
+
+/// The verdict where a login failed and nothing, or something, tries again.
+pub(crate) fn start_failed(history: &History, for_so_long: &str, reason: &str) -> Verdict {
     if history.run.retries_failed_logins {
         return Verdict::new(
             "start-failed-retrying",
@@ -208,10 +288,16 @@ fn failed(history: &History, connection: &Connection, for_so_long: &str) -> Verd
 }
 
 fn starting(history: &History, connection: &Connection, now: Timestamp) -> Verdict {
+    if let Some(verdict) = neighbours(history, now) {
+        return verdict;
+    }
     let waiting = connection
         .since
         .map(|since| between(since, now))
         .unwrap_or_default();
+    if history.run.login_failed {
+        return start_failed(history, "", "see the log");
+    }
     if !history.run.tells_states && waiting > Duration::from_secs(30) {
         return hidden();
     }
@@ -230,7 +316,7 @@ fn starting(history: &History, connection: &Connection, now: Timestamp) -> Verdi
 
 /// The verdict where the log cannot show any state.
 pub(crate) fn hidden() -> Verdict {
-    let message = "the log level hides the connection's states";
+    let message = "these lines tell no state of the connection: the log level hides them, or they are too few";
     Verdict::new(
         "hidden",
         State::Unknown,
@@ -275,7 +361,7 @@ pub(crate) fn words(length: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::tests::{log, read};
+    use crate::history::tests::{log, read};
 
     /// The verdict at the time of the last line plus `later` seconds.
     fn verdict(lines: &[&str], later: i64) -> Verdict {
@@ -355,8 +441,82 @@ mod tests {
     }
 
     #[test]
+    fn whom_the_bridge_needs_is_named_while_every_state_is_good() {
+        let good = "0 start; 1 CONNECTING; 1 CONNECTED";
+        let told = |line: &str, later| code(&format!("{good}; {line}"), later);
+        let database = "9 xERR Failed to get user login to handle Matrix event error=\"dial unix /run/postgresql/.s.PGSQL.5432: connect: connection refused\"";
+        assert_eq!(told(database, 1), "database-away");
+        let nobody = "9 xERR Failed to get user login to handle Matrix event error=\"not logged in (no usable logins found)\"";
+        assert_eq!(told(nobody, 1), "connected-silent");
+        let homeserver = "9 xWRN Request failed, retrying error=\"dial tcp 127.0.0.1:8008: connect: connection refused\" retry_in_seconds=4";
+        assert_eq!(told(homeserver, 1), "homeserver-away");
+        let avatar = "9 xWRN Request failed, retrying error=\"dial tcp: no such host\" url=http://h/_matrix/client/v1/media/download/maunium.net/x";
+        assert_eq!(told(avatar, 1), "connected-silent");
+        let works = format!("{homeserver}; 10 xDBG Request completed status_code=200");
+        assert_eq!(told(&works, 1), "connected-silent");
+        let refused = "9 xERR Failed to handle Matrix message error=token_revoked";
+        assert_eq!(told(refused, 1), "bot-token-refused");
+        let elsewhere = "9 xERR Failed to handle Matrix message error=not_in_channel";
+        assert_eq!(told(elsewhere, 1), "sending-refused");
+        let held = "40 xWRN Event handling is taking long";
+        assert_eq!(told(held, 1), "back-pressure");
+        let ended = format!("{held}; 41 xDBG Event that took long finished handling");
+        assert_eq!(told(&ended, 1), "connected-silent");
+    }
+
+    #[test]
+    fn an_old_failure_of_a_neighbour_is_a_doubt_and_no_failure() {
+        let homeserver = "9 xWRN Request failed, retrying error=EOF retry_in_seconds=4";
+        let doubted = verdict(&["0 start", "1 CONNECTED", homeserver], 600);
+        assert_eq!(
+            (doubted.code, doubted.status),
+            ("connected-silent", State::Warn)
+        );
+        assert!(
+            doubted.message.contains("the homeserver failed 10m"),
+            "{doubted:?}"
+        );
+    }
+
+    #[test]
+    fn the_level_trace_tells_a_cut_from_a_refresh_and_a_socket_without_hello() {
+        let good =
+            "0 start; 1 CONNECTING; 1 xDBG WebSocket connection succeeded on try 0; 1 CONNECTED";
+        assert_eq!(code(good, 5), "connected-silent");
+        assert_eq!(code(good, 60), "no-hello");
+        let greeted = format!(
+            r#"{good}; 1 xDBG Received WebSocket message: {{"type":"hello","num_connections":1}}"#
+        );
+        assert_eq!(code(&greeted, 60), "connected-silent");
+        let again = "9.1 CONNECTING; 9.2 CONNECTED";
+        let counts = |reason: &str| {
+            let lines = format!("{greeted}; 9 xDBG Reconnecting due to {reason}; {again}");
+            let history = read(&log(&lines.split("; ").collect::<Vec<_>>()));
+            let seen = &history.logins["T1-U1"];
+            (seen.refreshes, seen.losses)
+        };
+        assert_eq!(
+            counts("disconnection requested: Slack requested us to disconnect"),
+            (1, 0)
+        );
+        assert_eq!(
+            counts("websocket: close 1006 (abnormal closure): unexpected EOF"),
+            (0, 1)
+        );
+    }
+
+    #[test]
     fn hidden_states_are_never_called_healthy() {
         let info = ["0 CONNECTED", "10 xINF Initializing bridge version=v26.07"];
         assert_eq!(verdict(&info, 60).status, State::Unknown);
+        let failed = [
+            &info[..],
+            &[
+                "11 xERR Failed to fetch team info",
+                "11 xINF Bridge started",
+            ],
+        ]
+        .concat();
+        assert_eq!(verdict(&failed, 60).code, "start-failed");
     }
 }
