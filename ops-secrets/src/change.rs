@@ -3,8 +3,9 @@
 use zeroize::Zeroizing;
 
 use crate::format::{Format, Indent};
+use crate::patch::{self, Edit};
 use crate::path::{Path, Step, wrap};
-use crate::tree::{self, Data, Edit, Item, List, Map, Node, Pair, Scalar, Syntax, Tree, Value};
+use crate::tree::{Data, Item, List, Map, Node, Pair, Scalar, Syntax, Tree, Value};
 use crate::{dotenv, ini, json, yaml};
 
 /// Why a document could not be changed.
@@ -44,7 +45,7 @@ pub fn set(
         Format::Dotenv | Format::Ini | Format::Binary => change.flat_set(&tree, value)?,
         Format::Yaml | Format::Json => change.set(&tree, value)?,
     };
-    Ok(tree::apply(source, vec![edit]))
+    Ok(patch::apply(source, [edit]))
 }
 
 /// Takes the value at a path away.
@@ -63,7 +64,7 @@ pub fn unset(
         unit: unit(format, source, &tree, indent),
     };
     let edit = change.unset(&tree)?;
-    Ok(tree::apply(source, vec![edit]))
+    Ok(patch::apply(source, [edit]))
 }
 
 /// The text of a level in JSON, if levels stand on lines of their own.

@@ -67,25 +67,31 @@ impl Tool for Cli {
     }
 
     fn run(self, context: &Context) -> Result<Status, Error> {
-        match self.verb {
-            Verb::Encrypt(verb) => verb.run(context),
-            Verb::Decrypt(verb) => verb.run(context),
-            Verb::Edit(verb) => verb.run(context),
-            Verb::Set(verb) => verb.run(context),
-            Verb::Unset(verb) => verb.run(context),
-            Verb::Rotate(verb) => verb.run(context),
-            Verb::Updatekeys(verb) => verb.run(context),
-            Verb::Verify(verb) => verb.run(context),
-            Verb::ExecEnv(verb) => verb.run(context),
-            Verb::ExecFile(verb) => verb.run(context),
-            Verb::Lint(verb) => verb.run(context),
-            Verb::Diff(verb) => verb.run(context),
-            Verb::Merge(verb) => verb.run(context),
-            Verb::GitSetup(verb) => verb.run(context),
-            Verb::Install(verb) => verb.run(context),
-            Verb::Filestatus(verb) => verb.run(context),
-            Verb::Recipient(verb) => verb.run(context),
-            Verb::Keygen(verb) => verb.run(context),
+        self.verb.run(context)
+    }
+}
+
+impl Verb {
+    fn run(self, context: &Context) -> Result<Status, Error> {
+        match self {
+            Self::Encrypt(verb) => verb.run(context),
+            Self::Decrypt(verb) => verb.run(context),
+            Self::Edit(verb) => verb.run(context),
+            Self::Set(verb) => verb.run(context),
+            Self::Unset(verb) => verb.run(context),
+            Self::Rotate(verb) => verb.run(context),
+            Self::Updatekeys(verb) => verb.run(context),
+            Self::Verify(verb) => verb.run(context),
+            Self::ExecEnv(verb) => verb.run(context),
+            Self::ExecFile(verb) => verb.run(context),
+            Self::Lint(verb) => verb.run(context),
+            Self::Diff(verb) => verb.run(context),
+            Self::Merge(verb) => verb.run(context),
+            Self::GitSetup(verb) => verb.run(context),
+            Self::Install(verb) => verb.run(context),
+            Self::Filestatus(verb) => verb.run(context),
+            Self::Recipient(verb) => verb.run(context),
+            Self::Keygen(verb) => verb.run(context),
         }
     }
 }
@@ -100,16 +106,20 @@ pub struct AsSops {
 
 /// A failure, with the status that sops has for it.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct SopsFailure(#[from] Error);
+#[error("{error}")]
+pub struct SopsFailure {
+    #[source]
+    error: Error,
+    encrypting: bool,
+}
 
 impl Failure for SopsFailure {
     fn status(&self) -> Status {
-        sops_link::status(&self.0)
+        sops_link::status(&self.error, self.encrypting)
     }
 
     fn hint(&self) -> Option<String> {
-        self.0.hint()
+        self.error.hint()
     }
 }
 
@@ -123,6 +133,11 @@ impl Tool for AsSops {
     }
 
     fn run(self, context: &Context) -> Result<Status, SopsFailure> {
-        Ok(self.cli.run(context)?)
+        let encrypting = matches!(self.cli.verb, Verb::Encrypt(_));
+        let ran = match self.cli.verb {
+            Verb::Edit(verb) => verb.edited(context).map(sops_link::edited),
+            verb => verb.run(context),
+        };
+        ran.or_else(|error| sops_link::told(&error).ok_or(SopsFailure { error, encrypting }))
     }
 }

@@ -297,19 +297,12 @@ impl Configuration {
     /// The indentation of new files.
     #[must_use]
     pub fn indent(&self) -> Indent {
-        let json = |store: &Option<Store>| match store.as_ref().and_then(|store| store.indent) {
-            Some(count) if count >= 0 => " ".repeat(usize::try_from(count).unwrap_or(0).min(64)),
-            _ => "\t".to_owned(),
-        };
-        let yaml = match self.raw.stores.yaml.as_ref().and_then(|store| store.indent) {
-            None | Some(0) => 4,
-            Some(count @ 2..=9) => usize::try_from(count).unwrap_or(4),
-            Some(_) => 2,
-        };
+        let of = |store: &Option<Store>| Indent::of(store.as_ref().and_then(|store| store.indent));
+        let stores = &self.raw.stores;
         Indent {
-            yaml,
-            json: json(&self.raw.stores.json),
-            binary: json(&self.raw.stores.json_binary),
+            yaml: of(&stores.yaml).yaml,
+            json: of(&stores.json).json,
+            binary: of(&stores.json_binary).binary,
         }
     }
 

@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 use crate::cipher::{self, Cipher, DataKey};
 use crate::format::{Format, Indent};
 use crate::metadata::{self, Metadata};
-use crate::tree::{self, Data, Scalar, Syntax, Value};
+use crate::patch;
+use crate::tree::{Data, Scalar, Syntax, Value};
 pub use close::{Closed, Counts, close};
 pub use open::{Checks, Opened, SealState, open};
 pub use rekey::rekey;
@@ -117,7 +118,7 @@ pub fn finish(
         drop(opened.text);
         let tree = format.parse(body).map_err(Fault::Syntax)?;
         let edits = format.embed(body, &tree, metadata.fields(), indent);
-        return Ok(tree::apply(body, edits));
+        return Ok(patch::apply(body, edits));
     }
     embed(making, body, metadata)
 }
@@ -137,7 +138,7 @@ pub fn embed(
     metadata.remove(metadata::SEAL);
     let tree = format.parse(body).map_err(Fault::Syntax)?;
     let place = |metadata: &Metadata| {
-        tree::apply(body, format.embed(body, &tree, metadata.fields(), indent))
+        patch::apply(body, format.embed(body, &tree, metadata.fields(), indent))
     };
     let text = place(metadata);
     if !sealed {

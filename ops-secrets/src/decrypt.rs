@@ -99,7 +99,8 @@ pub fn extract(
         (Data::Scalar(Value::Comment(_)), _) => String::new(),
         (data, Format::Json | Format::Binary) => json::write(data, Some(&file.indent.json)),
         (Data::Scalar(value), _) => {
-            emit::scalar(value, &crate::tree::Place::default(), file.indent.yaml) + "\n"
+            emit::scalar(value, &crate::tree::Place::default(), file.indent.yaml).into_owned()
+                + "\n"
         }
         (Data::Map(pairs), Format::Yaml) => emit::map(pairs, 0, file.indent.yaml),
         (Data::List(items), Format::Yaml) => items.iter().fold(String::new(), |text, item| {

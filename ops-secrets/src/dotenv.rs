@@ -2,8 +2,9 @@
 
 use zeroize::Zeroizing;
 
+use crate::patch::Edit;
 use crate::tree::{
-    Comment, Data, Document, Edit, Entry, Map, Node, Pair, Place, Scalar, Syntax, Tree, Value,
+    Comment, Data, Document, Entry, Map, Node, Pair, Place, Scalar, Syntax, Tree, Value,
 };
 
 /// Parses a file. Nothing is trimmed and no quotes are read; the two characters `\n` stand for a line break.

@@ -17,6 +17,8 @@ use crate::tree::Data;
 pub struct Wishes {
     /// Recipients in place of the rule's.
     pub recipients: Vec<String>,
+    /// The variable that asks for keys of a kind that this tool does not hold.
+    pub foreign_keys: Option<&'static str>,
     /// Selectors in place of the rule's, by name.
     pub selectors: Vec<(&'static str, String)>,
     /// Whether the MAC covers encrypted values only.
@@ -28,7 +30,7 @@ pub struct Wishes {
     /// Whether a file without any encrypted value is fine.
     pub allow_plaintext: bool,
     /// The indentation in place of the configuration's.
-    pub indent: Option<usize>,
+    pub indent: Option<Indent>,
 }
 
 /// How a file is to be encrypted: the wishes of the command line over the rule for its name.
@@ -52,14 +54,9 @@ pub fn plan(
         .threshold
         .or(rule.map(|rule| rule.threshold))
         .unwrap_or(0);
-    let mut indent = configuration.map(Configuration::indent).unwrap_or_default();
-    if let Some(count) = wishes.indent {
-        indent = Indent {
-            yaml: count,
-            json: " ".repeat(count),
-            binary: " ".repeat(count),
-        };
-    }
+    let indent = wishes.indent.clone();
+    let indent =
+        indent.unwrap_or_else(|| configuration.map(Configuration::indent).unwrap_or_default());
     let mut plan = file::plan(name, format, &rules, &groups, threshold, indent)?;
     plan.sealed = !wishes.no_seal;
     plan.allow_plaintext = wishes.allow_plaintext;
@@ -67,6 +64,9 @@ pub fn plan(
 }
 
 fn groups(name: &Path, wishes: &Wishes, rule: Option<&Rule>) -> Result<Vec<Vec<String>>, Error> {
+    if let Some(variable) = wishes.foreign_keys {
+        return Err(Error::ForeignVariable(variable));
+    }
     if !wishes.recipients.is_empty() {
         return Ok(vec![wishes.recipients.clone()]);
     }
@@ -80,7 +80,7 @@ fn groups(name: &Path, wishes: &Wishes, rule: Option<&Rule>) -> Result<Vec<Vec<S
         });
     }
     if rule.groups.iter().any(Vec::is_empty) {
-        return Err(Error::NoRecipients(name.to_owned()));
+        return Err(Error::EmptyGroup(name.to_owned()));
     }
     Ok(rule.groups.clone())
 }

@@ -24,6 +24,8 @@ pub struct Environment {
     pub ssh_key_command: Option<String>,
     /// Recipients for new files (`SOPS_AGE_RECIPIENTS`).
     pub recipients: Option<String>,
+    /// The first variable that gives new files keys of a kind that this tool does not hold.
+    pub foreign_keys: Option<&'static str>,
     /// The configuration (`SOPS_CONFIG`).
     pub sops_config: Option<PathBuf>,
     /// The editor (`SOPS_EDITOR`, `EDITOR`).
@@ -36,6 +38,16 @@ pub struct Environment {
     pub restart_by_systemctl: bool,
 }
 
+/// Variables that name keys of other kinds for new files.
+const FOREIGN: [&str; 6] = [
+    "SOPS_PGP_FP",
+    "SOPS_KMS_ARN",
+    "SOPS_GCP_KMS_IDS",
+    "SOPS_HUAWEICLOUD_KMS_IDS",
+    "SOPS_AZURE_KEYVAULT_URLS",
+    "SOPS_VAULT_URIS",
+];
+
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the file that reads the environment"
@@ -46,6 +58,11 @@ fn variable(name: &str) -> Option<OsString> {
 
 fn text(name: &str) -> Option<String> {
     variable(name).and_then(|value| value.into_string().ok())
+}
+
+/// The order in which sops tries kinds of keys (`SOPS_DECRYPTION_ORDER`); those of age are one kind.
+pub fn decryption_order() -> Option<OsString> {
+    variable("SOPS_DECRYPTION_ORDER")
 }
 
 /// The folder for programs' temporary files (`TMPDIR`).
@@ -69,6 +86,7 @@ impl Environment {
             ssh_key_file: variable("SOPS_AGE_SSH_PRIVATE_KEY_FILE").map(PathBuf::from),
             ssh_key_command: text("SOPS_AGE_SSH_PRIVATE_KEY_CMD"),
             recipients: text("SOPS_AGE_RECIPIENTS"),
+            foreign_keys: FOREIGN.into_iter().find(|name| variable(name).is_some()),
             sops_config: variable("SOPS_CONFIG").map(PathBuf::from),
             editor: text("SOPS_EDITOR").or_else(|| text("EDITOR")),
             nixos_action: text("NIXOS_ACTION"),

@@ -104,6 +104,12 @@ pub enum Error {
     /// There are no recipients for a file.
     #[error("there is no recipient for '{}'", .0.display())]
     NoRecipients(PathBuf),
+    /// A key group would be empty.
+    #[error("a key group of '{}' has no recipient", .0.display())]
+    EmptyGroup(PathBuf),
+    /// The environment names keys of other kinds.
+    #[error("'{0}' asks for keys of a kind that this tool does not hold")]
+    ForeignVariable(&'static str),
     /// A rule names keys of other kinds.
     #[error("the creation rule for '{}' names '{kind}' keys, which this tool does not hold", file.display())]
     ForeignRule {
@@ -214,7 +220,9 @@ impl Failure for Error {
             Self::Unlock { source, .. } | Self::Wrap { source, .. } => status_of_keys(source),
             Self::Creation(_)
             | Self::ForeignRule { .. }
+            | Self::ForeignVariable(_)
             | Self::NoRecipients(_)
+            | Self::EmptyGroup(_)
             | Self::AllPlain(_) => Status::BadConfig,
             Self::Usage(_) | Self::NoFormat | Self::Rules(_) => Status::Usage,
             Self::PrivateFolder(source) | Self::File { source, .. } => Status::of_io(source),
@@ -247,6 +255,8 @@ impl Failure for Error {
             Self::Already(_) => "decrypt it first, or change it with 'edit', 'set' or 'rotate'",
             Self::AllPlain(_) => "correct the selector, or say --allow-plaintext",
             Self::NoRecipients(_) => "give --age RECIPIENT, or a creation rule in .sops.yaml",
+            Self::EmptyGroup(_) => "name at least one age recipient in each key group of the rule",
+            Self::ForeignVariable(_) => "unset it, or encrypt with sops",
             Self::Creation(creation::Fault::NoRule { .. }) => {
                 "add a rule whose path_regex matches, or give --age RECIPIENT"
             }

@@ -1,11 +1,13 @@
 //! The formats of sops files, and what depends on them.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::patch::Edit;
 use crate::tree::{
-    Data, Document, Edit, Entry, Map, Node, Pair, Place, Scalar, Style, Syntax, Tree, Value,
+    Data, Document, Entry, Map, Node, Pair, Place, Scalar, Style, Syntax, Tree, Value,
 };
 use crate::{dotenv, ini, json, yaml};
 
@@ -37,10 +39,24 @@ pub struct Indent {
 
 impl Default for Indent {
     fn default() -> Self {
+        Self::of(None)
+    }
+}
+
+impl Indent {
+    /// The indentation by a number as sops takes it: YAML has 2 to 9 blanks, 4 for 0; JSON has tabs below 0.
+    #[must_use]
+    pub fn of(count: Option<i64>) -> Self {
+        let blanks = count.and_then(|count| usize::try_from(count).ok());
+        let json = blanks.map_or_else(|| "\t".to_owned(), |count| " ".repeat(count.min(64)));
         Self {
-            yaml: 4,
-            json: "\t".to_owned(),
-            binary: "\t".to_owned(),
+            yaml: match blanks {
+                None | Some(0) => 4,
+                Some(count @ 2..=9) => count,
+                Some(_) => 2,
+            },
+            binary: json.clone(),
+            json,
         }
     }
 }
@@ -49,14 +65,16 @@ impl Format {
     /// The format that the name of a file tells.
     #[must_use]
     pub fn of_path(path: &Path) -> Self {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("yaml" | "yml") => Self::Yaml,
-            Some("json") => Self::Json,
-            Some("env") => Self::Dotenv,
-            Some("ini") => Self::Ini,
-            _ if path.file_name().is_some_and(|name| name == ".env") => Self::Dotenv,
-            _ => Self::Binary,
-        }
+        let name = path.as_os_str().as_encoded_bytes();
+        let endings: [(&[u8], Self); 5] = [
+            (b".yaml", Self::Yaml),
+            (b".yml", Self::Yaml),
+            (b".json", Self::Json),
+            (b".env", Self::Dotenv),
+            (b".ini", Self::Ini),
+        ];
+        let found = endings.into_iter().find(|(end, _)| name.ends_with(end));
+        found.map_or(Self::Binary, |(_, format)| format)
     }
 
     /// The name that sops has for it.
@@ -113,30 +131,36 @@ impl Format {
 
     /// Ciphertext in the place of a value.
     #[must_use]
-    pub fn conceal(self, sealed: &str, scalar: &Scalar, source: &str, step: usize) -> String {
+    pub fn conceal<'s>(
+        self,
+        sealed: &'s str,
+        scalar: &Scalar,
+        source: &str,
+        step: usize,
+    ) -> Cow<'s, str> {
         match self {
             Self::Yaml => yaml::emit::conceal(sealed, &scalar.value, &scalar.place, source, step),
             // Not `format!`: that leaves room for as much again.
-            Self::Json | Self::Binary => ["\"", sealed, "\""].concat(),
-            Self::Dotenv => sealed.to_owned(),
-            Self::Ini => ini::conceal(sealed, &scalar.value, &scalar.place, source),
+            Self::Json | Self::Binary => ["\"", sealed, "\""].concat().into(),
+            Self::Dotenv => sealed.into(),
+            Self::Ini => ini::conceal(sealed, &scalar.value, &scalar.place, source).into(),
         }
     }
 
     /// A plain value in the place of another; nothing if the format cannot hold it.
     #[must_use]
-    pub fn respell(
+    pub fn respell<'v>(
         self,
-        value: &Value,
+        value: &'v Value,
         place: &Place,
         source: &str,
         step: usize,
-    ) -> Option<String> {
+    ) -> Option<Cow<'v, str>> {
         match self {
             Self::Yaml => Some(yaml::emit::respell(value, place, source, step)),
-            Self::Json | Self::Binary => Some(json::scalar(value)),
-            Self::Dotenv => Some(dotenv::scalar(value)),
-            Self::Ini => ini::respell(value, place),
+            Self::Json | Self::Binary => Some(json::scalar(value).into()),
+            Self::Dotenv => Some(dotenv::scalar(value).into()),
+            Self::Ini => ini::respell(value, place).map(Cow::Owned),
         }
     }
 

@@ -5,9 +5,9 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use crate::dotenv;
+use crate::patch::Edit;
 use crate::tree::{
-    Comment, Data, Document, Edit, Entry, Map, Node, Pair, Place, Scalar, Style, Syntax, Tree,
-    Value,
+    Comment, Data, Document, Entry, Map, Node, Pair, Place, Scalar, Style, Syntax, Tree, Value,
 };
 
 type Result<T> = std::result::Result<T, Syntax>;

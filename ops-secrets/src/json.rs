@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
+use crate::patch::Edit;
 use crate::tree::{
-    DEPTH, Data, Document, Edit, Entry, Item, List, Map, Node, Pair, Place, Scalar, Style, Syntax,
-    Tree, Value,
+    DEPTH, Data, Document, Entry, Item, List, Map, Node, Pair, Place, Scalar, Style, Syntax, Tree,
+    Value,
 };
 use crate::yaml::resolve::shortest;
 

@@ -35,6 +35,7 @@ pub mod lint;
 pub mod manifest;
 pub mod merge;
 pub mod metadata;
+pub mod patch;
 pub mod path;
 pub mod private;
 pub mod recipient;

@@ -36,7 +36,7 @@ pub fn rotate(
     let threshold = file.metadata.threshold(groups.len());
     let recipients = changed(keys::recipients(&groups).map_err(wrap)?, changes);
     if recipients.iter().any(Vec::is_empty) {
-        return Err(Error::NoRecipients(file.name.clone()));
+        return Err(Error::EmptyGroup(file.name.clone()));
     }
     let new = DataKey::random().map_err(|source| {
         failed(crypt::Fault::Close {

@@ -5,30 +5,34 @@ use zeroize::Zeroizing;
 use crate::change::{self, Fault};
 use crate::cipher::DataKey;
 use crate::crypt::{Opened, Stash};
+use crate::encrypt;
 use crate::error::Error;
 use crate::file::{self, Encrypted, Plan};
+use crate::format::Format;
 use crate::path::Path;
 use crate::tree::Data;
 
-/// Gives the encrypted text with another value at a path; nothing if it has that value already.
+/// Whether the value at a path is that one already.
+#[must_use]
+pub fn holds(file: &Encrypted, opened: &Opened, path: &Path, value: &Data) -> bool {
+    let root = crate::decrypt::without_metadata(file.format, opened);
+    path.find(&root)
+        .is_some_and(|node| Data::from(node) == *value)
+}
+
+/// Gives the encrypted text with another value at a path, in its own format or another.
 pub fn set(
     file: &Encrypted,
     key: DataKey,
     opened: Opened,
     path: &Path,
     value: Data,
-) -> Result<Option<Zeroizing<String>>, Error> {
-    let root = crate::decrypt::without_metadata(file.format, &opened);
-    if path
-        .find(&root)
-        .is_some_and(|node| Data::from(node) == value)
-    {
-        return Ok(None);
-    }
+    output: Format,
+) -> Result<Zeroizing<String>, Error> {
     let plain = text(&opened);
     let changed = change::set(file.format, &plain, path, value, &file.indent)
         .map_err(|fault| told(file, &plain, fault))?;
-    reseal(file, key, opened, changed.as_bytes().to_vec(), false).map(Some)
+    again(file, key, opened, &changed, output, false)
 }
 
 /// Gives the encrypted text without the value at a path; nothing if none is there.
@@ -37,13 +41,32 @@ pub fn unset(
     key: DataKey,
     opened: Opened,
     path: &Path,
+    output: Format,
 ) -> Result<Option<Zeroizing<String>>, Error> {
     let plain = text(&opened);
     match change::unset(file.format, &plain, path, &file.indent) {
-        Ok(changed) => reseal(file, key, opened, changed.as_bytes().to_vec(), true).map(Some),
+        Ok(changed) => again(file, key, opened, &changed, output, true).map(Some),
         Err(Fault::Missing(_)) => Ok(None),
         Err(fault) => Err(told(file, &plain, fault)),
     }
+}
+
+/// Encrypts a changed plain text in the format asked for.
+fn again(
+    file: &Encrypted,
+    key: DataKey,
+    opened: Opened,
+    plain: &Zeroizing<String>,
+    output: Format,
+    allow_plaintext: bool,
+) -> Result<Zeroizing<String>, Error> {
+    let plain = plain.as_bytes();
+    if output == file.format {
+        return reseal(file, key, opened, plain.to_vec(), allow_plaintext);
+    }
+    let plain = encrypt::converted(&file.name, plain, file.format, output, &file.indent)?;
+    let mut plan = plan(file, key, allow_plaintext);
+    file::encrypt(&file.name, output, plain, &mut plan, &mut Stash::of(opened))
 }
 
 fn text(opened: &Opened) -> Zeroizing<String> {
@@ -69,14 +92,7 @@ pub fn reseal(
     plain: Vec<u8>,
     allow_plaintext: bool,
 ) -> Result<Zeroizing<String>, Error> {
-    let sealed = true;
-    let mut plan = Plan {
-        metadata: file.metadata.clone(),
-        key,
-        sealed,
-        allow_plaintext,
-        indent: file.indent.clone(),
-    };
+    let mut plan = plan(file, key, allow_plaintext);
     file::encrypt(
         &file.name,
         file.format,
@@ -84,4 +100,15 @@ pub fn reseal(
         &mut plan,
         &mut Stash::of(opened),
     )
+}
+
+/// The keys and rules that the file has.
+fn plan(file: &Encrypted, key: DataKey, allow_plaintext: bool) -> Plan {
+    Plan {
+        metadata: file.metadata.clone(),
+        key,
+        sealed: true,
+        allow_plaintext,
+        indent: file.indent.clone(),
+    }
 }

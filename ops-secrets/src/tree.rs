@@ -1,7 +1,7 @@
 //! The document model: what every format is parsed into, with the place of each piece in the source.
 //!
 //! A tree never replaces the source text. It says where the values, comments and metadata stand, so that encrypting and
-//! decrypting are lists of [`Edit`]s of the text, and all that lies between stays as the author wrote it.
+//! decrypting are lists of [`Edit`](crate::patch::Edit)s of the text, and all that lies between stays as the author wrote it.
 
 use std::ops::Range;
 
@@ -349,42 +349,6 @@ impl Node {
             Self::List(list) => list.span.clone(),
         }
     }
-}
-
-/// A change of the source text.
-#[derive(Debug)]
-pub struct Edit {
-    /// The bytes that go.
-    pub span: Range<usize>,
-    /// The text that comes.
-    pub text: Zeroizing<String>,
-}
-
-impl Edit {
-    /// Puts `text` in the place of `span`.
-    pub fn new(span: Range<usize>, text: impl Into<String>) -> Self {
-        Self {
-            span,
-            text: Zeroizing::new(text.into()),
-        }
-    }
-}
-
-/// Applies edits to a text, in one pass. They may come in any order, but must not overlap.
-#[must_use]
-pub fn apply(source: &str, mut edits: Vec<Edit>) -> Zeroizing<String> {
-    edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-    let size = source.len() + edits.iter().map(|edit| edit.text.len()).sum::<usize>();
-    let mut out = Zeroizing::new(String::with_capacity(size));
-    let mut at = 0;
-    for edit in &edits {
-        debug_assert!(edit.span.start >= at, "overlapping edits");
-        out.push_str(&source[at..edit.span.start.max(at)]);
-        out.push_str(&edit.text);
-        at = edit.span.end.max(at);
-    }
-    out.push_str(&source[at..]);
-    out
 }
 
 /// What is wrong with a text, and where.

@@ -88,7 +88,7 @@ pub fn update(file: &Encrypted, key: &DataKey, rule: &Rule) -> Result<Zeroizing<
         });
     }
     if rule.groups.iter().any(Vec::is_empty) {
-        return Err(Error::NoRecipients(file.name.clone()));
+        return Err(Error::EmptyGroup(file.name.clone()));
     }
     let wrap = |source| Error::Wrap {
         file: file.name.clone(),

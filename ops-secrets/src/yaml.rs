@@ -5,7 +5,8 @@ pub mod parse;
 pub mod resolve;
 
 use crate::json;
-use crate::tree::{Data, Document, Edit, Map, Node, Tree};
+use crate::patch::Edit;
+use crate::tree::{Data, Document, Map, Node, Tree};
 
 /// The indentation step that a document uses; sops's own default where it shows none.
 #[must_use]

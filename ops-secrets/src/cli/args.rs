@@ -15,7 +15,7 @@ use crate::encrypt::Wishes;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::file::{self, Encrypted, Opening};
-use crate::format::Format;
+use crate::format::{Format, Indent};
 use crate::keys::{identity::Identities, recipient};
 
 /// A format by name.
@@ -176,9 +176,24 @@ pub(super) struct New {
     #[arg(long)]
     allow_plaintext: bool,
 
-    /// Indent by this many blanks
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(2..=9))]
+    #[command(flatten)]
+    spacing: Spacing,
+}
+
+/// How much a level is indented.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct Spacing {
+    /// Indent by this many blanks where the document does not show it
+    #[arg(long, value_name = "COUNT")]
     indent: Option<u8>,
+}
+
+impl Spacing {
+    pub(super) fn indent(self) -> Indent {
+        self.indent
+            .map(|count| Indent::of(Some(count.into())))
+            .unwrap_or_default()
+    }
 }
 
 impl New {
@@ -198,12 +213,16 @@ impl New {
         }
         Wishes {
             recipients,
+            foreign_keys: environment.foreign_keys,
             mac_only_encrypted: self.selectors.mac_only_encrypted,
             selectors: self.selectors.given(),
             threshold: self.shamir_secret_sharing_threshold,
             no_seal: self.no_seal,
             allow_plaintext: self.allow_plaintext,
-            indent: self.indent.map(usize::from),
+            indent: self
+                .spacing
+                .indent
+                .map(|count| Indent::of(Some(count.into()))),
         }
     }
 }

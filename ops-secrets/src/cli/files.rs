@@ -8,7 +8,7 @@ use ops_common::exit::Status;
 use ops_common::input;
 use ops_common::tool::Context;
 
-use super::args::{Input, New, Rules, Target, Trust, Type, print, unlock};
+use super::args::{Input, New, Rules, Spacing, Target, Trust, Type, Unlocked, print, unlock};
 use crate::crypt::Stash;
 use crate::decrypt;
 use crate::edit;
@@ -99,6 +99,9 @@ pub(super) struct Decrypt {
     extract: Option<path::Path>,
 
     #[command(flatten)]
+    spacing: Spacing,
+
+    #[command(flatten)]
     trust: Trust,
 
     #[command(flatten)]
@@ -109,7 +112,7 @@ impl Decrypt {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let environment = Environment::read();
         let format = self.input.format(&self.file)?;
-        let unlocked = unlock(
+        let mut unlocked = unlock(
             context,
             &environment,
             &self.file,
@@ -117,6 +120,7 @@ impl Decrypt {
             self.trust.opening(),
         )?;
         let output = self.output_type.map_or(format, Into::into);
+        unlocked.file.indent = self.spacing.indent();
         let plain = match &self.extract {
             Some(path) => decrypt::extract(&unlocked.file, unlocked.opened, path, output)?,
             None => decrypt::whole(&unlocked.file, unlocked.opened, output)?,
@@ -152,6 +156,11 @@ pub(super) struct Edit {
 
 impl Edit {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
+        self.edited(context).map(|_| Status::Done)
+    }
+
+    /// Whether the text came back changed.
+    pub(super) fn edited(self, context: &Context) -> Result<bool, Error> {
         let environment = Environment::read();
         let tell = |error: &Error| {
             context
@@ -192,13 +201,13 @@ impl Edit {
             };
             edit::edit(&environment, &self.file, b"", make, tell)?
         };
-        match edited {
+        match &edited {
             Some(text) => file::write(&self.file, text.as_bytes(), 0o644)?,
             None => context
                 .report
                 .note(format_args!("'{}' is unchanged", self.file.display())),
         }
-        Ok(Status::Done)
+        Ok(edited.is_some())
     }
 }
 
@@ -235,6 +244,10 @@ pub(super) struct Set {
     #[command(flatten)]
     input: Input,
 
+    /// Write this format
+    #[arg(long, value_name = "TYPE")]
+    output_type: Option<Type>,
+
     #[command(flatten)]
     trust: Trust,
 }
@@ -263,13 +276,13 @@ impl Set {
             format,
             self.trust.opening(),
         )?;
-        let changed = set::set(
-            &unlocked.file,
-            unlocked.key,
-            unlocked.opened,
-            &self.index,
-            value,
-        )?;
+        let Unlocked { file, key, opened } = unlocked;
+        let output = self.output_type.map_or(format, Into::into);
+        let changed = if self.idempotent && set::holds(&file, &opened, &self.index, &value) {
+            None
+        } else {
+            Some(set::set(&file, key, opened, &self.index, value, output)?)
+        };
         finish(context, &self.file, changed)
     }
 }
@@ -307,6 +320,10 @@ pub(super) struct Unset {
     #[command(flatten)]
     input: Input,
 
+    /// Write this format
+    #[arg(long, value_name = "TYPE")]
+    output_type: Option<Type>,
+
     #[command(flatten)]
     trust: Trust,
 }
@@ -323,7 +340,9 @@ impl Unset {
             self.trust.opening(),
         )?;
         let name = unlocked.file.name.clone();
-        let changed = set::unset(&unlocked.file, unlocked.key, unlocked.opened, &self.index)?;
+        let Unlocked { file, key, opened } = unlocked;
+        let output = self.output_type.map_or(format, Into::into);
+        let changed = set::unset(&file, key, opened, &self.index, output)?;
         if changed.is_none() && !self.idempotent {
             return Err(Error::NothingAt {
                 file: name,

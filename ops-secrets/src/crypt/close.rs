@@ -8,8 +8,9 @@ use super::mac::Mac;
 use super::{Fault, Making, Stash, shown};
 use crate::cipher::{self, Cipher};
 use crate::format::Format;
+use crate::patch::Patch;
 use crate::rules::Rules;
-use crate::tree::{self, Comment, Edit, Scalar, Tree, Value};
+use crate::tree::{Comment, Scalar, Tree, Value};
 use crate::walk::{Spot, Visitor, walk};
 use crate::{ini, yaml};
 
@@ -55,18 +56,18 @@ pub fn close(
         cipher: Cipher::new(key),
         mac: Mac::new(rules.mac_only_encrypted),
         stash,
-        edits: Vec::new(),
+        patch: Patch::default(),
         counts: Counts::default(),
     };
     walk(tree, rules, format == Format::Dotenv, &mut closer)?;
     let Closer {
-        edits, counts, mac, ..
+        patch, counts, mac, ..
     } = closer;
     let text = if format == Format::Binary {
-        let sealed = edits.first().map_or("\"\"", |edit| edit.text.as_str());
+        let sealed = patch.first().unwrap_or("\"\"");
         Zeroizing::new(["{\n", &indent.binary, "\"data\": ", sealed, "\n}\n"].concat())
     } else {
-        tree::apply(source, edits)
+        patch.apply(source)
     };
     Ok(Closed {
         text,
@@ -83,7 +84,7 @@ struct Closer<'c> {
     cipher: Cipher,
     mac: Mac,
     stash: &'c mut Stash,
-    edits: Vec<Edit>,
+    patch: Patch,
     counts: Counts,
 }
 
@@ -148,7 +149,7 @@ impl Visitor for Closer<'_> {
             self.sealed(&scalar.value, spot.path)?
         };
         let spelled = self.format.conceal(&sealed, scalar, self.source, self.step);
-        self.edits.push(Edit::new(span, spelled));
+        self.patch.put(span, spelled);
         self.counts.sealed += 1;
         Ok(())
     }
@@ -179,7 +180,7 @@ impl Visitor for Closer<'_> {
             _ if dashed => format!("- {sealed}"),
             _ => format!("#{sealed}"),
         };
-        self.edits.push(Edit::new(comment.span.clone(), spelled));
+        self.patch.put(comment.span.clone(), spelled.into());
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! Decrypting a document.
 
+use std::borrow::Cow;
+
 use zeroize::Zeroizing;
 
 use super::mac::Mac;
@@ -7,8 +9,9 @@ use super::{Fault, shown, text_of};
 use crate::cipher::{self, Cipher, DataKey};
 use crate::format::{Format, Indent};
 use crate::metadata::{self, Metadata};
+use crate::patch::Patch;
 use crate::seal::Seal;
-use crate::tree::{self, Comment, Edit, Scalar, Tree, Value};
+use crate::tree::{Comment, Scalar, Tree, Value};
 use crate::walk::{Spot, Visitor, walk};
 use crate::{ini, yaml};
 
@@ -81,14 +84,14 @@ pub fn open(
         cipher: Cipher::new(key),
         mac: Mac::new(rules.mac_only_encrypted),
         seal: Seal::new(key, format, metadata)?,
-        edits: Vec::new(),
+        patch: Patch::default(),
         odd_comments: 0,
         sealed_values: 0,
         sealed: Vec::new(),
     };
     walk(&mut tree, &rules, format == Format::Dotenv, &mut opener)?;
     let Opener {
-        mut edits,
+        mut patch,
         mac,
         mut seal,
         odd_comments,
@@ -101,8 +104,8 @@ pub fn open(
     if checks.mac {
         check_mac(&cipher, metadata, &mac)?;
     }
-    edits.extend(format.strip(source, &tree));
-    let text = plain_text(format, source, &mut tree, edits)?;
+    patch.extend(format.strip(source, &tree));
+    let text = plain_text(format, source, &mut tree, patch)?;
     seal.text(&text);
     let fresh_seal = seal.finish();
     let seal = match metadata.text(metadata::SEAL) {
@@ -126,11 +129,11 @@ fn plain_text(
     format: Format,
     source: &str,
     tree: &mut Tree,
-    edits: Vec<Edit>,
+    patch: Patch,
 ) -> Result<Zeroizing<Vec<u8>>, Fault> {
     if format != Format::Binary {
         return Ok(Zeroizing::new(
-            std::mem::take(&mut *tree::apply(source, edits)).into_bytes(),
+            std::mem::take(&mut *patch.apply(source)).into_bytes(),
         ));
     }
     // The bytes move from the tree into the text: there is one copy of them.
@@ -157,7 +160,7 @@ struct Opener<'o> {
     cipher: Cipher,
     mac: Mac,
     seal: Seal,
-    edits: Vec<Edit>,
+    patch: Patch,
     odd_comments: usize,
     sealed_values: usize,
     sealed: Vec<(String, Value, String)>,
@@ -223,7 +226,7 @@ impl Visitor for Opener<'_> {
             _ => commented(&text, comment.column),
         };
         comment.text = text;
-        self.edits.push(Edit::new(comment.span.clone(), spelled));
+        self.patch.put(comment.span.clone(), spelled.into());
         Ok(())
     }
 }
@@ -243,21 +246,20 @@ impl Opener<'_> {
         }
         if let (Value::Comment(text), Some((column, flow))) = (&scalar.value, spot.list) {
             let (span, spelled) = if flow || self.format != Format::Yaml {
-                (scalar.place.span.clone(), "null".to_owned())
+                (scalar.place.span.clone(), Cow::Borrowed("null"))
             } else {
                 let dash =
                     spot.region.start + self.source[spot.region.clone()].find('-').unwrap_or(0);
-                (dash..scalar.place.span.end, commented(text, column))
+                (dash..scalar.place.span.end, commented(text, column).into())
             };
-            self.edits.push(Edit::new(span, spelled));
+            self.patch.put(span, spelled);
             return Ok(());
         }
         let spelled = self
             .format
             .respell(&scalar.value, &scalar.place, self.source, self.step);
         let spelled = spelled.ok_or_else(|| Fault::Unwritable(shown(spot.path)))?;
-        self.edits
-            .push(Edit::new(scalar.place.span.clone(), spelled));
+        self.patch.put(scalar.place.span.clone(), spelled);
         Ok(())
     }
 }

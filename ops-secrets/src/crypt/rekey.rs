@@ -8,7 +8,8 @@ use super::{Fault, shown, text_of};
 use crate::cipher::{self, Cipher, DataKey};
 use crate::format::Format;
 use crate::metadata::Metadata;
-use crate::tree::{self, Comment, Edit, Scalar, Value};
+use crate::patch::Patch;
+use crate::tree::{Comment, Scalar, Value};
 use crate::walk::{Spot, Visitor, walk};
 
 /// Encrypts every value of an encrypted text anew, with another key, each in its place.
@@ -26,10 +27,10 @@ pub fn rekey(
         source,
         old: Cipher::new(old),
         new: Cipher::new(new),
-        edits: Vec::new(),
+        patch: Patch::default(),
     };
     walk(&mut tree, &rules, format == Format::Dotenv, &mut rekeyer)?;
-    Ok(tree::apply(source, rekeyer.edits))
+    Ok(rekeyer.patch.apply(source))
 }
 
 struct Rekeyer<'r> {
@@ -37,7 +38,7 @@ struct Rekeyer<'r> {
     source: &'r str,
     old: Cipher,
     new: Cipher,
-    edits: Vec<Edit>,
+    patch: Patch,
 }
 
 impl Rekeyer<'_> {
@@ -62,7 +63,7 @@ impl Rekeyer<'_> {
             });
         };
         let start = span.start + at;
-        self.edits.push(Edit::new(start..start + end, sealed));
+        self.patch.put(start..start + end, sealed.into());
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! YAML as go-yaml's emitter writes it, which is how sops writes it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -106,15 +107,15 @@ pub fn next_stop(column: usize, step: usize) -> usize {
 /// A leaf as go-yaml writes it at a place; only the place's column and surroundings count, not its present style.
 /// The line break that ends a literal block is not part of it.
 #[must_use]
-pub fn scalar(value: &Value, place: &Place, step: usize) -> String {
+pub fn scalar<'v>(value: &'v Value, place: &Place, step: usize) -> Cow<'v, str> {
     match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::Int(value) => value.to_string(),
-        Value::Float(value) => resolve::write_float(*value),
-        Value::Time(value) => value.clone(),
+        Value::Null => "null".into(),
+        Value::Bool(value) => if *value { "true" } else { "false" }.into(),
+        Value::Int(value) => value.to_string().into(),
+        Value::Float(value) => resolve::write_float(*value).into(),
+        Value::Time(value) => value.into(),
         Value::Text(value) | Value::Comment(value) => text(value, place, step),
-        Value::Bytes(bytes) => format!("!!binary {}", STANDARD.encode(bytes)),
+        Value::Bytes(bytes) => format!("!!binary {}", STANDARD.encode(bytes)).into(),
     }
 }
 
@@ -135,17 +136,18 @@ pub fn key(name: &str) -> String {
     name.to_owned()
 }
 
-fn text(value: &str, place: &Place, step: usize) -> String {
+fn text<'v>(value: &'v str, place: &Place, step: usize) -> Cow<'v, str> {
     let shape = Shape::of(value);
     if value.contains('\n') {
-        return if shape.block && !place.flow {
+        let spelled = if shape.block && !place.flow {
             literal(value, place, step)
         } else {
             double(value)
         };
+        return spelled.into();
     }
     if needs_quotes(value) {
-        return double(value);
+        return double(value).into();
     }
     let plain = if place.flow {
         shape.flow_plain
@@ -153,18 +155,15 @@ fn text(value: &str, place: &Place, step: usize) -> String {
         shape.plain
     };
     match (plain, shape.single) {
-        (true, _) => value.to_owned(),
-        (false, true) => single(value),
-        (false, false) => double(value),
+        (true, _) => value.into(),
+        (false, true) => single(value).into(),
+        (false, false) => double(value).into(),
     }
 }
 
 /// Whether a text would be read as something else if it stood without quotes.
 fn needs_quotes(text: &str) -> bool {
-    !matches!(resolve::plain(text), Ok(Value::Text(_)))
-        || text == "<<"
-        || is_old_bool(text)
-        || is_base_60(text)
+    !resolve::is_text(text) || text == "<<" || is_old_bool(text) || is_base_60(text)
 }
 
 fn is_old_bool(text: &str) -> bool {
@@ -396,15 +395,15 @@ fn indicators(text: &str) -> (bool, bool) {
 /// Writes a decrypted or new value in the place of another, keeping the quotes or block header found there where they
 /// can hold it.
 #[must_use]
-pub fn respell(value: &Value, place: &Place, source: &str, step: usize) -> String {
+pub fn respell<'v>(value: &'v Value, place: &Place, source: &str, step: usize) -> Cow<'v, str> {
     let Value::Text(text) = value else {
         return scalar(value, place, step);
     };
     match place.style {
-        Style::Single if fits_quotes(text) => single(text),
-        Style::Double if !place.flow => double_by(text, |c| !c.is_control() && !is_break(c)),
+        Style::Single if fits_quotes(text) => single(text).into(),
+        Style::Double if !place.flow => double_by(text, |c| !c.is_control() && !is_break(c)).into(),
         Style::Literal | Style::Folded => {
-            block(text, source, place).unwrap_or_else(|| scalar(value, place, step))
+            block(text, source, place).map_or_else(|| scalar(value, place, step), Cow::Owned)
         }
         _ => scalar(value, place, step),
     }
@@ -456,21 +455,28 @@ fn block(text: &str, source: &str, place: &Place) -> Option<String> {
 
 /// Writes ciphertext in the place of a plain value: bare where sops would respell the plain value just as the source has
 /// it, else in the source's own quotes or block, so that decrypting gives the source back.
-pub fn conceal(sealed: &str, value: &Value, place: &Place, source: &str, step: usize) -> String {
+#[must_use]
+pub fn conceal<'s>(
+    sealed: &'s str,
+    value: &Value,
+    place: &Place,
+    source: &str,
+    step: usize,
+) -> Cow<'s, str> {
     let old = &source[place.span.clone()];
     if place.flow {
         return if place.style == Style::Single {
-            single(sealed)
+            single(sealed).into()
         } else {
-            format!("\"{sealed}\"")
+            format!("\"{sealed}\"").into()
         };
     }
     if place.style == Style::Plain || scalar(value, place, step) == old {
-        return sealed.to_owned();
+        return sealed.into();
     }
     match place.style {
-        Style::Single => single(sealed),
-        Style::Double => format!("\"{sealed}\""),
+        Style::Single => single(sealed).into(),
+        Style::Double => format!("\"{sealed}\"").into(),
         Style::Literal | Style::Folded => {
             let mut lines = old.lines();
             let header = lines.next().unwrap_or("|");
@@ -487,8 +493,8 @@ pub fn conceal(sealed: &str, value: &Value, place: &Place, source: &str, step: u
             };
             let mut out = header.to_owned();
             block_lines(&mut out, sealed, column);
-            out
+            out.into()
         }
-        Style::Plain => sealed.to_owned(),
+        Style::Plain => sealed.into(),
     }
 }

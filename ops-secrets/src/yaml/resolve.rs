@@ -21,6 +21,19 @@ pub fn plain(text: &str) -> Result<Value, String> {
     })
 }
 
+/// Whether a plain scalar means a text: the answer of [`plain`], without a copy of the text.
+#[must_use]
+pub fn is_text(text: &str) -> bool {
+    match text.as_bytes().first() {
+        None
+        | Some(b'~' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'.' | b'+' | b'-' | b'0'..=b'9') =>
+        {
+            matches!(plain(text), Ok(Value::Text(_)))
+        }
+        Some(_) => true,
+    }
+}
+
 fn number_or_time(text: &str) -> Result<Value, String> {
     if let Some(time) = timestamp(text) {
         return Ok(Value::Time(time));
