@@ -279,6 +279,10 @@ pub fn fan_out<T: Sync, A: Send>(
     jobs: usize,
     act: impl Fn(&T) -> A + Sync,
 ) -> Vec<A> {
+    // One by one they need no thread: most runs ask one thing, and starting costs as much as asking.
+    if jobs <= 1 || things.len() <= 1 {
+        return things.iter().map(act).collect();
+    }
     let next = AtomicUsize::new(0);
     let answers: Mutex<Vec<(usize, A)>> = Mutex::new(Vec::with_capacity(things.len()));
     std::thread::scope(|scope| {

@@ -47,9 +47,10 @@ impl Drop for Guard {
 ///
 /// A signal that the parent had ignored stays ignored, as `nohup` needs.
 pub(crate) fn listen() -> std::io::Result<()> {
+    let ignored = ignored();
     let wanted = [SIGINT, SIGTERM, SIGHUP]
         .into_iter()
-        .filter(|signal| !is_ignored(*signal));
+        .filter(|signal| ignored & (1 << (signal - 1)) == 0);
     let mut signals = Signals::new(wanted)?;
     std::thread::Builder::new()
         .name("signals".into())
@@ -73,12 +74,10 @@ fn run_all() {
     }
 }
 
-/// Reads the mask of ignored signals from the kernel's own table: asking `sigaction` needs unsafe code.
-fn is_ignored(signal: i32) -> bool {
+/// The mask of ignored signals from the kernel's own table: asking `sigaction` needs unsafe code.
+fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0);
-    mask & (1 << (signal - 1)) != 0
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
