@@ -113,6 +113,7 @@ struct Shared {
 struct State {
     count: Count,
     released: bool,
+    frozen: bool,
     closed: bool,
     sockets: Vec<TcpStream>,
 }
@@ -142,7 +143,17 @@ impl Relay {
     /// There is no port left.
     #[must_use]
     pub fn start(target: SocketAddr, link: Link) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::at(([127, 0, 0, 1], 0).into(), target, link)
+    }
+
+    /// Starts a relay at this address; port 0 is a free one.
+    ///
+    /// # Panics
+    /// The address is taken, or none of this machine.
+    #[must_use]
+    pub fn at(address: SocketAddr, target: SocketAddr, link: Link) -> Self {
+        let listener =
+            TcpListener::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
         let address = listener.local_addr().expect("the port");
         let shared = Arc::new(Shared {
             target,
@@ -234,6 +245,11 @@ impl Relay {
         self.shared.update(|state| state.released = true);
     }
 
+    /// From now on nothing passes in any direction, and everything stays open.
+    pub fn freeze(&self) {
+        self.shared.update(|state| state.frozen = true);
+    }
+
     /// Closes all connections of now; new ones are still taken.
     pub fn cut(&self) {
         self.shared.update(close_all);
@@ -245,6 +261,7 @@ impl Drop for Relay {
         self.shared.update(|state| {
             state.closed = true;
             state.released = true;
+            state.frozen = false;
             close_all(state);
         });
         // Wakes the listener, so that its thread sees the end.
@@ -343,6 +360,7 @@ fn pass_on(
     }
     for (due, piece) in receiver {
         thread::sleep(due.saturating_duration_since(Instant::now()));
+        shared.wait(|state| !state.frozen);
         let mut piece = piece.as_slice();
         if let Some((bytes, fault)) = &mut left {
             piece = &piece[..piece

@@ -20,7 +20,7 @@ pid_file: /var/lib/continuwuity/homeserver.pid
 log_config: /etc/matrix/log.yaml
 trusted_key_servers: []
 suppress_key_server_warning: true
-federation_custom_ca_list: [/etc/ssl/certs/ca-certificates.crt]
+federation_custom_ca_list: [/usr/local/share/ca-certificates/ops-lab.crt]
 ip_range_blacklist: []
 presence: {enabled: false}
 rc_message: {per_second: 1000, burst_count: 1000}
@@ -39,6 +39,7 @@ listeners:
 END
 cat > /etc/matrix/log.yaml <<'END'
 version: 1
+disable_existing_loggers: false
 formatters: {plain: {format: "%(levelname)s %(name)s: %(message)s"}}
 handlers: {console: {class: logging.StreamHandler, formatter: plain}}
 root: {level: INFO, handlers: [console]}
