@@ -193,7 +193,7 @@ fn raw() -> Result<File, Error> {
 }
 
 /// Prints `text` in one go, for help and version.
-pub(crate) fn print(text: &str) -> Result<(), Error> {
+pub fn print(text: &str) -> Result<(), Error> {
     raw()?.write_all(text.as_bytes()).map_err(Error::Write)
 }
 

@@ -26,6 +26,7 @@ mod leaks;
 mod link;
 mod memory;
 mod shapes;
+mod statuses;
 mod tamper;
 mod tree;
 mod verbs;
