@@ -4,14 +4,16 @@
 //! be whole, `pg_restore` has ended with 0 and the rows have been counted. psql is never used: it runs commands that a dump
 //! can hide, and it takes a truncated dump for a whole one.
 
+mod pending;
+
 use std::io::{self, BufReader, Read, Write};
 
 use jiff::Timestamp;
 use ops_common::host::{Command, Process};
-use ops_common::interrupt;
 use ops_common::output::Record;
 use serde::Serialize;
 
+use self::pending::Pending;
 use crate::archive;
 use crate::backup::count;
 use crate::error::{Error, of_reading};
@@ -20,7 +22,6 @@ use crate::plain::{self, Piece, Script};
 use crate::reach::Server;
 use crate::server::Session;
 use crate::source::{Format, Source};
-use crate::sql::quote_name;
 use crate::table::Table;
 use crate::tee::{Broken, tee};
 
@@ -87,24 +88,13 @@ pub fn run(
         return Err(Error::Unconfirmed(database.to_owned()));
     }
     let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let home = server.session("postgres")?;
-    let new = vacant(database, &format!("_restore_{stamp}"), |new| {
-        home.execute(&format!(
-            "CREATE DATABASE {} TEMPLATE template0",
-            quote_name(new)
-        ))
-    })?;
-    let opener = server.opener("postgres")?;
-    let drop_new = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_name(&new));
-    let _guard = interrupt::guard({
-        let drop_new = drop_new.clone();
-        move || drop(opener().and_then(|session| session.execute(&drop_new)))
-    });
-    let filled = fill(server, name, source, &new, options).and_then(|filled| {
+    let pending = Pending::create(server, database, &stamp)?;
+    let new = pending.name();
+    let restored = fill(server, name, source, new, options).and_then(|filled| {
         if let Some(sql) = &options.before_swap {
-            server.session(&new)?.execute(sql)?;
+            server.session(new)?.execute(sql)?;
         }
-        let kept_as = swap(&home, &new, database, &format!("_replaced_{stamp}"))?;
+        let kept_as = pending.swap(database, &format!("_replaced_{stamp}"))?;
         let rows = filled.tables.iter().filter_map(|table| table.rows).sum();
         Ok(Restored {
             database: database.to_owned(),
@@ -113,76 +103,10 @@ pub fn run(
             rows,
         })
     });
-    if filled.is_err()
-        && let Err(error) = server
-            .session("postgres")
-            .and_then(|session| session.execute(&drop_new))
-    {
-        server
-            .report()
-            .warn(format_args!("database '{new}' is left over: {error}"));
+    if restored.is_err() {
+        pending.remove();
     }
-    filled
-}
-
-/// A name made of another, within the 63 bytes that a name may have.
-fn derived(name: &str, ending: &str) -> String {
-    let mut end = name.len().min(63 - ending.len());
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}{ending}", &name[..end])
-}
-
-/// Does something with the first name made of another that no database has: two restores may fall into one second.
-fn vacant(
-    name: &str,
-    ending: &str,
-    take: impl Fn(&str) -> Result<(), Error>,
-) -> Result<String, Error> {
-    let mut candidate = derived(name, ending);
-    let mut number = 1;
-    loop {
-        match take(&candidate) {
-            Err(Error::Query(refusal)) if refusal.is_duplicate() => {
-                number += 1;
-                candidate = derived(name, &format!("{ending}_{number}"));
-            }
-            taken => return taken.map(|()| candidate),
-        }
-    }
-}
-
-/// Puts the new database in the place of the old one, in one transaction; the name that the old one has then.
-fn swap(home: &Session, new: &str, database: &str, ending: &str) -> Result<Option<String>, Error> {
-    let literal = postgres_protocol::escape::escape_literal(database);
-    let (new, quoted) = (quote_name(new), quote_name(database));
-    // One swap at a time: two renames of one database at once confuse the server.
-    home.execute("SELECT pg_advisory_lock(hashtext('ops-db'), hashtext('swap'))")?;
-    let is_there = !home
-        .rows(&format!(
-            "SELECT 1 FROM pg_database WHERE datname = {literal}"
-        ))?
-        .is_empty();
-    if !is_there {
-        home.execute(&format!("ALTER DATABASE {new} RENAME TO {quoted}"))?;
-        return Ok(None);
-    }
-    home.execute(&format!("ALTER DATABASE {quoted} ALLOW_CONNECTIONS false"))?;
-    let rename = |old: &str| {
-        let old = quote_name(old);
-        home.execute(&format!("BEGIN; ALTER DATABASE {quoted} RENAME TO {old}; ALTER DATABASE {new} RENAME TO {quoted}; COMMIT"))
-            .inspect_err(|_| drop(home.execute("ROLLBACK")))
-    };
-    let swapped = home
-        .execute(&format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = {literal}"))
-        .and_then(|()| vacant(database, ending, rename));
-    let kept_as = swapped.as_deref().unwrap_or(database);
-    home.execute(&format!(
-        "ALTER DATABASE {} ALLOW_CONNECTIONS true",
-        quote_name(kept_as)
-    ))?;
-    swapped.map(Some)
+    restored
 }
 
 /// What a database was filled with.
@@ -342,19 +266,4 @@ fn compare(session: &Session, database: &str, tables: &[Table]) -> Result<(), Er
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::derived;
-
-    #[test]
-    fn derived_names_fit_and_stay_text() {
-        assert_eq!(derived("db", "_x"), "db_x");
-        let long = derived(&"é".repeat(40), "_restore_20260131T120000Z");
-        assert!(
-            long.len() <= 63 && long.ends_with("é_restore_20260131T120000Z"),
-            "{long}"
-        );
-    }
 }

@@ -310,10 +310,12 @@ impl Refusal {
             .any(|state| state.code() == self.state)
     }
 
-    /// Whether a database of that name is there already.
+    /// Whether a database of that name is there already, or has been made while ours was.
     #[must_use]
     pub fn is_duplicate(&self) -> bool {
-        self.state == SqlState::DUPLICATE_DATABASE.code()
+        [SqlState::DUPLICATE_DATABASE, SqlState::UNIQUE_VIOLATION]
+            .iter()
+            .any(|state| state.code() == self.state)
     }
 
     /// Whether the database is not there.
