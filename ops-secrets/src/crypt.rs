@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 use crate::cipher::{self, Cipher, DataKey};
 use crate::format::{Format, Indent};
 use crate::metadata::{self, Metadata};
-use crate::patch;
-use crate::tree::{Data, Scalar, Syntax, Value};
+use crate::patch::Patch;
+use crate::tree::{Data, Scalar, Syntax, Tree, Value};
 pub use close::{Closed, Counts, close};
-pub use open::{Checks, Opened, SealState, open};
+pub use open::{Checks, Keep, Opened, Reading, SealState, open};
 pub use rekey::rekey;
 pub use stash::Stash;
 
@@ -84,69 +84,100 @@ pub struct Making<'m> {
     pub sealed: bool,
 }
 
-/// Writes MAC, time and seal of an encrypted text into its metadata, and puts that in. The text is decrypted again for
-/// it: what could not be read back, or reads back as other values than went in (`expected`), does not leave.
+/// Stands in the place of a seal until that is known: as long, and written alike in every format.
+const NO_SEAL_YET: &str = "v1:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Puts values that were just encrypted into their source, with MAC, time and seal in the metadata. The text is decrypted
+/// again for it: what could not be read back, or reads back as other values than went in, does not leave.
 pub fn finish(
     making: Making<'_>,
-    body: &str,
+    source: &str,
+    tree: &Tree,
+    closed: Closed,
     metadata: &mut Metadata,
     now: &str,
-    expected: Option<&str>,
 ) -> Result<Zeroizing<String>, Fault> {
-    let Making {
-        format,
-        key,
-        indent,
-        ..
-    } = making;
-    metadata.remove(metadata::SEAL);
-    let opened = open(format, body, metadata, key, Checks::NONE, indent)?;
-    if expected.is_some_and(|expected| expected != opened.mac) {
-        return Err(Fault::Changed);
-    }
-    metadata.put("lastmodified", Data::text(now));
-    let mac = Cipher::new(key)
-        .seal(&Value::text(opened.mac.clone()), now)
+    let mac = Cipher::new(making.key)
+        .seal(&Value::text(closed.mac.as_str()), now)
         .map_err(|source| Fault::Close {
             path: "mac".to_owned(),
             source,
         })?;
+    metadata.put("lastmodified", Data::text(now));
     metadata.put("mac", Data::text(mac));
-    if format == Format::Binary && making.sealed {
-        // Metadata change nothing of a binary text: its seal is known, and a second copy is not needed.
-        metadata.put(metadata::SEAL, Data::text(opened.fresh_seal));
-        drop(opened.text);
-        let tree = format.parse(body).map_err(Fault::Syntax)?;
-        let edits = format.embed(body, &tree, metadata.fields(), indent);
-        return Ok(patch::apply(body, edits));
+    let mut text = embedded(making, source, tree, closed.patch, metadata);
+    let opened = read_back(making, &text, metadata)?;
+    if opened.mac != closed.mac {
+        return Err(Fault::Changed);
     }
-    embed(making, body, metadata)
+    put_seal(making, &mut text, &opened, metadata)?;
+    Ok(text)
 }
 
-/// Puts metadata into an encrypted text, with a fresh seal if it is to have one.
+/// Puts other metadata into an encrypted text, with a fresh seal if it is to have one.
 pub fn embed(
     making: Making<'_>,
-    body: &str,
+    source: &str,
+    tree: &Tree,
     metadata: &mut Metadata,
 ) -> Result<Zeroizing<String>, Fault> {
-    let Making {
-        format,
-        key,
-        indent,
-        sealed,
-    } = making;
-    metadata.remove(metadata::SEAL);
-    let tree = format.parse(body).map_err(Fault::Syntax)?;
-    let place = |metadata: &Metadata| {
-        patch::apply(body, format.embed(body, &tree, metadata.fields(), indent))
-    };
-    let text = place(metadata);
-    if !sealed {
-        return Ok(text);
+    let mut text = embedded(making, source, tree, Patch::default(), metadata);
+    if making.sealed {
+        let opened = read_back(making, &text, metadata)?;
+        put_seal(making, &mut text, &opened, metadata)?;
     }
-    let opened = open(format, &text, metadata, key, Checks::NONE, indent)?;
-    metadata.put(metadata::SEAL, Data::text(opened.fresh_seal));
-    Ok(place(metadata))
+    Ok(text)
+}
+
+/// The source with its changes and the metadata, in which the seal is missing yet.
+fn embedded(
+    making: Making<'_>,
+    source: &str,
+    tree: &Tree,
+    mut patch: Patch,
+    metadata: &mut Metadata,
+) -> Zeroizing<String> {
+    metadata.remove(metadata::SEAL);
+    if making.sealed {
+        metadata.put(metadata::SEAL, Data::text(NO_SEAL_YET));
+    }
+    let fields = metadata.fields();
+    patch.extend(making.format.embed(source, tree, fields, making.indent));
+    patch.apply(source)
+}
+
+/// Opens a text that was just written.
+fn read_back(making: Making<'_>, text: &str, metadata: &Metadata) -> Result<Opened, Fault> {
+    let reading = Reading {
+        format: making.format,
+        source: text,
+        metadata,
+        key: making.key,
+        indent: making.indent,
+    };
+    let tree = making.format.parse(text).map_err(Fault::Syntax)?;
+    open(reading, tree, Checks::NONE, Keep::Nothing)
+}
+
+/// Puts the seal into its place, in every document.
+fn put_seal(
+    making: Making<'_>,
+    text: &mut String,
+    opened: &Opened,
+    metadata: &mut Metadata,
+) -> Result<(), Fault> {
+    if !making.sealed {
+        return Ok(());
+    }
+    for document in &opened.tree.documents {
+        let place = making.format.field_place(&document.root, metadata::SEAL);
+        let place = place.ok_or(Fault::Changed)?;
+        let inside = text[place.clone()].find(NO_SEAL_YET);
+        let start = place.start + inside.ok_or(Fault::Changed)?;
+        text.replace_range(start..start + NO_SEAL_YET.len(), &opened.fresh_seal);
+    }
+    metadata.put(metadata::SEAL, Data::text(opened.fresh_seal.as_str()));
+    Ok(())
 }
 
 /// A path as people read it.

@@ -9,7 +9,7 @@ use ops_common::input;
 use zeroize::Zeroizing;
 
 use crate::cipher::DataKey;
-use crate::crypt::{self, Checks, Counts, Making, Opened, SealState, Stash};
+use crate::crypt::{self, Checks, Counts, Keep, Making, Opened, Reading, SealState, Stash};
 use crate::error::Error;
 use crate::format::{self, Format, Indent};
 use crate::keys::identity::Identities;
@@ -30,6 +30,8 @@ pub struct Encrypted {
     pub metadata: Metadata,
     /// The indentation where the file shows none.
     pub indent: Indent,
+    /// The text as a tree, until somebody takes it.
+    tree: Option<Tree>,
 }
 
 /// The place of a fault in a text, as people count.
@@ -100,6 +102,7 @@ impl Encrypted {
             text,
             metadata,
             indent: Indent::default(),
+            tree: Some(tree),
         })
     }
 
@@ -121,18 +124,28 @@ impl Encrypted {
         })
     }
 
+    /// The text as a tree. Reading has made it already: it is parsed again only if it is taken twice.
+    pub fn tree(&mut self) -> Result<Tree, Error> {
+        match self.tree.take() {
+            Some(tree) => Ok(tree),
+            None => (self.format.parse(&self.text))
+                .map_err(|fault| malformed(&self.name, &self.text, &fault)),
+        }
+    }
+
     /// Decrypts all values.
-    pub fn open(&self, key: &DataKey, checks: Checks) -> Result<Opened, Error> {
+    pub fn open(&mut self, key: &DataKey, checks: Checks, keep: Keep) -> Result<Opened, Error> {
         let failed = |file, source| Error::Decrypt { file, source };
-        crypt::open(
-            self.format,
-            &self.text,
-            &self.metadata,
+        let tree = self.tree()?;
+        let reading = Reading {
+            format: self.format,
+            source: &self.text,
+            metadata: &self.metadata,
             key,
-            checks,
-            &self.indent,
-        )
-        .map_err(|fault| placed(&self.name, &self.text, fault, failed))
+            indent: &self.indent,
+        };
+        crypt::open(reading, tree, checks, keep)
+            .map_err(|fault| placed(&self.name, &self.text, fault, failed))
     }
 
     /// Whether the file carries a seal.
@@ -149,16 +162,18 @@ pub struct Opening {
     pub checks: Checks,
     /// Whether a seal must be there.
     pub require_seal: bool,
+    /// What is remembered.
+    pub keep: Keep,
 }
 
 /// Reads and decrypts in one go.
 pub fn open(
-    file: &Encrypted,
+    file: &mut Encrypted,
     identities: &mut Identities,
     opening: Opening,
 ) -> Result<(DataKey, Opened), Error> {
     let key = file.unlock(identities)?;
-    let opened = file.open(&key, opening.checks)?;
+    let opened = file.open(&key, opening.checks, opening.keep)?;
     if opening.require_seal && opened.seal == SealState::Absent {
         return Err(Error::NoSeal(file.name.clone()));
     }
@@ -230,19 +245,7 @@ pub fn encrypt(
     stash: &mut Stash,
 ) -> Result<Zeroizing<String>, Error> {
     let failed = |file, source| Error::Encrypt { file, source };
-    let (text, mut tree) = if format == Format::Binary {
-        (
-            Zeroizing::new(String::new()),
-            format::binary_tree(Zeroizing::new(plain)),
-        )
-    } else {
-        let text = text_of(plain, name)?;
-        let tree = format
-            .parse(&text)
-            .map_err(|fault| malformed(name, &text, &fault))?;
-        check_plain(name, format, &text, &tree)?;
-        (text, tree)
-    };
+    let (text, mut tree) = plain_tree(name, format, plain, &plan.indent)?;
     let rules = plan
         .metadata
         .rules(format)
@@ -262,14 +265,38 @@ pub fn encrypt(
     if sealed == 0 && plain > 0 && !plan.allow_plaintext {
         return Err(Error::AllPlain(name.to_owned()));
     }
-    crypt::finish(
-        making,
-        &closed.text,
-        &mut plan.metadata,
-        &now(),
-        Some(&closed.mac),
-    )
-    .map_err(|fault| placed(name, &closed.text, fault, failed))
+    crypt::finish(making, &text, &tree, closed, &mut plan.metadata, &now())
+        .map_err(|fault| placed(name, &text, fault, failed))
+}
+
+/// A plain text as a tree. That of a binary file is the frame that its one value is put into.
+fn plain_tree(
+    name: &Path,
+    format: Format,
+    plain: Vec<u8>,
+    indent: &Indent,
+) -> Result<(Zeroizing<String>, Tree), Error> {
+    if format != Format::Binary {
+        return parsed(name, format, text_of(plain, name)?);
+    }
+    let frame = Zeroizing::new(format::binary_frame(&indent.binary));
+    let (text, mut tree) = parsed(name, format, frame)?;
+    if let Some(value) = tree.documents[0].root.leaf_mut("data") {
+        *value = format::binary_value(Zeroizing::new(plain));
+    }
+    Ok((text, tree))
+}
+
+fn parsed(
+    name: &Path,
+    format: Format,
+    text: Zeroizing<String>,
+) -> Result<(Zeroizing<String>, Tree), Error> {
+    let tree = format
+        .parse(&text)
+        .map_err(|fault| malformed(name, &text, &fault))?;
+    check_plain(name, format, &text, &tree)?;
+    Ok((text, tree))
 }
 
 /// The present second, as sops writes it.

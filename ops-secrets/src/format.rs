@@ -1,6 +1,7 @@
 //! The formats of sops files, and what depends on them.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -129,6 +130,19 @@ impl Format {
         }
     }
 
+    /// Where a field of the metadata stands in a document, if it is there.
+    #[must_use]
+    pub fn field_place(self, root: &Map, name: &str) -> Option<Range<usize>> {
+        let pair = match self {
+            Self::Dotenv => root.pair(&format!("sops_{name}"))?,
+            _ => match &root.pair("sops")?.node {
+                Node::Map(metadata) => metadata.pair(name)?,
+                _ => return None,
+            },
+        };
+        Some(pair.node.span())
+    }
+
     /// Ciphertext in the place of a value.
     #[must_use]
     pub fn conceal<'s>(
@@ -183,17 +197,28 @@ impl Format {
     }
 }
 
-/// The plain tree of a binary file: its bytes under the key `data`.
+/// What stands around the value of an encrypted binary file, with an empty text in its place.
 #[must_use]
-pub fn binary_tree(mut bytes: Zeroizing<Vec<u8>>) -> Tree {
+pub fn binary_frame(indent: &str) -> String {
+    format!("{{\n{indent}\"data\": \"\"\n}}\n")
+}
+
+/// The bytes of a binary file as a value.
+#[must_use]
+pub fn binary_value(mut bytes: Zeroizing<Vec<u8>>) -> Value {
     // What was read from a pipe has room for as much again, and wiping it would touch all of that.
     bytes.shrink_to_fit();
-    let value = match String::from_utf8(std::mem::take(&mut *bytes)) {
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Value::text(text),
         Err(no_text) => Value::Bytes(Zeroizing::new(no_text.into_bytes())),
-    };
+    }
+}
+
+/// The plain tree of a binary file: its bytes under the key `data`.
+#[must_use]
+pub fn binary_tree(bytes: Zeroizing<Vec<u8>>) -> Tree {
     let scalar = Scalar {
-        value,
+        value: binary_value(bytes),
         place: Place {
             style: Style::Double,
             flow: true,

@@ -74,6 +74,8 @@ impl Accounts {
 pub struct Generation {
     path: PathBuf,
     number: u64,
+    /// The group of its folders; none in a user's own.
+    group: Option<u32>,
     kept: bool,
 }
 
@@ -147,13 +149,14 @@ impl Generation {
             .mode(mode)
             .create(&path)
             .map_err(failed("make", &path))?;
+        let group = accounts.group("keys").or(accounts.group("nogroup"));
         let made = Self {
             path,
             number,
+            group: group.filter(|_| !manifest.user_mode),
             kept: false,
         };
         if !manifest.user_mode {
-            let group = accounts.group("keys").or(accounts.group("nogroup"));
             std::os::unix::fs::chown(&made.path, Some(0), group)
                 .map_err(failed("give", &made.path))?;
         }
@@ -175,12 +178,14 @@ impl Generation {
         owner: Option<(u32, u32)>,
     ) -> Result<(), Error> {
         let path = self.path.join(name);
-        if let Some(folder) = path.parent() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o751)
-                .create(folder)
-                .map_err(failed("make", folder))?;
+        for folder in Path::new(name)
+            .ancestors()
+            .skip(1)
+            .collect::<Vec<_>>()
+            .iter()
+            .rev()
+        {
+            self.folder(&self.path.join(folder))?;
         }
         let file = fs::OpenOptions::new()
             .write(true)
@@ -197,9 +202,27 @@ impl Generation {
             .map_err(failed("set the mode of", &path))
     }
 
+    /// Makes a folder inside, which the group may look into like the generation itself.
+    fn folder(&self, folder: &Path) -> Result<(), Error> {
+        match fs::DirBuilder::new().mode(0o751).create(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            made => made.map_err(failed("make", folder))?,
+        }
+        match self.group {
+            Some(group) => std::os::unix::fs::chown(folder, Some(0), Some(group))
+                .map_err(failed("give", folder)),
+            None => Ok(()),
+        }
+    }
+
     /// Makes it the present one, and removes old ones.
     pub fn put_in_place(mut self, manifest: &Manifest) -> Result<(), Error> {
-        link(&self.path, &manifest.symlink_path)?;
+        let at = &manifest.symlink_path;
+        // A real folder may stand there, made before secrets were installed.
+        if fs::symlink_metadata(at).is_ok_and(|found| found.is_dir()) {
+            fs::remove_dir_all(at).map_err(failed("remove", at))?;
+        }
+        link(&self.path, at, None)?;
         self.kept = true;
         if manifest.keep_generations > 0 {
             let keep = u64::try_from(manifest.keep_generations).unwrap_or(u64::MAX);
@@ -215,6 +238,25 @@ impl Generation {
     }
 }
 
+/// The files below a folder, by their names from there.
+#[must_use]
+pub fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(&next).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if let Ok(name) = path.strip_prefix(folder) {
+                found.push(name.to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
 fn numbers(place: &Path) -> Vec<u64> {
     let entries = fs::read_dir(place).into_iter().flatten().flatten();
     entries
@@ -222,14 +264,17 @@ fn numbers(place: &Path) -> Vec<u64> {
         .collect()
 }
 
-/// Makes a link in one go: the old or the new, never none.
-pub fn link(target: &Path, at: &Path) -> Result<(), Error> {
+/// Makes a link in one go: the old or the new, never none. Its owner is the secret's.
+pub fn link(target: &Path, at: &Path, owner: Option<(u32, u32)>) -> Result<(), Error> {
     let folder = at.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(failed("make", folder))?;
     let fresh = tempfile::Builder::new()
         .prefix(".ops-secrets-")
         .make_in(folder, |path| std::os::unix::fs::symlink(target, path));
     let fresh = fresh.map_err(failed("make the link", at))?.into_temp_path();
+    if let Some((uid, gid)) = owner {
+        std::os::unix::fs::lchown(&fresh, Some(uid), Some(gid)).map_err(failed("give", at))?;
+    }
     fs::rename(&fresh, at).map_err(failed("put in place the link", at))?;
     drop(fresh.keep());
     Ok(())

@@ -4,11 +4,11 @@
 //! named, and the status is 65.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::crypt::{Checks, Opened};
+use crate::crypt::{Checks, Keep, Opened};
 use crate::decrypt;
 use crate::error::Error;
 use crate::file::{self, Encrypted, Opening};
@@ -80,9 +80,10 @@ fn open(path: &Path, format: Format, identities: &mut Identities) -> Found {
     let opening = Opening {
         checks: Checks::ALL,
         require_seal: false,
+        keep: Keep::Nothing,
     };
-    let opened = Encrypted::read(path.as_os_str(), format).and_then(|file| {
-        let (_, opened) = file::open(&file, identities, opening)?;
+    let opened = Encrypted::read(path.as_os_str(), format).and_then(|mut file| {
+        let (_, opened) = file::open(&mut file, identities, opening)?;
         Ok((file, opened))
     });
     opened.map_err(|error| ops_common::exit::describe(&error))
@@ -132,7 +133,7 @@ fn render_all<'m>(
         };
         match text.and_then(|text| render(&text, manifest, values)) {
             Ok(content) => batch.files.push(Prepared {
-                name: format!("rendered/{}", template.name),
+                name: format!("{RENDERED}{}", template.name),
                 content,
                 path: template.path.as_deref(),
                 ownership: &template.ownership,
@@ -172,24 +173,32 @@ fn render(
     Ok(out)
 }
 
+/// The folder of templates below a generation.
+pub const RENDERED: &str = "rendered/";
+
 /// What an installation changes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
+    /// Whether nothing was installed before: then nothing runs that would have to restart.
+    pub first: bool,
     /// Files that were not there.
     pub added: Vec<String>,
     /// Files with other bytes.
     pub modified: Vec<String>,
+    /// Files that are no more.
+    pub removed: Vec<String>,
     /// Units to restart.
     pub restart: BTreeSet<String>,
     /// Units to reload.
     pub reload: BTreeSet<String>,
 }
 
-/// Compares the files with those of the present generation, byte by byte. At the first boot nothing is running yet, and
-/// nothing restarts.
+/// Compares the files with those of the present generation, byte by byte.
 pub fn changes(manifest: &Manifest, batch: &Batch<'_>) -> Changes {
-    let mut changes = Changes::default();
-    let first = std::fs::read_link(&manifest.symlink_path).is_err();
+    let mut changes = Changes {
+        first: !manifest.symlink_path.exists(),
+        ..Changes::default()
+    };
     for file in &batch.files {
         let old = std::fs::read(manifest.symlink_path.join(&file.name))
             .ok()
@@ -199,7 +208,7 @@ pub fn changes(manifest: &Manifest, batch: &Batch<'_>) -> Changes {
             Some(_) => changes.modified.push(file.name.clone()),
             None => changes.added.push(file.name.clone()),
         }
-        if !first {
+        if !changes.first {
             changes
                 .restart
                 .extend(file.ownership.restart_units.iter().cloned());
@@ -208,6 +217,11 @@ pub fn changes(manifest: &Manifest, batch: &Batch<'_>) -> Changes {
                 .extend(file.ownership.reload_units.iter().cloned());
         }
     }
+    let names: BTreeSet<String> = manifest.names().collect();
+    changes.removed = generation::files(&manifest.symlink_path)
+        .into_iter()
+        .filter(|name| !names.contains(name))
+        .collect();
     changes
 }
 
@@ -221,7 +235,7 @@ pub fn install(
     generation::prepare(manifest, &accounts)?;
     let generation = Generation::next(manifest, &accounts)?;
     let mut failures = Vec::new();
-    let mut links: Vec<(PathBuf, &Path)> = Vec::new();
+    let mut links = Vec::new();
     for file in &batch.files {
         let owner = match (manifest.user_mode, without_owners) {
             (true, _) => Ok(None),
@@ -231,34 +245,37 @@ pub fn install(
         let written = owner.and_then(|owner| {
             generation
                 .write(&file.name, &file.content, file.ownership, owner)
-                .map_err(|error| ops_common::exit::describe(&error))
+                .map_err(|error| ops_common::exit::describe(&error))?;
+            Ok(owner)
         });
+        let target = manifest.symlink_path.join(&file.name);
         match (written, file.path) {
             (Err(message), _) => failures.push((file.name.clone(), message)),
-            (Ok(()), Some(path)) if path != manifest.symlink_path.join(&file.name) => {
-                links.push((manifest.symlink_path.join(&file.name), path));
+            (Ok(owner), Some(path)) if path != target => {
+                links.push((&file.name, target, path, owner));
             }
-            (Ok(()), _) => {}
+            (Ok(_), _) => {}
         }
     }
     generation.put_in_place(manifest)?;
-    for (target, at) in links {
-        generation::link(&target, at)?;
+    for (name, target, at, owner) in links {
+        if let Err(error) = generation::link(&target, at, owner) {
+            failures.push((name.clone(), ops_common::exit::describe(&error)));
+        }
     }
     batch.failures.extend(failures);
     Ok(())
 }
 
 /// Writes the files into a folder of credentials, as systemd's `LoadCredential=` takes it: flat names, mode 0400.
-pub fn credentials(folder: &Path, batch: &Batch<'_>) -> Result<(), Error> {
+pub fn credentials(folder: &Path, batch: &mut Batch<'_>) {
     for file in &batch.files {
-        file::write(
-            &folder.join(file.name.replace('/', "-")),
-            &file.content,
-            0o400,
-        )?;
+        let path = folder.join(file.name.replace('/', "-"));
+        if let Err(error) = file::write(&path, &file.content, 0o400) {
+            let told = ops_common::exit::describe(&error);
+            batch.failures.push((file.name.clone(), told));
+        }
     }
-    Ok(())
 }
 
 /// Whether an encrypted tree has a key whose levels are parted by `/`.

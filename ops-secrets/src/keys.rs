@@ -62,13 +62,14 @@ pub fn recover(
 ) -> Result<DataKey, Fault> {
     let whole = groups.len() == 1;
     let needed = if whole { 1 } else { threshold };
-    let mut parts = Vec::new();
-    for group in groups {
-        if let Some(part) = open_group(group, identities)? {
-            parts.push(part);
-        }
-    }
+    let mut parts: Vec<_> = groups
+        .iter()
+        .filter_map(|group| open_group(group, identities))
+        .collect();
     if parts.len() < needed.max(1) {
+        if let Some(fault) = identities.fault() {
+            return Err(fault.into());
+        }
         let why = identities.account(groups);
         return Err(if whole {
             Fault::NoneFits(why)
@@ -88,18 +89,11 @@ pub fn recover(
     DataKey::from_bytes(bytes).ok_or(Fault::Length)
 }
 
-fn open_group(
-    group: &Group,
-    identities: &mut Identities,
-) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
-    for key in group {
-        if let MasterKey::Age { wrapped, .. } = key
-            && let Some(bytes) = identities.unwrap(wrapped)?
-        {
-            return Ok(Some(bytes));
-        }
-    }
-    Ok(None)
+fn open_group(group: &Group, identities: &mut Identities) -> Option<Zeroizing<Vec<u8>>> {
+    group.iter().find_map(|key| match key {
+        MasterKey::Age { recipient, wrapped } => identities.unwrap(recipient, wrapped),
+        MasterKey::Foreign { .. } => None,
+    })
 }
 
 /// Wraps a data key for groups of recipients; keys of other kinds are refused.

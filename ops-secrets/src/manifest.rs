@@ -40,6 +40,17 @@ pub struct Manifest {
     /// Whether this is a user's manifest: nothing is mounted, owners are left alone.
     #[serde(default)]
     pub user_mode: bool,
+    /// What is told.
+    #[serde(default)]
+    pub logging: Logging,
+}
+
+/// What an installation tells without being asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Logging {
+    /// Which secrets are added, modified and removed.
+    pub secret_changes: bool,
 }
 
 fn one() -> usize {
@@ -130,7 +141,8 @@ impl Manifest {
         let mut manifest: Self =
             serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
         if manifest.user_mode {
-            manifest.fill_runtime(runtime);
+            let asked = || failed("'%r' needs XDG_RUNTIME_DIR, which is not set".to_owned());
+            manifest.fill_runtime(runtime).ok_or_else(asked)?;
         }
         let names = manifest
             .secrets
@@ -165,25 +177,45 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// `%r` in the paths of a user's manifest is the user's runtime folder.
-    fn fill_runtime(&mut self, runtime: Option<&Path>) {
-        let runtime = runtime
-            .map(|path| path.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let fill = |path: &mut PathBuf| {
-            *path = PathBuf::from(path.to_string_lossy().replace("%r", &runtime));
-        };
-        fill(&mut self.secrets_mount_point);
-        fill(&mut self.symlink_path);
-        self.secrets
-            .iter_mut()
-            .filter_map(|secret| secret.path.as_mut())
-            .for_each(fill);
-        self.templates
-            .iter_mut()
-            .filter_map(|template| template.path.as_mut())
-            .for_each(fill);
+    /// The names of all files below a generation.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let secrets = self.secrets.iter().map(|secret| secret.name.clone());
+        let rendered =
+            |template: &Template| format!("{}{}", crate::install::RENDERED, template.name);
+        secrets.chain(self.templates.iter().map(rendered))
     }
+
+    /// `%r` in the paths of a user's manifest is the user's runtime folder, `%%` a percent sign.
+    fn fill_runtime(&mut self, runtime: Option<&Path>) -> Option<()> {
+        let secrets = self
+            .secrets
+            .iter_mut()
+            .filter_map(|secret| secret.path.as_mut());
+        let templates = self
+            .templates
+            .iter_mut()
+            .filter_map(|template| template.path.as_mut());
+        [&mut self.secrets_mount_point, &mut self.symlink_path]
+            .into_iter()
+            .chain(secrets)
+            .chain(templates)
+            .try_for_each(|path| {
+                *path = PathBuf::from(filled(&path.to_string_lossy(), runtime)?);
+                Some(())
+            })
+    }
+}
+
+/// A path with its signs filled in; nothing if it needs a folder that is not there.
+fn filled(path: &str, runtime: Option<&Path>) -> Option<String> {
+    let parts = path.split("%%").map(|part| {
+        if part.contains("%r") {
+            Some(part.replace("%r", &runtime?.to_string_lossy()))
+        } else {
+            Some(part.to_owned())
+        }
+    });
+    Some(parts.collect::<Option<Vec<_>>>()?.join("%"))
 }
 
 fn is_safe(name: &str) -> bool {
@@ -208,7 +240,10 @@ impl Secret {
     #[must_use]
     pub fn format(&self) -> Option<Format> {
         match self.format.as_deref() {
-            None | Some("") => Some(Format::of_path(&self.sops_file)),
+            None | Some("") => Some(match Format::of_path(&self.sops_file) {
+                Format::Binary => Format::Yaml,
+                told => told,
+            }),
             Some("yaml") => Some(Format::Yaml),
             Some("json") => Some(Format::Json),
             Some("dotenv") => Some(Format::Dotenv),

@@ -65,12 +65,6 @@ impl Patch {
         start..end
     }
 
-    /// The text of the first change, if there is one.
-    #[must_use]
-    pub fn first(&self) -> Option<&str> {
-        self.pieces.first().map(|piece| self.text(piece))
-    }
-
     fn text<'p>(&'p self, piece: &'p Piece) -> &'p str {
         match &piece.text {
             Text::Lent(range) => &self.lent[range.clone()],

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::cipher::DataKey;
-use crate::crypt::{self, Checks, Making};
+use crate::crypt::{self, Making};
 use crate::error::Error;
 use crate::file::{self, Encrypted};
 use crate::keys;
@@ -19,11 +19,13 @@ pub struct Changes {
 
 /// Gives the file with a new data key.
 pub fn rotate(
-    file: &Encrypted,
+    file: &mut Encrypted,
     old: &DataKey,
     changes: &Changes,
     sealed: bool,
 ) -> Result<Zeroizing<String>, Error> {
+    let mut tree = file.tree()?;
+    let file = &*file;
     let failed = |source| Error::Encrypt {
         file: file.name.clone(),
         source,
@@ -49,25 +51,30 @@ pub fn rotate(
         &keys::wrap(&recipients, threshold, &new).map_err(wrap)?,
         threshold,
     );
-    let body = crypt::rekey(file.format, &file.text, &file.metadata, old, &new).map_err(failed)?;
+    let closed = crypt::rekey(
+        file.format,
+        &file.text,
+        &mut tree,
+        &file.metadata,
+        old,
+        &new,
+    )
+    .map_err(failed)?;
     let making = Making {
         format: file.format,
         key: &new,
         indent: &file.indent,
         sealed,
     };
-    let text = crypt::finish(making, &body, &mut metadata, &file::now(), None).map_err(failed)?;
-    // What leaves must open again.
-    crypt::open(
-        file.format,
-        &text,
-        &metadata,
-        &new,
-        Checks::ALL,
-        &file.indent,
+    crypt::finish(
+        making,
+        &file.text,
+        &tree,
+        closed,
+        &mut metadata,
+        &file::now(),
     )
-    .map_err(failed)?;
-    Ok(text)
+    .map_err(failed)
 }
 
 /// The recipients after the changes.

@@ -80,7 +80,13 @@ fn shown(group: &Group) -> Vec<String> {
 }
 
 /// Gives the file with the recipients of its rule.
-pub fn update(file: &Encrypted, key: &DataKey, rule: &Rule) -> Result<Zeroizing<String>, Error> {
+pub fn update(
+    file: &mut Encrypted,
+    key: &DataKey,
+    rule: &Rule,
+) -> Result<Zeroizing<String>, Error> {
+    let tree = file.tree()?;
+    let file = &*file;
     if let Some(kind) = rule.foreign.first() {
         return Err(Error::ForeignRule {
             file: file.name.clone(),
@@ -119,7 +125,7 @@ pub fn update(file: &Encrypted, key: &DataKey, rule: &Rule) -> Result<Zeroizing<
         indent: &file.indent,
         sealed: file.is_sealed(),
     };
-    crypt::embed(making, &file.text, &mut metadata).map_err(|source| Error::Encrypt {
+    crypt::embed(making, &file.text, &tree, &mut metadata).map_err(|source| Error::Encrypt {
         file: file.name.clone(),
         source,
     })

@@ -3,13 +3,13 @@
 use ops_common::check::Check;
 
 use crate::cipher::DataKey;
-use crate::crypt::{Checks, Fault, SealState};
+use crate::crypt::{Checks, Fault, Keep, SealState};
 use crate::error::Error;
 use crate::file::Encrypted;
 
 /// The findings about one file.
 #[must_use]
-pub fn verify(file: &Encrypted, key: &DataKey, require_seal: bool) -> Vec<Check> {
+pub fn verify(file: &mut Encrypted, key: &DataKey, require_seal: bool) -> Vec<Check> {
     let name = file.name.display().to_string();
     let values = match file.open(
         key,
@@ -17,6 +17,7 @@ pub fn verify(file: &Encrypted, key: &DataKey, require_seal: bool) -> Vec<Check>
             mac: true,
             seal: false,
         },
+        Keep::Nothing,
     ) {
         Ok(opened) => {
             let message = format!(
@@ -39,7 +40,7 @@ pub fn verify(file: &Encrypted, key: &DataKey, require_seal: bool) -> Vec<Check>
     vec![values, seal(file, key, &name, require_seal)]
 }
 
-fn seal(file: &Encrypted, key: &DataKey, name: &str, require_seal: bool) -> Check {
+fn seal(file: &mut Encrypted, key: &DataKey, name: &str, require_seal: bool) -> Check {
     let missing = "the file has no seal: key names, comments and recipients are not protected";
     match file.open(
         key,
@@ -47,6 +48,7 @@ fn seal(file: &Encrypted, key: &DataKey, name: &str, require_seal: bool) -> Chec
             mac: false,
             seal: true,
         },
+        Keep::Nothing,
     ) {
         Ok(opened) if opened.seal == SealState::Fits => {
             Check::ok("secrets.seal", name, "the seal fits")

@@ -10,7 +10,7 @@ use ops_common::tool::Context;
 
 use crate::cipher::DataKey;
 use crate::creation::Configuration;
-use crate::crypt::{Checks, Opened, SealState};
+use crate::crypt::{Checks, Keep, Opened, SealState};
 use crate::encrypt::Wishes;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -102,6 +102,15 @@ impl Trust {
         Opening {
             checks,
             require_seal: self.require_seal,
+            keep: Keep::Nothing,
+        }
+    }
+
+    /// For a file that is encrypted again afterwards.
+    pub(super) fn reopening(&self) -> Opening {
+        Opening {
+            keep: Keep::Ciphertexts,
+            ..self.opening()
         }
     }
 }
@@ -274,8 +283,12 @@ pub(super) fn unlock(
     format: Format,
     opening: Opening,
 ) -> Result<Unlocked, Error> {
-    let file = Encrypted::read(name, format)?;
-    let (key, opened) = file::open(&file, &mut Identities::new(environment.clone()), opening)?;
+    let mut file = Encrypted::read(name, format)?;
+    let (key, opened) = file::open(
+        &mut file,
+        &mut Identities::new(environment.clone()),
+        opening,
+    )?;
     if opened.seal == SealState::Absent {
         context
             .report

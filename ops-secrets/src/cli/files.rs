@@ -9,7 +9,7 @@ use ops_common::input;
 use ops_common::tool::Context;
 
 use super::args::{Input, New, Rules, Spacing, Target, Trust, Type, Unlocked, print, unlock};
-use crate::crypt::Stash;
+use crate::crypt::{Checks, Keep, Stash};
 use crate::decrypt;
 use crate::edit;
 use crate::encrypt::{self, Wishes};
@@ -169,7 +169,7 @@ impl Edit {
         };
         let edited = if self.file.exists() {
             let format = self.input.format(self.file.as_os_str())?;
-            let unlocked = unlock(
+            let mut unlocked = unlock(
                 context,
                 &environment,
                 self.file.as_os_str(),
@@ -178,9 +178,8 @@ impl Edit {
             )?;
             let plain = unlocked.opened.text.clone();
             let reseal = |text: Vec<u8>| {
-                let opened = unlocked
-                    .file
-                    .open(&unlocked.key, crate::crypt::Checks::NONE)?;
+                let opened =
+                    (unlocked.file).open(&unlocked.key, Checks::NONE, Keep::Ciphertexts)?;
                 set::reseal(&unlocked.file, unlocked.key.clone(), opened, text, false)
             };
             edit::edit(&environment, &self.file, &plain, reseal, tell)?
@@ -274,7 +273,7 @@ impl Set {
             &environment,
             &self.file,
             format,
-            self.trust.opening(),
+            self.trust.reopening(),
         )?;
         let Unlocked { file, key, opened } = unlocked;
         let output = self.output_type.map_or(format, Into::into);
@@ -337,7 +336,7 @@ impl Unset {
             &environment,
             &self.file,
             format,
-            self.trust.opening(),
+            self.trust.reopening(),
         )?;
         let name = unlocked.file.name.clone();
         let Unlocked { file, key, opened } = unlocked;

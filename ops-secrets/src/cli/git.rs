@@ -12,7 +12,7 @@ use ops_common::watch::{self, WatchArgs};
 use zeroize::Zeroizing;
 
 use super::args::{Rules, Unlocked, print, unlock};
-use crate::crypt::Checks;
+use crate::crypt::{Checks, Keep};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::file::{self, Opening};
@@ -25,6 +25,7 @@ use crate::{lint, merge, set, updatekeys};
 const LENIENT: Opening = Opening {
     checks: Checks::ALL,
     require_seal: false,
+    keep: Keep::Nothing,
 };
 
 /// Show sops files, or their differences, in plain text
@@ -105,7 +106,16 @@ impl Merge {
             |path: &PathBuf| unlock(context, &environment, path.as_os_str(), format, LENIENT);
         let base = open(&self.base)?.opened.text;
         let theirs = open(&self.theirs)?.opened.text;
-        let Unlocked { file, key, opened } = open(&self.ours)?;
+        let Unlocked { file, key, opened } = unlock(
+            context,
+            &environment,
+            self.ours.as_os_str(),
+            format,
+            Opening {
+                keep: Keep::Ciphertexts,
+                ..LENIENT
+            },
+        )?;
         let folder = Folder::new(&environment)?;
         let Some(merged) = merge::merge(&folder, &base, &opened.text, &theirs)? else {
             let name = self.name.as_ref().unwrap_or(&self.ours);

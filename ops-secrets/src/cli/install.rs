@@ -1,6 +1,8 @@
 //! The verb that puts secrets onto a host: install.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -10,6 +12,7 @@ use ops_common::hosts::{self, HostArgs};
 use ops_common::program::Program;
 use ops_common::tool::Context;
 
+use super::args::print;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::file::Encrypted;
@@ -73,22 +76,21 @@ impl Install {
             (None, CheckMode::Off) => {}
         }
         let key_files: Vec<PathBuf> = manifest.age_key_file.iter().cloned().collect();
-        let mut identities = Identities::of_files(&manifest.age_ssh_key_paths, &key_files)
-            .map_err(|source| Error::Unlock {
-                file: self.manifest.clone(),
-                source: source.into(),
-            })?;
+        let mut identities = Identities::of_files(&manifest.age_ssh_key_paths, &key_files);
         let mut batch = install::prepare(&manifest, &mut identities);
         let dry = environment.nixos_action.as_deref() == Some("dry-activate");
         let changes = install::changes(&manifest, &batch);
         match &self.credentials {
-            Some(folder) => install::credentials(folder, &batch)?,
+            Some(folder) => install::credentials(folder, &mut batch),
             None if dry => {}
             None => install::install(&manifest, &mut batch, self.ignore_passwd)?,
         }
         if self.credentials.is_none() {
-            tell(context, &changes, dry);
-            hand_on(&environment, &changes, dry)?;
+            tell(context, &manifest, &changes, dry)?;
+            // A user's own units are not those of the machine.
+            if !manifest.user_mode {
+                hand_on(context, &environment, &changes, dry)?;
+            }
         }
         Ok(outcome(context, &batch))
     }
@@ -185,20 +187,45 @@ fn can_open(path: &Path, format: Format, keys: &[String], host: &str) -> Result<
     Ok(check)
 }
 
-fn tell(context: &Context, changes: &Changes, dry: bool) {
-    let would = if dry { "would add" } else { "added" };
-    let modify = if dry { "would modify" } else { "modified" };
-    for (word, names) in [(would, &changes.added), (modify, &changes.modified)] {
-        if !names.is_empty() {
-            context
-                .report
-                .note(format_args!("{word} secrets: {}", names.join(", ")));
+/// Says what changes: on stdout if the manifest asks for it, as sops-install-secrets does, else to who asked for more.
+fn tell(context: &Context, manifest: &Manifest, changes: &Changes, dry: bool) -> Result<(), Error> {
+    let kinds = [
+        ("adding", "would add", &changes.added),
+        ("modifying", "would modify", &changes.modified),
+        ("removing", "would remove", &changes.removed),
+    ];
+    let mut lines = String::new();
+    for (noun, rendered) in [("secret", false), ("rendered secret", true)] {
+        for (does, would, names) in kinds {
+            let (folder, names): (Vec<_>, Vec<_>) = names
+                .iter()
+                .partition(|name| name.starts_with(install::RENDERED));
+            let names = if rendered { folder } else { names };
+            let names: Vec<&str> = names
+                .iter()
+                .map(|name| name.strip_prefix(install::RENDERED).unwrap_or(name))
+                .collect();
+            if let [_, more @ ..] = names.as_slice() {
+                let plural = if more.is_empty() { "" } else { "s" };
+                let verb = if dry { would } else { does };
+                lines.push_str(&format!("{verb} {noun}{plural}: {}\n", names.join(", ")));
+            }
         }
     }
+    if manifest.logging.secret_changes && !manifest.user_mode && !changes.first {
+        return print(context, lines.as_bytes());
+    }
+    lines.lines().for_each(|line| context.report.note(line));
+    Ok(())
 }
 
 /// Hands the units on: in the lists that an activation reads, or through systemctl.
-fn hand_on(environment: &Environment, changes: &Changes, dry: bool) -> Result<(), Error> {
+fn hand_on(
+    context: &Context,
+    environment: &Environment,
+    changes: &Changes,
+    dry: bool,
+) -> Result<(), Error> {
     let lists = [
         ("restart", "try-restart", &changes.restart),
         ("reload", "try-reload-or-restart", &changes.reload),
@@ -207,31 +234,43 @@ fn hand_on(environment: &Environment, changes: &Changes, dry: bool) -> Result<()
         if units.is_empty() {
             continue;
         }
-        if environment.restart_by_systemctl && !dry {
+        if !environment.restart_by_systemctl {
+            list(name, units, dry)?;
+        } else if dry {
+            for unit in units {
+                context.report.note(format_args!("would {name} {unit}"));
+            }
+        } else {
             Program::find("systemctl")?
                 .args(["--no-block", verb])
                 .args(units)
                 .output()?;
-            continue;
         }
-        let prefix = if dry { "dry-activation" } else { "activation" };
-        let path = PathBuf::from(format!("/run/nixos/{prefix}-{name}-list"));
-        let text: String = units
-            .iter()
-            .flat_map(|unit| [unit.as_str(), "\n"])
-            .collect();
-        let written = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .and_then(|mut file| file.write_all(text.as_bytes()));
-        written.map_err(|source| Error::File {
-            attempt: "write",
-            path,
-            source,
-        })?;
     }
     Ok(())
+}
+
+/// Adds units to the list of an activation. Without its folder nobody would read it.
+fn list(name: &str, units: &BTreeSet<String>, dry: bool) -> Result<(), Error> {
+    let folder = Path::new("/run/nixos");
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let prefix = if dry { "dry-activation" } else { "activation" };
+    let path = folder.join(format!("{prefix}-{name}-list"));
+    let lines = units.iter().flat_map(|unit| [unit.as_str(), "\n"]);
+    let text: String = lines.collect();
+    let written = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|source| Error::File {
+        attempt: "write",
+        path,
+        source,
+    })
 }
 
 fn outcome(context: &Context, batch: &Batch<'_>) -> Status {

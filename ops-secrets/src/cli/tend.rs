@@ -58,7 +58,7 @@ impl Rotate {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let environment = Environment::read();
         let format = self.input.format(&self.file)?;
-        let unlocked = unlock(
+        let mut unlocked = unlock(
             context,
             &environment,
             &self.file,
@@ -75,7 +75,7 @@ impl Rotate {
             add: split(&self.add_age),
             remove: split(&self.rm_age),
         };
-        let text = rotate::rotate(&unlocked.file, &unlocked.key, &changes, !self.no_seal)?;
+        let text = rotate::rotate(&mut unlocked.file, &unlocked.key, &changes, !self.no_seal)?;
         self.target.put(context, &self.file, text.as_bytes(), 0o644)
     }
 }
@@ -158,7 +158,7 @@ impl Updatekeys {
         let names = configuration
             .map(|configuration| configuration.names())
             .unwrap_or_default();
-        let file = Encrypted::read(path.as_os_str(), self.input.format(path.as_os_str())?)?;
+        let mut file = Encrypted::read(path.as_os_str(), self.input.format(path.as_os_str())?)?;
         let changes = updatekeys::differences(&file, &rule, &names)?;
         if changes.is_empty() || self.dry_run || self.check {
             let status = if self.check && !changes.is_empty() {
@@ -176,7 +176,7 @@ impl Updatekeys {
             return Ok((Status::No, changes));
         }
         let key = file.unlock(identities)?;
-        let text = updatekeys::update(&file, &key, &rule)?;
+        let text = updatekeys::update(&mut file, &key, &rule)?;
         file::write(path, text.as_bytes(), 0o644)?;
         Ok((Status::Done, changes))
     }
@@ -262,8 +262,8 @@ impl Verify {
             .input
             .input_type
             .map_or_else(|| Format::of_path(path), Into::into);
-        let file = Encrypted::read(path.as_os_str(), format)?;
+        let mut file = Encrypted::read(path.as_os_str(), format)?;
         let key = file.unlock(identities)?;
-        Ok(verify::verify(&file, &key, self.require_seal))
+        Ok(verify::verify(&mut file, &key, self.require_seal))
     }
 }

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use zeroize::Zeroizing;
-
 use super::mac::Mac;
 use super::{Fault, Making, Stash, shown};
 use crate::cipher::{self, Cipher};
@@ -23,10 +21,10 @@ pub struct Counts {
     pub plain: usize,
 }
 
-/// An encrypted text without metadata.
+/// The encrypted values of a text.
 pub struct Closed {
-    /// The text.
-    pub text: Zeroizing<String>,
+    /// What puts them into the source.
+    pub patch: Patch,
     /// What was encrypted.
     pub counts: Counts,
     /// The MAC of the values that went in.
@@ -63,14 +61,8 @@ pub fn close(
     let Closer {
         patch, counts, mac, ..
     } = closer;
-    let text = if format == Format::Binary {
-        let sealed = patch.first().unwrap_or("\"\"");
-        Zeroizing::new(["{\n", &indent.binary, "\"data\": ", sealed, "\n}\n"].concat())
-    } else {
-        patch.apply(source)
-    };
     Ok(Closed {
-        text,
+        patch,
         counts,
         mac: mac.finish(),
     })
@@ -143,14 +135,15 @@ impl Visitor for Closer<'_> {
                 "the tag of this value does not fit ciphertext: take it away or quote the value",
             ));
         }
-        let sealed = if self.format == Format::Binary {
-            self.sealed_own(std::mem::take(&mut scalar.value), spot.path)?
-        } else {
-            self.sealed(&scalar.value, spot.path)?
-        };
+        self.counts.sealed += 1;
+        if self.format == Format::Binary {
+            let sealed = self.sealed_own(std::mem::take(&mut scalar.value), spot.path)?;
+            self.patch.put(span.start + 1..span.end - 1, sealed.into());
+            return Ok(());
+        }
+        let sealed = self.sealed(&scalar.value, spot.path)?;
         let spelled = self.format.conceal(&sealed, scalar, self.source, self.step);
         self.patch.put(span, spelled);
-        self.counts.sealed += 1;
         Ok(())
     }
 

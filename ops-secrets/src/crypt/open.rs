@@ -66,16 +66,44 @@ impl Checks {
     };
 }
 
-/// Decrypts an encrypted text.
+/// What to remember of an opened document beside its values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing more.
+    Nothing,
+    /// The ciphertexts, so that those of values that stay can be used again.
+    Ciphertexts,
+}
+
+/// An encrypted text, and what it takes to read it.
+#[derive(Clone, Copy)]
+pub struct Reading<'r> {
+    /// Its format.
+    pub format: Format,
+    /// The text.
+    pub source: &'r str,
+    /// Its metadata.
+    pub metadata: &'r Metadata,
+    /// The data key.
+    pub key: &'r DataKey,
+    /// The indentation where the text shows none.
+    pub indent: &'r Indent,
+}
+
+/// Decrypts an encrypted text that has been parsed into a tree.
 pub fn open(
-    format: Format,
-    source: &str,
-    metadata: &Metadata,
-    key: &DataKey,
+    reading: Reading<'_>,
+    mut tree: Tree,
     checks: Checks,
-    indent: &Indent,
+    keep: Keep,
 ) -> Result<Opened, Fault> {
-    let mut tree = format.parse(source).map_err(Fault::Syntax)?;
+    let Reading {
+        format,
+        source,
+        metadata,
+        key,
+        indent,
+    } = reading;
     let rules = metadata.rules(format)?;
     let mut opener = Opener {
         format,
@@ -87,6 +115,7 @@ pub fn open(
         patch: Patch::default(),
         odd_comments: 0,
         sealed_values: 0,
+        keep: keep == Keep::Ciphertexts && format != Format::Binary,
         sealed: Vec::new(),
     };
     walk(&mut tree, &rules, format == Format::Dotenv, &mut opener)?;
@@ -163,6 +192,8 @@ struct Opener<'o> {
     patch: Patch,
     odd_comments: usize,
     sealed_values: usize,
+    /// Whether ciphertexts are remembered. A binary file is one value: nothing could stay when it changes.
+    keep: bool,
     sealed: Vec<(String, Value, String)>,
 }
 
@@ -186,8 +217,7 @@ impl Visitor for Opener<'_> {
                         },
                     })?;
                 self.sealed_values += 1;
-                // A binary file is one value: there is nothing that could stay when it changes.
-                if self.format != Format::Binary {
+                if self.keep {
                     let (path, sealed) = (spot.path.to_owned(), text.to_owned());
                     self.sealed.push((path, value.clone(), sealed));
                 }
@@ -216,11 +246,10 @@ impl Visitor for Opener<'_> {
             return Ok(());
         };
         self.sealed_values += 1;
-        self.sealed.push((
-            path.to_owned(),
-            Value::Comment(text.clone()),
-            comment.text.to_string(),
-        ));
+        if self.keep {
+            let (path, value) = (path.to_owned(), Value::Comment(text.clone()));
+            self.sealed.push((path, value, comment.text.to_string()));
+        }
         let spelled = match self.format {
             Format::Ini => ini::comment_text(&self.source[comment.span.clone()], &text),
             _ => commented(&text, comment.column),

@@ -2,35 +2,39 @@
 
 use std::ops::Range;
 
-use zeroize::Zeroizing;
-
-use super::{Fault, shown, text_of};
+use super::mac::Mac;
+use super::{Closed, Counts, Fault, shown, text_of};
 use crate::cipher::{self, Cipher, DataKey};
 use crate::format::Format;
 use crate::metadata::Metadata;
 use crate::patch::Patch;
-use crate::tree::{Comment, Scalar, Value};
+use crate::tree::{Comment, Scalar, Tree, Value};
 use crate::walk::{Spot, Visitor, walk};
 
 /// Encrypts every value of an encrypted text anew, with another key, each in its place.
 pub fn rekey(
     format: Format,
     source: &str,
+    tree: &mut Tree,
     metadata: &Metadata,
     old: &DataKey,
     new: &DataKey,
-) -> Result<Zeroizing<String>, Fault> {
-    let mut tree = format.parse(source).map_err(Fault::Syntax)?;
+) -> Result<Closed, Fault> {
     let rules = metadata.rules(format)?;
     let mut rekeyer = Rekeyer {
         format,
         source,
         old: Cipher::new(old),
         new: Cipher::new(new),
+        mac: Mac::new(rules.mac_only_encrypted),
         patch: Patch::default(),
     };
-    walk(&mut tree, &rules, format == Format::Dotenv, &mut rekeyer)?;
-    Ok(rekeyer.patch.apply(source))
+    walk(tree, &rules, format == Format::Dotenv, &mut rekeyer)?;
+    Ok(Closed {
+        patch: rekeyer.patch,
+        counts: Counts::default(),
+        mac: rekeyer.mac.finish(),
+    })
 }
 
 struct Rekeyer<'r> {
@@ -38,6 +42,7 @@ struct Rekeyer<'r> {
     source: &'r str,
     old: Cipher,
     new: Cipher,
+    mac: Mac,
     patch: Patch,
 }
 
@@ -72,22 +77,21 @@ impl Visitor for Rekeyer<'_> {
     type Error = Fault;
 
     fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
-        let Some(text) = text_of(self.format, self.source, scalar) else {
-            return Ok(());
-        };
-        if !spot.selected || text.is_empty() || scalar.place.alias {
-            return Ok(());
-        }
-        let value = self
-            .old
-            .open(text, spot.path)
-            .map_err(|source| Fault::Open {
+        if spot.selected
+            && let Some(text) = text_of(self.format, self.source, scalar)
+            && !text.is_empty()
+        {
+            let value = (self.old.open(text, spot.path)).map_err(|source| Fault::Open {
                 path: shown(spot.path),
                 source,
             })?;
-        let text = text.to_owned();
-        self.replace(&scalar.place.span, &text, &value, spot.path)?;
-        scalar.value = value;
+            if !scalar.place.alias {
+                let text = text.to_owned();
+                self.replace(&scalar.place.span, &text, &value, spot.path)?;
+            }
+            scalar.value = value;
+        }
+        self.mac.add(&scalar.value, spot.selected);
         Ok(())
     }
 

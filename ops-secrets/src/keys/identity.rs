@@ -35,9 +35,6 @@ pub enum Fault {
     /// A command line cannot be split.
     #[error("the command '{0}' is no valid command line")]
     CommandLine(String),
-    /// A wrapped key is malformed.
-    #[error("a wrapped data key is malformed: {0}")]
-    Wrapped(String),
 }
 
 /// What identities were found where.
@@ -53,6 +50,8 @@ struct Loaded {
     places: Vec<String>,
     /// What could not be used, told if nothing opens.
     troubles: Vec<String>,
+    /// The first place named by the user that could not be read.
+    fault: Option<Fault>,
 }
 
 impl Identities {
@@ -66,45 +65,41 @@ impl Identities {
     }
 
     /// Identities from SSH private keys and age key files only, as a host's manifest names them.
-    pub fn of_files(ssh_keys: &[PathBuf], key_files: &[PathBuf]) -> Result<Self, Fault> {
+    #[must_use]
+    pub fn of_files(ssh_keys: &[PathBuf], key_files: &[PathBuf]) -> Self {
         let mut loaded = Loaded::default();
         for path in ssh_keys {
-            loaded.ssh_file(path)?;
+            loaded.named(|loaded| loaded.ssh_file(path));
         }
         for path in key_files {
-            loaded.key_file(path)?;
+            loaded.named(|loaded| loaded.key_file(path));
         }
-        Ok(Self {
+        Self {
             environment: Environment::default(),
             loaded: Some(loaded),
-        })
+        }
+    }
+
+    /// Why a key that the user named could not be loaded, told once.
+    pub fn fault(&mut self) -> Option<Fault> {
+        self.loaded.as_mut().and_then(|loaded| loaded.fault.take())
     }
 
     /// Unwraps an armored age file with the first identity that can.
-    pub fn unwrap(&mut self, wrapped: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
-        let loaded = match &mut self.loaded {
-            Some(loaded) => loaded,
-            none => none.insert(Loaded::from_environment(&self.environment)?),
-        };
-        let malformed = |error: &dyn std::fmt::Display| Fault::Wrapped(error.to_string());
-        let decryptor =
-            age::Decryptor::new_buffered(ArmoredReader::new(BufReader::new(wrapped.as_bytes())))
-                .map_err(|error| malformed(&error))?;
-        let mut reader = match decryptor.decrypt(loaded.identities.iter().map(AsRef::as_ref)) {
-            Ok(reader) => reader,
-            Err(age::DecryptError::NoMatchingKeys) => return Ok(None),
+    pub fn unwrap(&mut self, recipient: &str, wrapped: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let environment = &self.environment;
+        let loaded = self
+            .loaded
+            .get_or_insert_with(|| Loaded::from_environment(environment, recipient));
+        match opened(wrapped, loaded) {
+            Ok(bytes) => Some(bytes),
+            Err(age::DecryptError::NoMatchingKeys) => None,
+            // Another recipient's part may do.
             Err(error) => {
                 loaded.troubles.push(error.to_string());
-                return Ok(None);
+                None
             }
-        };
-        let mut bytes = Zeroizing::new(Vec::with_capacity(64));
-        reader
-            .by_ref()
-            .take(4096)
-            .read_to_end(&mut bytes)
-            .map_err(|error| malformed(&error))?;
-        Ok(Some(bytes))
+        }
     }
 
     /// What was tried, for a message.
@@ -134,20 +129,33 @@ impl Identities {
     }
 }
 
+fn opened(wrapped: &str, loaded: &Loaded) -> Result<Zeroizing<Vec<u8>>, age::DecryptError> {
+    let armor = ArmoredReader::new(BufReader::new(wrapped.as_bytes()));
+    let reader = age::Decryptor::new_buffered(armor)?
+        .decrypt(loaded.identities.iter().map(AsRef::as_ref))?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(64));
+    reader.take(4096).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 impl Loaded {
-    fn from_environment(environment: &Environment) -> Result<Self, Fault> {
+    /// Everything that the environment names and that stands in the default places. What cannot be loaded is told only if
+    /// nothing else opens the file, as sops has it.
+    fn from_environment(environment: &Environment, recipient: &str) -> Self {
         let mut loaded = Self::default();
         if let Some(path) = &environment.ssh_key_file {
-            loaded.ssh_file(path)?;
+            loaded.named(|loaded| loaded.ssh_file(path));
         }
         if let Some(command) = &environment.ssh_key_command {
-            loaded.ssh_text(&run(command)?, "SOPS_AGE_SSH_PRIVATE_KEY_CMD");
+            let place = "SOPS_AGE_SSH_PRIVATE_KEY_CMD";
+            loaded.named(|loaded| {
+                loaded.ssh_text(&run(command, recipient)?, place);
+                Ok(())
+            });
         }
         for name in ["id_ed25519", "id_rsa"] {
-            let path = environment
-                .home
-                .as_ref()
-                .map(|home| home.join(".ssh").join(name));
+            let home = environment.home.as_ref();
+            let path = home.map(|home| home.join(".ssh").join(name));
             if let Some(path) = path.filter(|path| path.is_file()) {
                 loaded.optional(|loaded| loaded.ssh_file(&path));
             }
@@ -156,22 +164,31 @@ impl Loaded {
             loaded.age_text(text, "SOPS_AGE_KEY");
         }
         if let Some(path) = &environment.age_key_file {
-            loaded.key_file(path)?;
+            loaded.named(|loaded| loaded.key_file(path));
         }
         if let Some(command) = &environment.age_key_command {
-            loaded.age_text(&run(command)?, "SOPS_AGE_KEY_CMD");
+            loaded.named(|loaded| {
+                loaded.age_text(&run(command, recipient)?, "SOPS_AGE_KEY_CMD");
+                Ok(())
+            });
         }
-        let path = environment
-            .config_home
-            .as_ref()
-            .map(|config| config.join("sops/age/keys.txt"));
+        let config = environment.config_home.as_ref();
+        let path = config.map(|config| config.join("sops/age/keys.txt"));
         if let Some(path) = path.filter(|path| path.is_file()) {
             loaded.optional(|loaded| loaded.key_file(&path));
         }
-        Ok(loaded)
+        loaded
     }
 
-    /// A key in a default place that cannot be used is told only if nothing opens the file.
+    /// A key that was asked for by name: that it cannot be used is the fault, if nothing opens the file.
+    fn named(&mut self, load: impl FnOnce(&mut Self) -> Result<(), Fault>) {
+        if let Err(fault) = load(self) {
+            self.troubles.push(ops_common::exit::describe(&fault));
+            self.fault.get_or_insert(fault);
+        }
+    }
+
+    /// A key in a default place: that it cannot be used is told, if nothing opens the file.
     fn optional(&mut self, load: impl FnOnce(&mut Self) -> Result<(), Fault>) {
         if let Err(fault) = load(self) {
             self.troubles.push(ops_common::exit::describe(&fault));
@@ -290,7 +307,8 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Fault> {
         })
 }
 
-fn run(command: &str) -> Result<Zeroizing<String>, Fault> {
+/// What a command prints. It learns which recipient is wanted, as sops tells it; it runs once, for the first.
+fn run(command: &str, recipient: &str) -> Result<Zeroizing<String>, Fault> {
     let mut words = program::split(command)
         .ok_or_else(|| Fault::CommandLine(command.to_owned()))?
         .into_iter();
@@ -299,11 +317,9 @@ fn run(command: &str) -> Result<Zeroizing<String>, Fault> {
         source: Box::new(source),
     };
     let name = words.next().unwrap_or_default();
-    let output = Program::find(name)
-        .map_err(failed)?
-        .args(words)
-        .output()
-        .map_err(failed)?;
+    let mut program = Program::find(name).map_err(failed)?.args(words);
+    program.command().env("SOPS_AGE_RECIPIENT", recipient);
+    let output = program.output().map_err(failed)?;
     Ok(Zeroizing::new(
         String::from_utf8_lossy(&output).into_owned(),
     ))
