@@ -32,7 +32,8 @@ pub(crate) struct Connection {
     pub(crate) losses: u64,
     pub(crate) starts: u64,
     pub(crate) episodes: VecDeque<Episode>,
-    reconnects: VecDeque<Timestamp>,
+    /// When the last sockets opened, and as what.
+    sockets: VecDeque<(Timestamp, Kind)>,
     /// Why the socket will be replaced; known at trace only.
     ended: Option<String>,
     /// When the socket opened, if the log is at trace, and whether Slack has said hello on it.
@@ -99,7 +100,7 @@ impl Connection {
         if !matches!(self.state.as_str(), "STOPPED" | "STARTING") {
             self.gap = Some(Gap::new(at, true));
         }
-        self.reconnects.clear();
+        self.sockets.clear();
         (self.ended, self.opened, self.is_greeted) = (None, None, false);
         state.clone_into(&mut self.state);
         self.error.clear();
@@ -183,9 +184,7 @@ impl Connection {
         if kind != Kind::Refresh || self.connected_since.is_none() {
             self.connected_since = Some(at);
         }
-        if kind != Kind::Start {
-            push(&mut self.reconnects, at);
-        }
+        push(&mut self.sockets, (at, kind));
         let length_s = between(gap.since, at).as_secs_f64();
         push(
             &mut self.episodes,
@@ -223,25 +222,25 @@ impl Connection {
 
     /// How many sockets were replaced within `span` before `now`.
     pub(crate) fn reconnects_within(&self, span: Duration, now: Timestamp) -> usize {
-        self.reconnects
+        self.sockets
             .iter()
-            .filter(|at| **at <= now && between(**at, now) <= span)
+            .filter(|(at, kind)| *kind != Kind::Start && *at <= now && between(*at, now) <= span)
             .count()
     }
 
     /// Whether the last sockets each lived 30 s, and this one no longer: the client gives up on a server that never pings.
     pub(crate) fn is_never_pinged(&self, now: Timestamp) -> bool {
-        let newest = self.reconnects.iter().rev();
+        let newest = self.sockets.iter().rev().map(|(at, _)| *at);
         let ages: Vec<_> = newest
             .clone()
             .zip(newest.skip(1))
-            .map(|(to, from)| between(*from, *to))
+            .map(|(to, from)| between(from, to))
             .take(3)
             .collect();
         let is_young = self
-            .reconnects
+            .sockets
             .back()
-            .is_some_and(|last| between(*last, now) <= UNPINGED_AT_MOST);
+            .is_some_and(|(last, _)| between(*last, now) <= UNPINGED_AT_MOST);
         is_young && ages.len() >= 2 && ages.iter().all(|age| (29..=32).contains(&age.as_secs()))
     }
 }

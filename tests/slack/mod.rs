@@ -167,6 +167,34 @@ impl Slack {
         ));
     }
 
+    /// Takes a reaction of the human back.
+    pub(crate) fn unreact(&self, channel: &str, ts: &str, name: &str) {
+        self.shared.send(&events::reaction(
+            "reaction_removed",
+            HUMAN,
+            channel,
+            ts,
+            name,
+            &self.shared.stamp(),
+        ));
+    }
+
+    /// Deletes a message of the human.
+    pub(crate) fn delete(&self, ts: &str) {
+        let gone = self.shared.delete(ts).expect("a message");
+        self.shared
+            .send(&events::deleted(&gone, &self.shared.stamp()));
+    }
+
+    /// Posts a file as the human.
+    pub(crate) fn say_file(&self, channel: &str, name: &str, content: &[u8]) {
+        let id = self.shared.keep_file(name, content.to_vec());
+        let file = events::file(&id, name, content.len(), HUMAN, &self.shared.plain);
+        let message = self.shared.post_with(channel, HUMAN, "", Some(file));
+        self.shared
+            .send(&events::message(&message, Some("file_share")));
+    }
+
     /// Lets the next calls of a method fail in these ways, one each.
     pub(crate) fn fail(&self, method: &str, faults: impl IntoIterator<Item = Fault>) {
         self.shared

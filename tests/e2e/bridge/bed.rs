@@ -100,7 +100,16 @@ impl Bed {
 
     /// The record of a check, looked at until it is as wanted.
     pub(crate) fn wait_for(&self, verb: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let until = Instant::now() + PATIENCE;
+        self.wait(PATIENCE, verb, wanted)
+    }
+
+    /// The same for what shows only after several of the bridge's own timeouts of 30 s.
+    pub(crate) fn wait_long_for(&self, verb: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.wait(3 * PATIENCE, verb, wanted)
+    }
+
+    fn wait(&self, patience: Duration, verb: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + patience;
         loop {
             let records = self.bridge(verb).json();
             if let Some(found) = records.iter().find(|record| wanted(record)) {
@@ -129,26 +138,39 @@ impl Bed {
         })
     }
 
-    /// How many messages were lost from Slack and from Matrix, as `health` counts them.
-    pub(crate) fn wait_lost(&self) -> Vec<Value> {
-        let lost = |direction: &str| {
-            self.wait_for("health --json", |record| {
+    /// What was lost from Slack and from Matrix, as `health` counts it: `2 message`.
+    pub(crate) fn lost(&self) -> [Vec<String>; 2] {
+        let records = self.bridge("health --json").json();
+        ["slack->matrix", "matrix->slack"].map(|direction| {
+            let record = records.iter().find(|record| {
                 record["check"] == "bridge.messages_lost" && record["subject"] == direction
-            })
-        };
-        ["slack->matrix", "matrix->slack"]
-            .map(|direction| {
-                lost(direction)["data"]["causes"]
-                    .as_array()
-                    .map(|causes| {
-                        causes
-                            .iter()
-                            .map(|cause| cause["count"].as_u64().unwrap_or(0))
-                            .sum::<u64>()
-                    })
-                    .into()
-            })
-            .into()
+            });
+            let record = record.unwrap_or_else(|| panic!("no losses in {records:#?}"));
+            let mut counts = std::collections::BTreeMap::<_, u64>::new();
+            for cause in record["data"]["causes"].as_array().into_iter().flatten() {
+                let operation = cause["operation"].as_str().unwrap_or_default();
+                *counts.entry(operation).or_default() += cause["count"].as_u64().unwrap_or(0);
+            }
+            let mut lost: Vec<_> = counts
+                .into_iter()
+                .map(|(operation, count)| format!("{count} {operation}"))
+                .collect();
+            lost.sort();
+            lost
+        })
+    }
+
+    /// Looks until exactly this is lost.
+    pub(crate) fn wait_lost(&self, wanted: &[Vec<String>; 2]) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let lost = self.lost();
+            if lost == *wanted {
+                return;
+            }
+            assert!(Instant::now() < until, "lost is {lost:?}, not {wanted:?}");
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// The room of a portal, once it is there.
@@ -213,6 +235,47 @@ impl Bed {
             "m.room.message",
             &format!(r#"{{"msgtype":"m.text","body":"{text}"}}"#),
         )
+    }
+
+    /// Edits an own text.
+    pub(crate) fn edit(&self, room: &str, event: &str) -> String {
+        let content = format!(
+            r#"{{"msgtype":"m.text","body":"edited","m.new_content":{{"msgtype":"m.text","body":"edited"}},"m.relates_to":{{"rel_type":"m.replace","event_id":"{event}"}}}}"#
+        );
+        self.send(room, "m.room.message", &content)
+    }
+
+    /// Reacts to an event.
+    pub(crate) fn react(&self, room: &str, event: &str) -> String {
+        let content = format!(
+            r#"{{"m.relates_to":{{"rel_type":"m.annotation","event_id":"{event}","key":"👍"}}}}"#
+        );
+        self.send(room, "m.reaction", &content)
+    }
+
+    /// Deletes an own event.
+    pub(crate) fn redact(&self, room: &str, event: &str) {
+        let path = format!("/_matrix/client/v3/rooms/{room}/redact/{event}/redact-{event}");
+        self.matrix("PUT", &path, "{}");
+    }
+
+    /// Sends a small file.
+    pub(crate) fn file(&self, room: &str, name: &str) -> String {
+        let path = format!("/_matrix/media/v3/upload?filename={name}");
+        let uploaded = self.matrix("POST", &path, "a small file");
+        let uri = uploaded["content_uri"].as_str().expect("its address");
+        let content = format!(
+            r#"{{"msgtype":"m.file","body":"{name}","url":"{uri}","info":{{"size":12,"mimetype":"text/plain"}}}}"#
+        );
+        self.send(room, "m.room.message", &content)
+    }
+
+    /// Replaces a text in the bridge's configuration, which is read at its next start.
+    pub(crate) fn set(&self, from: &str, to: &str) {
+        let edit = format!(
+            "f=/var/lib/mautrix-slack/config.yaml; grep -q '{from}' $f && sed -i 's/{from}/{to}/' $f"
+        );
+        self.host.sh(&edit).expect(0);
     }
 
     /// Restarts the bridge and waits for its start.
