@@ -126,7 +126,10 @@ fn what_changed_restarts_its_units_and_nothing_else() {
         ops.display()
     );
     let ran = host.run(&format!("install || exit; {set}; NIXOS_ACTION=dry-activate install; ls run/secrets.d; cat nixos/dry-activation-restart-list; install; cat nixos/activation-restart-list"));
-    assert_eq!(ran.expect(0).out(), "1\nnumber.service\nnumber.service\n");
+    assert_eq!(
+        ran.expect(0).out(),
+        "would modify secret: number\n1\nnumber.service\nmodifying secret: number\nnumber.service\n"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@
     reason = "tests write plain files, say what they covered, and read as one story each"
 )]
 
+mod activation;
 mod asked;
 mod bed;
 mod crash;
