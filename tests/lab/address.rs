@@ -71,6 +71,12 @@ impl Address {
         v6(self.number)
     }
 
+    /// Puts the cable of the host of this address in (`up`) or out (`down`).
+    pub(crate) fn set_cable(&self, state: &str) -> Result<()> {
+        let leg = format!("ops0-{}", self.number);
+        program::run("ip", ["link", "set", &leg, state])
+    }
+
     /// The number in both addresses.
     pub(crate) fn number(&self) -> u8 {
         self.number

@@ -131,6 +131,12 @@ impl LabHost {
         self.address.v6()
     }
 
+    /// The first process of the system on it, by its number here.
+    #[must_use]
+    pub fn leader(&self) -> i32 {
+        self.must(self.machine().leader())
+    }
+
     /// Runs a shell command line on it as root, without ssh.
     #[must_use = "a test that does not look at the end of a program proves nothing"]
     pub fn sh(&self, text: &str) -> Ran {
@@ -140,7 +146,7 @@ impl LabHost {
     /// Runs a shell command line on it as root, without ssh, with this standard input.
     #[must_use = "a test that does not look at the end of a program proves nothing"]
     pub fn sh_with(&self, text: &str, stdin: &[u8]) -> Ran {
-        let leader = self.must(self.machine().leader());
+        let leader = self.leader();
         command("nsenter")
             .args([
                 "--target",
@@ -231,7 +237,7 @@ impl LabHost {
     /// One of the tools, to be run on the host itself, as root.
     #[must_use]
     pub fn tool(&self, name: &str) -> Tool {
-        let leader = self.must(self.machine().leader());
+        let leader = self.leader();
         command("nsenter")
             .args([
                 "--target",
@@ -260,6 +266,18 @@ impl LabHost {
     /// What it has written to its disk.
     pub(crate) fn upper(&self) -> PathBuf {
         self.folder.join("disk/upper")
+    }
+
+    /// Pulls its cable: what is sent to it and by it is lost without a word.
+    #[track_caller]
+    pub fn unplug(&self) {
+        self.must(self.address.set_cable("down"));
+    }
+
+    /// Puts its cable back.
+    #[track_caller]
+    pub fn plug(&self) {
+        self.must(self.address.set_cable("up"));
     }
 
     /// Cuts the power: everything on it dies at once, and its disk stays as it is.

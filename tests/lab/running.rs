@@ -226,6 +226,12 @@ impl Running {
         Pid::from_raw(self.child.id().cast_signed()).expect("a process has a number")
     }
 
+    /// Whether it is over.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended_within(Duration::ZERO)
+    }
+
     /// Waits for its end.
     #[must_use = "a test that does not look at the end of a program proves nothing"]
     #[track_caller]

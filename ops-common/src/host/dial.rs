@@ -7,9 +7,9 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    process::{Child, Stdio},
-    sync::mpsc,
-    thread::{self, JoinHandle},
+    process::{Child, ChildStderr, Stdio},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -91,16 +91,11 @@ impl Line {
         let stderr = child.stderr.take();
         // The descriptors of the other end close with the program's command, so that its end is seen as one.
         drop(program);
-        let words = thread::spawn(move || {
-            let mut text = Vec::new();
-            stderr.map(|mut stderr| stderr.read_to_end(&mut text));
-            complaint(&text)
-        });
         Ok(Line {
             socket: ours.into(),
             proxy: Some(ProxyChild {
                 child,
-                words: Some(words),
+                words: stderr.map(Words::listen),
             }),
         })
     }
@@ -138,7 +133,7 @@ impl Line {
 /// A proxy that ends with the line.
 struct ProxyChild {
     child: Child,
-    words: Option<JoinHandle<String>>,
+    words: Option<Words>,
 }
 
 impl ProxyChild {
@@ -149,9 +144,38 @@ impl ProxyChild {
             drop(self.child.wait());
         }
         self.words
-            .take()
-            .and_then(|words| words.join().ok())
-            .unwrap_or_default()
+            .as_ref()
+            .map_or_else(String::new, Words::last_line)
+    }
+}
+
+/// What a proxy says on standard error.
+struct Words {
+    text: Arc<Mutex<Vec<u8>>>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Words {
+    fn listen(mut from: ChildStderr) -> Words {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&text);
+        let (end, ended) = mpsc::channel();
+        thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(count @ 1..) = from.read(&mut piece) {
+                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                heard.extend_from_slice(&piece[..count]);
+            }
+            drop(end);
+        });
+        Words { text, ended }
+    }
+
+    /// The last line, once the proxy has ended. What it has left behind may hold its standard error open for ever, and is
+    /// not waited for.
+    fn last_line(&self) -> String {
+        let _ = self.ended.recv_timeout(Duration::from_millis(500));
+        complaint(&self.text.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -238,6 +262,18 @@ mod tests {
         let first = sockopt::tcp_keepidle(&socket).unwrap();
         let then = sockopt::tcp_keepintvl(&socket).unwrap();
         assert!(first + then < limit, "{first:?} {then:?}");
+    }
+
+    #[test]
+    fn what_a_proxy_leaves_behind_is_not_waited_for() {
+        let script = "sleep 600 & echo $! >&2; exit 1";
+        let program = Program::find("sh").unwrap().arg("-c").arg(script);
+        let mut line = Line::proxy("db-1", program).unwrap();
+        let ended = line.proxy.as_mut().unwrap().child.wait().unwrap();
+        assert_eq!(ended.code(), Some(1));
+        let words = line.proxy_words().unwrap();
+        let left = rustix::process::Pid::from_raw(words.parse().unwrap()).unwrap();
+        rustix::process::kill_process(left, rustix::process::Signal::KILL).unwrap();
     }
 
     /// Behind a proxy the kernel sees only a pipe; there the silence itself is watched.

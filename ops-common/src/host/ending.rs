@@ -104,7 +104,7 @@ pub(super) fn judge(
         .take("end", &mut stderr)
         .and_then(|status| status.parse::<u8>().ok());
     if let Some(signal) = &closing.signal {
-        return Err(killed(subject, signal));
+        return Err(killed(subject, signal, None));
     }
     let Some(status) = end.filter(|status| closing.status == Some(*status)) else {
         return Err(unfinished(subject, closing, &stdout, &stderr));
@@ -128,12 +128,13 @@ pub(super) fn judge_child(
 ) -> Result<Finished, Error> {
     match (&closing.signal, closing.status) {
         (None, Some(status)) => finished(subject, status, stdout, stderr),
-        (Some(signal), _) => Err(killed(subject, signal)),
+        (Some(signal), _) => Err(killed(subject, signal, None)),
         (None, None) => Err(unfinished(subject, closing, &stdout, &stderr)),
     }
 }
 
-/// A shell reports a child killed by signal n as 128 + n.
+/// A shell reports a child killed by signal n as 128 + n, and nobody can ask it whether that was the child's own status. It is
+/// a failure in both cases, and the message names both.
 fn finished(
     subject: &Subject,
     status: u8,
@@ -141,7 +142,7 @@ fn finished(
     stderr: Vec<u8>,
 ) -> Result<Finished, Error> {
     match status.checked_sub(128) {
-        Some(number @ 1..=31) => Err(killed(subject, signal_name(number))),
+        Some(number @ 1..=31) => Err(killed(subject, signal_name(number), Some(status))),
         _ => Ok(Finished {
             status,
             stdout,
@@ -150,10 +151,11 @@ fn finished(
     }
 }
 
-fn killed(subject: &Subject, signal: &str) -> Error {
+fn killed(subject: &Subject, signal: &str, status: Option<u8>) -> Error {
     Error::Killed {
         subject: subject.to_string(),
         signal: signal.trim_start_matches("SIG").to_owned(),
+        status,
     }
 }
 
@@ -272,7 +274,7 @@ mod tests {
         .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "'pg_dump' on 'db-1' was killed by signal KILL"
+            "'pg_dump' on 'db-1' was killed by signal KILL, or ended with status 137"
         );
     }
 

@@ -86,12 +86,15 @@ pub enum Error {
         reason: String,
     },
     /// The command was killed.
-    #[error("{subject} was killed by signal {signal}")]
+    #[error("{subject} was killed by signal {signal}{}", or_ended(*status))]
     Killed {
         /// The command and the host.
         subject: String,
         /// The signal's name without `SIG`.
         signal: String,
+        /// The status from which a signal was concluded: a shell reports one as 128 and its number, which a program may
+        /// also end with by itself.
+        status: Option<u8>,
     },
     /// The command, or the verb as a whole, took longer than it may.
     #[error("{subject} did not finish within {}", words(*limit))]
@@ -285,6 +288,12 @@ fn after_colon(text: &str) -> String {
     } else {
         format!(": {text}")
     }
+}
+
+fn or_ended(status: Option<u8>) -> String {
+    status.map_or_else(String::new, |status| {
+        format!(", or ended with status {status}")
+    })
 }
 
 fn words(duration: Duration) -> String {

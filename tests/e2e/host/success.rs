@@ -48,6 +48,12 @@ fn a_command_that_is_killed_has_failed() {
             Status::Unavailable,
             "killed by signal TERM",
         );
+        // A status that only looks like a signal is no success either, and the message does not claim to know.
+        failure(
+            host.run(&shell("exit 137")),
+            Status::Unavailable,
+            "killed by signal KILL, or ended with status 137",
+        );
         let wrapper = host.run(&shell("head -c 100000 /dev/zero; kill -9 $PPID"));
         let error = wrapper.map(|finished| finished.status).unwrap_err();
         assert!(
@@ -177,6 +183,79 @@ fn a_peer_that_hangs_ends_at_the_deadline() {
         connect("success-7").run(&own),
         Status::TryAgain,
         "within 200ms",
+    );
+}
+
+/// A long silent stream over a link that dies without a word: nothing is sent that could be refused.
+#[test]
+fn a_link_that_dies_while_nothing_is_said_is_noticed() {
+    let Some(lab) = lab() else { return };
+    let machine = lab.host("success-11", Kind::Plain);
+    let follow = shell("echo first; exec sleep 600");
+    // Behind a program the kernel sees a pipe, so there the other side is asked for a sign of life.
+    let relay = Relay::before(&machine, "success-11-far", Link::new());
+    let (address, key) = (relay.address(), machine.name());
+    let settings = format!(
+        "    HostKeyAlias {key}\n    User root\n    ProxyCommand bash -c 'exec 3<>/dev/tcp/{}/{}; cat <&3 & exec cat >&3'",
+        address.ip(),
+        address.port()
+    );
+    let proxied = Alias::new("success-11-proxied", &settings);
+    let mut streams = Vec::new();
+    for name in ["success-11", proxied.name()] {
+        let host = connect(name).with_timeout(None);
+        let mut process = host.spawn(&follow).unwrap();
+        let mut first = [0; 6];
+        process.stdout.read_exact(&mut first).unwrap();
+        streams.push((name, process));
+    }
+    machine.unplug();
+    relay.freeze();
+    let died = Instant::now();
+    for (name, mut process) in streams {
+        let error = process
+            .stdout
+            .read(&mut [0; 1])
+            .expect_err("a dead link is no end");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{name}");
+        failure(
+            process.wait(),
+            Status::Io,
+            &format!("lost 'sh' on '{name}'"),
+        );
+    }
+    // 30 seconds, and as much again for a machine that has other things to do.
+    assert!(
+        died.elapsed() < Duration::from_mins(1),
+        "{:?}",
+        died.elapsed()
+    );
+}
+
+#[test]
+fn a_link_that_comes_back_in_time_has_lost_nothing() {
+    let Some(lab) = lab() else { return };
+    let machine = lab.host("success-12", Kind::Plain);
+    let mut process = connect(machine.name())
+        .spawn(&shell("seq 1 300000; read go; seq 300001 600000"))
+        .unwrap();
+    let mut text = Vec::new();
+    let mut piece = vec![0; 100_000];
+    process.stdout.read_exact(&mut piece).unwrap();
+    text.extend(piece);
+    machine.unplug();
+    // What was under way may still arrive; the rest cannot.
+    process.stdin.write_all(b"go\n").unwrap();
+    machine.plug();
+    process.stdout.read_to_end(&mut text).unwrap();
+    assert!(process.wait().unwrap().success());
+    let lines = text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    assert!(
+        lines
+            .map(|line| str::from_utf8(line).unwrap().parse::<u32>().unwrap())
+            .eq(1..=600_000)
     );
 }
 
