@@ -9,6 +9,7 @@ use ops_common::host::Host;
 use ops_common::span::{Moment, Span};
 use serde_json::json;
 
+use crate::availability::Availability;
 use crate::delays;
 use crate::error::Error;
 use crate::event;
@@ -19,9 +20,9 @@ use crate::line::Line;
 use crate::problems::Problems;
 use crate::settings::Settings;
 use crate::socket;
-use crate::source::{self, Window};
+use crate::source::{self, Bounds, Window};
 use crate::status;
-use crate::uptime::{self, Uptime};
+use crate::uptime;
 use crate::verdict::advise;
 
 /// The check that stands for all of them where nothing can be looked at.
@@ -46,7 +47,7 @@ struct Seen {
     history: History,
     problems: Problems,
     traffic: Traffic,
-    uptime: Uptime,
+    uptime: Availability,
 }
 
 impl Seen {
@@ -120,7 +121,7 @@ pub(crate) fn look_file(
     checks.extend(of_window(&seen, limits, length));
     checks.push(uptime::judge(
         std::mem::take(&mut seen.uptime),
-        None,
+        Bounds::default(),
         now,
         limits.uptime,
     ));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::clock::DISORDER;
 use crate::connection::Connection;
 use crate::event::{self, Event, SocketEvent, State, Step, UnitChange};
 use crate::line::{Level, Line, Writer};
@@ -162,9 +163,6 @@ fn latest(last: Option<Timestamp>, at: Timestamp) -> Timestamp {
     last.filter(|last| *last > at && last.duration_since(at) < DISORDER)
         .unwrap_or(at)
 }
-
-/// Lines of several writers may be out of order by so much.
-const DISORDER: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
 
 /// Reads a whole log into a history.
 pub(crate) fn observe(history: &mut History, line: &Line<'_>) {

@@ -11,7 +11,9 @@
 //!
 //! Lines are borrowed from the reader and looked at once, so a journal of any length is read in constant memory.
 
+mod availability;
 pub mod cli;
+mod clock;
 mod configuration;
 mod connection;
 mod connection_status;

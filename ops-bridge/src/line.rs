@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{json, pretty};
 
@@ -97,6 +97,8 @@ pub(crate) enum Writer {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Envelope {
     pub(crate) at: Option<Timestamp>,
+    /// The time since the boot, by the clock that nobody can set.
+    pub(crate) counted: Option<SignedDuration>,
     pub(crate) cursor: String,
     pub(crate) boot: String,
     pub(crate) invocation: String,

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::line::{Envelope, Line};
 use crate::{json, pretty};
@@ -188,6 +188,7 @@ impl Envelope {
         matches!(
             key,
             "__CURSOR"
+                | "__MONOTONIC_TIMESTAMP"
                 | "_BOOT_ID"
                 | "_SYSTEMD_INVOCATION_ID"
                 | "INVOCATION_ID"
@@ -216,6 +217,9 @@ impl Envelope {
                     .ok()
                     .and_then(|at| Timestamp::from_microsecond(at).ok());
             }
+            "__MONOTONIC_TIMESTAMP" => {
+                self.counted = value.parse().ok().map(SignedDuration::from_micros);
+            }
             "__CURSOR" => set(&mut self.cursor),
             "_BOOT_ID" => set(&mut self.boot),
             "_SYSTEMD_INVOCATION_ID" | "INVOCATION_ID" => set(&mut self.invocation),
@@ -227,6 +231,7 @@ impl Envelope {
 
     fn clear(&mut self) {
         self.at = None;
+        self.counted = None;
         self.from_systemd = false;
         self.native = false;
         for field in [

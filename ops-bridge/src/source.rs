@@ -13,9 +13,16 @@ use crate::error::Error;
 use crate::line::Line;
 use crate::reader::Reader;
 
-/// Prints the host's time on a line of its own, then the journal. Status 1 of journalctl is a pattern that nothing matches.
+/// Prints the host's time on a line of its own, then the journal, the few lines that were asked for from the end in the order in
+/// which they were written. Status 1 of journalctl is a pattern that nothing matches.
 const SCRIPT: &str = r#"date +%s.%N
-journalctl "$@" || { s=$?; [ "$s" = 1 ] && case "$*" in *--grep*) exit 0;; esac; exit "$s"; }"#;
+s=0
+case "$*" in
+*--reverse*) said=$(journalctl "$@") || s=$?; printf '%s\n' "$said" | tac ;;
+*) journalctl "$@" || s=$? ;;
+esac
+[ "$s" != 1 ] || case "$*" in *--grep*) s=0 ;; esac
+exit "$s""#;
 
 /// Fields of the journal that are looked at.
 const FIELDS: &str =
@@ -82,6 +89,27 @@ pub(crate) fn journalctl(unit: &str, window: Window) -> Vec<String> {
     }
     arguments
 }
+
+/// The arguments for the last matching lines before the window of `arguments`, the newest first. Nothing for a window without a
+/// beginning.
+pub(crate) fn before(arguments: &[String]) -> Option<Vec<String>> {
+    let since = arguments
+        .iter()
+        .find_map(|argument| argument.strip_prefix("--since="))?;
+    let kept = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with("--since=") && !argument.starts_with("--until="));
+    let mut before: Vec<_> = kept.cloned().collect();
+    before.extend([
+        format!("--until={since}"),
+        "--reverse".to_owned(),
+        format!("--lines={BEFORE}"),
+    ]);
+    Some(before)
+}
+
+/// As many tell how it was: a start or a loss is fewer lines than this.
+const BEFORE: usize = 50;
 
 /// A moment as journalctl takes it: relative ones by the clock of the host.
 fn told(moment: Moment) -> String {
