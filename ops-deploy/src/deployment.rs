@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ops_common::exit::{Status, describe};
+use ops_common::host::Finished;
+use ops_common::interrupt::Guard;
 
 use crate::ballot::Ballot;
 use crate::error::Error;
@@ -81,6 +83,7 @@ pub struct Deployment<'a> {
     pub record: Record,
     pub(crate) armed_until: Instant,
     pub(crate) phase: Arc<Mutex<Phase>>,
+    guard: Option<Guard>,
 }
 
 /// Why a new system is not kept.
@@ -121,10 +124,6 @@ impl<'a> Deployment<'a> {
             line.report
                 .warn("the host has no system yet: there is nothing to put back, and no timer");
         }
-        let args = begin_args(&record, &before, armed);
-        let stdin = [record.line().as_bytes(), FUNCTIONS.as_bytes()].concat();
-        let begun = line.call("begin", &args, stdin)?;
-        check_begun(line, &begun)?;
         let mut deployment = Self {
             line,
             order,
@@ -132,9 +131,13 @@ impl<'a> Deployment<'a> {
             counters: Counters::new(&before),
             before,
             record,
+            // The timer of the host starts after this moment, so ours is over first.
             armed_until: Instant::now() + armed,
             phase: Arc::new(Mutex::new(Phase::Open)),
+            guard: None,
         };
+        deployment.guard = Some(deployment.roll_back_on_interrupt());
+        deployment.lock(armed)?;
         let second = deployment
             .line
             .state()
@@ -144,10 +147,18 @@ impl<'a> Deployment<'a> {
         Ok(deployment)
     }
 
+    /// Takes the lock of the host and arms its timer.
+    fn lock(&self, armed: Duration) -> Result<(), Error> {
+        let args = begin_args(&self.record, &self.before, armed);
+        let stdin = [self.record.line().as_bytes(), FUNCTIONS.as_bytes()].concat();
+        let patience = Instant::now() + armed.min(GRACE);
+        let begun = self.line.call_again("begin", &args, &stdin, patience)?;
+        check_begun(self.line, &begun)
+    }
+
     /// Goes on to the end. With a ballot, the system is kept only if all hosts' systems are well.
     #[must_use]
     pub fn run(mut self, ballot: Option<&Ballot>) -> (Record, Status) {
-        let guard = self.roll_back_on_interrupt();
         let mut tried = match self.order.way {
             Way::Switch | Way::Test => self
                 .activate()
@@ -173,7 +184,6 @@ impl<'a> Deployment<'a> {
             Err(sick) => self.give_up(&sick),
         };
         *phase = Phase::Closed;
-        drop(guard);
         (self.record, status)
     }
 
@@ -202,6 +212,7 @@ impl<'a> Deployment<'a> {
         ];
         let limit = self.armed_until.saturating_duration_since(started);
         let ended = self.line.work(&Work {
+            id: &self.record.id,
             unit: "ops-deploy-activate",
             argv,
             limit,
@@ -246,7 +257,7 @@ impl<'a> Deployment<'a> {
     fn commit(&mut self) -> Result<(), Sick> {
         match self.order.way {
             Way::Reboot => Ok(()),
-            Way::Test => match self.line.call("keep", &[], Vec::new()) {
+            Way::Test => match self.keep_running() {
                 Ok(kept) if kept.success() => Ok(()),
                 Ok(_) => Err(Sick::because(TOO_LATE)),
                 Err(error) => Err(Sick::because(describe(&error))),
@@ -255,13 +266,20 @@ impl<'a> Deployment<'a> {
         }
     }
 
+    fn keep_running(&self) -> Result<Finished, Error> {
+        let args = [self.record.id.clone()];
+        self.line.call_again("keep", &args, &[], self.armed_until)
+    }
+
     /// Sets the profile and installs the boot loader.
     pub(crate) fn make_default(&mut self) -> Result<(), Sick> {
         let started = Instant::now();
         let left = self.armed_until.saturating_duration_since(started);
+        let args = [self.record.id.clone(), self.order.new.to_owned()];
         let ended = self.line.work(&Work {
+            id: &self.record.id,
             unit: "ops-deploy-commit",
-            argv: host_script("commit", &[self.order.new.to_owned()]),
+            argv: host_script("commit", &args),
             limit: COMMIT_LIMIT.min(left),
             patience: self.armed_until,
         });
@@ -274,7 +292,7 @@ impl<'a> Deployment<'a> {
             Ok(Ended { ending, said }) => {
                 let what = match ending {
                     Ending::Exited(1) => "the system profile could not be set".to_owned(),
-                    Ending::Exited(3) => TOO_LATE.to_owned(),
+                    Ending::Exited(3) | Ending::Over => TOO_LATE.to_owned(),
                     Ending::Exited(2) => "the boot loader could not be installed".to_owned(),
                     other => format!("making it the default for booting {other}"),
                 };
@@ -330,12 +348,18 @@ fn begin_args(record: &Record, before: &State, armed: Duration) -> Vec<String> {
         lock_s.to_string(),
         armed_s.to_string(),
     ];
-    args.extend(revert_args(before, &old));
+    args.extend(old_system(before, &old));
     args.push(record.new.clone());
+    args.push(FUNCTIONS.len().to_string());
     args
 }
 
-pub(crate) fn revert_args(before: &State, old: &str) -> Vec<String> {
+/// What `revert` has to know.
+pub(crate) fn revert_args(id: &str, before: &State, old: &str) -> Vec<String> {
+    [vec![id.to_owned()], old_system(before, old)].concat()
+}
+
+fn old_system(before: &State, old: &str) -> Vec<String> {
     let generation = before
         .generation
         .map_or_else(String::new, |number| number.to_string());
@@ -357,7 +381,7 @@ pub(crate) fn host_script(function: &str, args: &[String]) -> Vec<String> {
     line
 }
 
-fn check_begun(line: &Line<'_>, begun: &ops_common::host::Finished) -> Result<(), Error> {
+fn check_begun(line: &Line<'_>, begun: &Finished) -> Result<(), Error> {
     if begun.success() {
         return Ok(());
     }

@@ -98,7 +98,7 @@ pub fn id(at: Timestamp) -> String {
     let time: String = at
         .to_string()
         .chars()
-        .take(19)
+        .take(23)
         .filter(|c| c.is_ascii_digit() || *c == 'T')
         .collect();
     format!("{time}-{}", std::process::id())

@@ -31,7 +31,7 @@ impl Deployment<'_> {
             self.line.report.clone(),
         );
         let old = self.before.old().unwrap_or("").to_owned();
-        let args = revert_args(&self.before, &old);
+        let args = revert_args(&self.record.id, &self.before, &old);
         let mut record = self.record.clone();
         interrupt::guard(move || {
             let mut phase = phase.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,7 +55,8 @@ impl Deployment<'_> {
 }
 
 fn interrupted_revert(host: &Host, args: &[String]) -> bool {
-    let mut call = vec!["ops-deploy-rollback".to_owned(), "120".to_owned()];
+    let words = [args[0].as_str(), "ops-deploy-rollback", "120", ""];
+    let mut call: Vec<String> = words.map(str::to_owned).to_vec();
     call.extend(host_script("revert", args));
     let answer = host.run(&function_call("start", &call));
     answer.is_ok_and(|answer| {

@@ -7,7 +7,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `cli.rs`, `cli/` | arguments; what the verbs do with them, printing |
-//! | `switch.rs`, `ballot.rs` | several hosts; all or nothing |
+//! | `switch.rs`, `rollout.rs`, `ballot.rs` | several hosts: looked at, deployed to; all or nothing |
 //! | `deployment.rs`, `watch.rs`, `put_back.rs`, `interrupted.rs`, `reboot.rs` | the safe order on one host: forth, the health window, back, Ctrl-C, with a reboot |
 //! | `handoff.rs` | how the steps hand systems to each other |
 //! | `line.rs`, `sh/` | the line to a host, and what runs there |
@@ -47,6 +47,7 @@ pub mod put_back;
 pub mod reboot;
 pub mod record;
 pub mod rollback;
+pub mod rollout;
 pub mod settings;
 pub mod state;
 pub mod status;

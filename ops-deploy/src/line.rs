@@ -41,6 +41,8 @@ pub struct Line<'a> {
 /// A command that runs on the host in a unit of its own, so that it outlives the line.
 #[derive(Debug)]
 pub struct Work<'a> {
+    /// The deployment that it belongs to.
+    pub id: &'a str,
     /// The unit without its type.
     pub unit: &'a str,
     /// What runs there.
@@ -123,6 +125,29 @@ impl<'a> Line<'a> {
             .ok_or_else(|| Error::State { host: self.name() })
     }
 
+    /// Asks for the state, over a new connection where the old one broke.
+    pub fn ask_state(&self, patience: Instant) -> Result<State, Error> {
+        self.state().or_else(|_| {
+            self.reconnect(patience)?;
+            self.state()
+        })
+    }
+
+    /// Calls one of the functions on the host, once more over a new connection if the line broke: it knows what it has done.
+    pub fn call_again(
+        &self,
+        function: &str,
+        args: &[String],
+        stdin: &[u8],
+        patience: Instant,
+    ) -> Result<Finished, Error> {
+        self.call(function, args, stdin.to_vec()).or_else(|lost| {
+            self.report.note(format_args!("{lost}; connecting again"));
+            self.reconnect(patience).map_err(|_| lost)?;
+            self.call(function, args, stdin.to_vec())
+        })
+    }
+
     /// Calls one of the functions on the host.
     pub fn call(&self, function: &str, args: &[String], stdin: Vec<u8>) -> Result<Finished, Error> {
         let command = function_call(function, args).stdin(stdin).deadline(WAITING);
@@ -132,11 +157,12 @@ impl<'a> Line<'a> {
     /// Runs a command in a unit and follows it to its end, over as many connections as that takes.
     pub fn work(&self, work: &Work<'_>) -> Result<Outcome, Error> {
         let limit = work.limit.as_secs().max(1).to_string();
-        let mut args = vec![work.unit.to_owned(), limit];
-        args.extend(work.argv.iter().cloned());
         let mut follower = Follower::new(&self.report);
-        let mut call = function_call("start", &args);
         loop {
+            let mut args = vec![work.id.to_owned(), work.unit.to_owned(), limit.clone()];
+            args.push(follower.cursor.clone());
+            args.extend(work.argv.iter().cloned());
+            let call = function_call("start", &args);
             let lost = match self.follow(&call, work, &mut follower) {
                 Ok(Some(ending)) => {
                     return Ok(Outcome {
@@ -151,7 +177,6 @@ impl<'a> Line<'a> {
             if self.reconnect(work.patience).is_err() {
                 return Err(lost.into());
             }
-            call = function_call("follow", &[work.unit.to_owned(), follower.cursor.clone()]);
         }
     }
 

@@ -11,6 +11,9 @@ use crate::line::Work;
 use crate::record::Outcome;
 use crate::watch::{first_bad, told};
 
+/// How often the host may go down while the old system is put back.
+const RESTARTS: usize = 3;
+
 impl Deployment<'_> {
     /// Puts the old system back where there is one, verifies it, and writes down why.
     pub(crate) fn give_up(&mut self, sick: &Sick) -> Status {
@@ -67,29 +70,38 @@ impl Deployment<'_> {
         proved.map(drop).map_err(|error| describe(&error))
     }
 
+    /// Puts the old system back, and once more if the host goes down meanwhile: then it may have booted either.
     fn revert(&mut self, old: &str, patience: Instant) -> Result<(), String> {
         let words = |error: Error| describe(&error);
-        let state = self.line.state().or_else(|_| {
-            self.line.reconnect(patience)?;
-            self.line.state()
-        });
-        let state = state.map_err(words)?;
-        let args = revert_args(&self.before, old);
-        if state.boot == self.before.boot {
-            let work = Work {
-                unit: "ops-deploy-rollback",
-                argv: host_script("revert", &args),
-                limit: GRACE * 5,
-                patience,
-            };
-            let ended = self.line.work(&work).map_err(words)?.ending;
-            self.line
-                .report
-                .note(format_args!("putting it back {ended}"));
-        } else if state.profile != self.before.profile {
-            // The host runs what it booted, and its timer and our script are gone. Only a profile that was set just before
-            // is still to be put back.
-            self.line.call("revert", &args, Vec::new()).map_err(words)?;
+        let args = revert_args(&self.record.id, &self.before, old);
+        let work = Work {
+            id: &self.record.id,
+            unit: "ops-deploy-rollback",
+            argv: host_script("revert", &args),
+            limit: GRACE * 5,
+            patience,
+        };
+        let mut state = self.line.ask_state(patience).map_err(words)?;
+        for _ in 0..RESTARTS {
+            let boot = state.boot.clone();
+            if boot == self.before.boot {
+                let ended = self.line.work(&work).map_err(words)?.ending;
+                self.line
+                    .report
+                    .note(format_args!("putting it back {ended}"));
+            } else {
+                // Our script is gone with the timer and the units.
+                let reverted = self.line.call_again("revert", &args, &[], patience);
+                let reverted = reverted.map_err(words)?;
+                self.line.report.note(format_args!(
+                    "the host was restarted; putting it back ended with status {}",
+                    reverted.status
+                ));
+            }
+            state = self.line.ask_state(patience).map_err(words)?;
+            if state.boot == boot {
+                break;
+            }
         }
         self.verify_old(old, patience)
     }
@@ -99,7 +111,10 @@ impl Deployment<'_> {
         let window = self.order.settings.health_window.duration();
         let until = (Instant::now() + window.max(Duration::from_secs(5))).min(patience);
         loop {
-            let state = self.line.state().map_err(|error| describe(&error))?;
+            let state = self
+                .line
+                .ask_state(patience)
+                .map_err(|error| describe(&error))?;
             let problem = if state.old() != Some(old) {
                 Some(format!(
                     "the host runs '{}'",
@@ -139,16 +154,12 @@ impl Deployment<'_> {
         self.record.journal = self.journal_errors();
         self.record.close(outcome, reason);
         let args = [self.record.id.clone()];
-        let finish = || {
-            self.line
-                .call("finish", &args, self.record.line().into_bytes())
-        };
         let patience = Instant::now() + GRACE;
-        let finished = finish().or_else(|_| {
-            self.line.reconnect(patience)?;
-            finish()
-        });
-        match finished {
+        let line = self.record.line();
+        match self
+            .line
+            .call_again("finish", &args, line.as_bytes(), patience)
+        {
             Ok(finished) if finished.success() => {}
             Ok(finished) => self.line.report.warn(format_args!(
                 "the record could not be written on the host: {}",

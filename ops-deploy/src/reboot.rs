@@ -35,12 +35,10 @@ impl Deployment<'_> {
     pub(crate) fn reboot_into_old(&mut self, old: &str) -> Result<(), String> {
         let patience = Instant::now() + BOOT_LIMIT;
         let words = |error: crate::error::Error| describe(&error);
-        let state = self.line.state().or_else(|_| {
-            self.line.reconnect(patience)?;
-            self.line.state()
-        });
+        let state = self.line.ask_state(patience);
         let state = state.map_err(words)?;
-        let args = revert_args(&self.before, old)[1..].to_vec();
+        let mut args = revert_args(&self.record.id, &self.before, old);
+        args.remove(1);
         let made = self
             .line
             .call("default", &args, Vec::new())
@@ -63,7 +61,10 @@ impl Deployment<'_> {
         let words = |error: crate::error::Error| describe(&error);
         let before = self.line.state().map_err(words)?.boot;
         // The connection may go down before the answer has come: whether it goes down at all is what the boot id tells.
-        drop(self.line.call("reboot", &[], Vec::new()));
+        drop(
+            self.line
+                .call("reboot", &[self.record.id.clone()], Vec::new()),
+        );
         let patience = Instant::now() + BOOT_LIMIT;
         loop {
             let state = self

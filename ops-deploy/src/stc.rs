@@ -26,6 +26,10 @@ pub enum Ending {
     TooLong,
     /// Its unit is gone, and nobody knows.
     Lost,
+    /// The host could not start it.
+    NotStarted,
+    /// The host has ended the deployment before, and starts nothing more of it.
+    Over,
 }
 
 impl std::fmt::Display for Ending {
@@ -35,6 +39,8 @@ impl std::fmt::Display for Ending {
             Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
             Self::TooLong => f.write_str("took too long"),
             Self::Lost => f.write_str("was lost"),
+            Self::NotStarted => f.write_str("could not be started"),
+            Self::Over => f.write_str("came too late: the armed time was over"),
         }
     }
 }
@@ -83,6 +89,8 @@ pub fn explain(ending: Ending, said: &[String]) -> String {
         (Ending::Exited(status), _) => format!("activation failed with status {status}"),
         (Ending::Killed(signal), _) => format!("activation was killed by signal {signal}"),
         (Ending::TooLong, _) => "activation did not end within the armed time".to_owned(),
+        (Ending::NotStarted, _) => "the host could not start the activation".to_owned(),
+        (Ending::Over, _) => "the armed time was over before the activation".to_owned(),
         (Ending::Lost, _) => "nobody knows how the activation ended: its unit is gone".to_owned(),
     }
 }
@@ -99,6 +107,8 @@ pub fn ending(properties: &str) -> Ending {
     let status = value("ExecMainStatus").parse().unwrap_or(u8::MAX);
     match (value("LoadState"), value("Result"), value("ExecMainCode")) {
         ("not-found", ..) => Ending::Lost,
+        (_, "not-started", _) => Ending::NotStarted,
+        (_, "over", _) => Ending::Over,
         (_, "timeout", _) => Ending::TooLong,
         // CLD_EXITED, CLD_KILLED and CLD_DUMPED
         (_, _, "1") => Ending::Exited(status),

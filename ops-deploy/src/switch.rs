@@ -1,29 +1,21 @@
 //! Several hosts at once: one build, then each host goes its own way through the safe order.
 
-use std::time::{Duration, Instant};
-
-use jiff::Timestamp;
-use ops_common::exit::{Failure, Status, describe};
 use ops_common::host::Command;
 use ops_common::hosts::{Target, fan_out};
 use ops_common::output;
 use ops_common::tool::Context;
 use serde::Serialize;
 
-use crate::ballot::Ballot;
 use crate::closure::StorePath;
-use crate::copy;
-use crate::deployment::{Deployment, Order, Way};
+use crate::deployment::Way;
 use crate::error::Error;
-use crate::facts::{self, Facts};
+use crate::facts::Facts;
 use crate::handoff::Handed;
 use crate::line::Line;
 use crate::nix;
 use crate::preview::Preview;
-use crate::record::{Outcome, Record};
 use crate::settings::Settings;
 use crate::state::State;
-use crate::worklog;
 
 /// What to deploy, and how.
 #[derive(Debug, Clone)]
@@ -224,191 +216,4 @@ pub fn prepare(seen: Seen<'_>, new: String, flake: String) -> Result<Ready<'_>, 
         preview,
         flake,
     })
-}
-
-/// Brings the systems to the hosts and through the safe order.
-pub fn deploy(
-    context: &Context,
-    request: &Request<'_>,
-    ready: &[Ready<'_>],
-) -> (Vec<System>, Status) {
-    let ballot = request.all_or_nothing.then(|| Ballot::new(ready.len()));
-    let copied = ballot.as_ref().map(|_| Ballot::new(ready.len()));
-    // All or nothing means that nobody may wait for a turn while others wait for its vote.
-    let jobs = if request.all_or_nothing {
-        ready.len()
-    } else {
-        request.jobs
-    };
-    let ballots = ballot.as_ref().zip(copied.as_ref());
-    let config = context
-        .config()
-        .ok()
-        .and_then(|config| config.path().map(std::path::Path::to_owned));
-    let ended = fan_out(ready, jobs, |one| {
-        let order = order(request, one, config.as_deref());
-        let ended = host(request, one, order, ballots);
-        if let Err(error) = &ended {
-            one.seen.line.report.failure(error, &describe(error));
-        }
-        ended
-    });
-    let failed = ended
-        .iter()
-        .any(|ended| !matches!(ended, Ok((_, Status::Done))));
-    let mut systems = Vec::new();
-    let mut statuses = Vec::new();
-    for (one, ended) in ready.iter().zip(ended) {
-        let (record, status) = match ended {
-            Ok((Some(record), Status::Done)) if failed && request.all_or_nothing => {
-                undo(request, one, &record, config.as_deref())
-            }
-            Ok((record, status)) => (record, status),
-            Err(error) => (None, error.status()),
-        };
-        if let Some(record) = &record {
-            write_worklog(request, one, record);
-        }
-        if status == Status::Done {
-            systems.push(system(request, one));
-        }
-        statuses.push(status);
-    }
-    (systems, Status::worst(statuses))
-}
-
-fn order<'a>(
-    request: &Request<'a>,
-    one: &'a Ready<'_>,
-    config: Option<&'a std::path::Path>,
-) -> Order<'a> {
-    let preview = one.preview.as_ref();
-    Order {
-        new: &one.new,
-        plan: preview.map_or(&[], |preview| preview.units.as_slice()),
-        start_limit: preview.map_or(Duration::ZERO, |preview| preview.start_limit),
-        settings: request.settings,
-        config,
-        way: request.way,
-    }
-}
-
-/// One host from the copy to the end. A host that already has the system has no record.
-fn host<'a>(
-    request: &Request<'_>,
-    one: &'a Ready<'a>,
-    order: Order<'a>,
-    ballots: Option<(&Ballot, &Ballot)>,
-) -> Result<(Option<Record>, Status), Error> {
-    let (line, state) = (&one.seen.line, &one.seen.state);
-    let vote = |well| ballots.map(|(kept, copied)| (copied.vote(well, copy_deadline()), kept));
-    if is_there(state, &one.new, request.way, request.settings) {
-        line.report.warn(format_args!(
-            "'{}' already runs '{}' and is healthy: nothing to do",
-            line.name(),
-            one.new
-        ));
-        if let Some((_, kept)) = vote(true) {
-            kept.vote(true, Instant::now());
-        }
-        return Ok((None, Status::Done));
-    }
-    let mut record = new_record(request, one);
-    let started = Instant::now();
-    let copied = if request.copy {
-        copy::copy(line, &one.closure, request.substitute).map(drop)
-    } else {
-        Ok(())
-    };
-    record.step("copy", started);
-    let all_copied = vote(copied.is_ok());
-    copied?;
-    if all_copied.is_some_and(|(all, _)| !all) {
-        return Err(Error::Prepare {
-            host: line.name(),
-            reason: "another host of this run could not be prepared".to_owned(),
-            status: 1,
-        });
-    }
-    let begun = Deployment::begin(line, order, state.clone(), record);
-    if let (Err(_), Some((kept, _))) = (&begun, ballots) {
-        kept.vote(false, Instant::now());
-    }
-    let (record, status) = begun?.run(ballots.map(|(kept, _)| kept));
-    Ok((Some(record), status))
-}
-
-/// Copies of different sizes may take very different times.
-fn copy_deadline() -> Instant {
-    Instant::now() + Duration::from_hours(12)
-}
-
-fn undo(
-    request: &Request<'_>,
-    one: &Ready<'_>,
-    record: &Record,
-    config: Option<&std::path::Path>,
-) -> (Option<Record>, Status) {
-    match Deployment::undo(&one.seen.line, order(request, one, config), record) {
-        Ok((record, status)) => (Some(record), status),
-        Err(error) => {
-            one.seen.line.report.failure(&error, &describe(&error));
-            (None, Status::Unknown)
-        }
-    }
-}
-
-fn new_record(request: &Request<'_>, one: &Ready<'_>) -> Record {
-    let at = Timestamp::now();
-    let values = |list: Vec<Result<serde_json::Value, serde_json::Error>>| {
-        list.into_iter().filter_map(Result::ok).collect()
-    };
-    let preview = one.preview.as_ref();
-    Record {
-        id: facts::id(at),
-        host: one.seen.line.name(),
-        action: request.action.to_owned(),
-        at,
-        who: request.facts.who.clone(),
-        outcome: Outcome::Unfinished,
-        flake: one.flake.clone(),
-        revision: request.facts.revision.clone(),
-        origin: request.origin.clone(),
-        new: one.new.clone(),
-        packages: values(preview.map_or(Vec::new(), |p| {
-            p.packages.iter().map(serde_json::to_value).collect()
-        })),
-        units: values(preview.map_or(Vec::new(), |p| {
-            p.units.iter().map(serde_json::to_value).collect()
-        })),
-        ..Record::default()
-    }
-}
-
-fn system(request: &Request<'_>, one: &Ready<'_>) -> System {
-    let revision = &request.facts.revision;
-    System {
-        host: one.seen.line.name(),
-        path: one.new.clone(),
-        commit: revision.commit.clone(),
-        dirty: revision.dirty,
-    }
-}
-
-fn write_worklog(request: &Request<'_>, one: &Ready<'_>, record: &Record) {
-    let Some(folder) = &request.facts.worklog else {
-        return;
-    };
-    match worklog::write(folder, record) {
-        Ok(path) => one
-            .seen
-            .line
-            .report
-            .note(format_args!("worklog entry '{}'", path.display())),
-        Err(error) => one
-            .seen
-            .line
-            .report
-            .warn(format_args!("no worklog entry: {}", describe(&error))),
-    }
 }

@@ -62,10 +62,7 @@ impl Deployment<'_> {
 
     /// Asks for the state, over a new connection where the old one broke, and makes sure that the new system still runs.
     fn look(&self) -> Result<State, Sick> {
-        let state = self.line.state().or_else(|_| {
-            self.line.reconnect(self.armed_until)?;
-            self.line.state()
-        });
+        let state = self.line.ask_state(self.armed_until);
         let state = state.map_err(|error| {
             Sick::because(format!("the host does not answer: {}", describe(&error)))
         })?;

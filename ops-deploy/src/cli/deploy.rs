@@ -14,7 +14,7 @@ use crate::line::Line;
 use crate::record::Record;
 use crate::settings::Settings;
 use crate::switch::{self, Ready, Request, System};
-use crate::{copy, facts, git, log, nix, promote, rollback};
+use crate::{copy, facts, git, log, nix, promote, rollback, rollout};
 
 impl Switch {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
@@ -63,7 +63,7 @@ impl Switch {
             all_or_nothing: self.all_or_nothing,
             ..Request::new(&settings, &facts, self.hosts.jobs)
         };
-        let (systems, status) = switch::deploy(context, &request, &ready);
+        let (systems, status) = rollout::deploy(context, &request, &ready);
         print_systems(context, &systems, targets.len())?;
         Ok(status)
     }
@@ -221,7 +221,7 @@ fn on_hosts(
         switch::must_have(&seen, &path)?;
         ready.push(switch::prepare(seen, path, String::new())?);
     }
-    let (systems, status) = switch::deploy(context, request, &ready);
+    let (systems, status) = rollout::deploy(context, request, &ready);
     print_systems(context, &systems, targets.len())?;
     Ok(status)
 }
@@ -286,7 +286,7 @@ impl Promote {
             substitute: self.substitute,
             ..Request::new(&settings, &facts, 1)
         };
-        let (systems, status) = switch::deploy(context, &request, &ready);
+        let (systems, status) = rollout::deploy(context, &request, &ready);
         print_systems(context, &systems, 1)?;
         Ok(status)
     }

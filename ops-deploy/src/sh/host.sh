@@ -1,47 +1,67 @@
 # The part of a deployment that runs on the host. `sh -c THIS sh FUNCTION ARG...` calls one function; `begin` also leaves a
 # copy in $run, which the transient units and the dead man's timer run.
+#
+# A call can outlive the line that it came over, and the one who deploys can sleep for an hour and then go on. So whoever
+# changes something holds the flock (`alone`) and makes sure that the deployment under way is still its own (`mine`).
 PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/sbin:/sbin:/usr/bin:/bin
 export PATH LC_ALL=C SYSTEMD_COLORS=0 SYSTEMD_PAGER= NIXOS_INSTALL_BOOTLOADER=0
 run=/run/ops-deploy lib=/var/lib/ops-deploy profile=/nix/var/nix/profiles/system
 roots=/nix/var/nix/gcroots
+alone=
 
-# begin ID OWNER LOCK_S ARMED_S OLD PROFILE GENERATION NEW; stdin: the pending record in one line, then this text.
-# Takes the lock, makes sure that the host is still the one that was looked at, and arms the timer.
+# begin ID OWNER LOCK_S ARMED_S OLD PROFILE GENERATION NEW BYTES; stdin: the pending record in one line, then this text, which
+# has BYTES. Takes the lock, makes sure that the host is still the one that was looked at, and arms the timer. Called again
+# because the answer was lost, it goes on where it was.
 begin() {
-  id=$1 owner=$2 lock_s=$3 armed_s=$4 old=$5 was=$6 generation=$7 new=$8
+  id=$1 owner=$2 lock_s=$3 armed_s=$4 old=$5 was=$6 generation=$7 new=$8 bytes=$9
   systemctl is-active -q ops-deploy-revert.service && { say reverting; exit 75; }
-  systemd-run --quiet --collect --unit=ops-deploy-lock --description="ops-deploy $id $owner" sleep "$lock_s" 2>/dev/null ||
-    { say locked "$(systemctl show -P Description ops-deploy-lock.service)"; exit 75; }
+  holds "$id" || ! systemctl is-active -q ops-deploy-lock.service || locked
+  umask 022
+  mkdir -p $run $roots && alone || exit 74
+  [ -e $run/begun ] && mine "$id" && return 0
+  holds "$id" ||
+    systemd-run --quiet --collect --unit=ops-deploy-lock --description="ops-deploy $id $owner" sleep "$lock_s" 2>/dev/null || locked
   if [ "$(readlink -e /run/current-system || readlink -e $profile)" != "$old" ] ||
     [ "$(readlink -e $profile)" != "$was" ]; then
-    systemctl stop ops-deploy-lock.service
+    let_go
     say changed; exit 75
   fi
   clear_units
-  umask 022
-  mkdir -p $run $lib $roots || { systemctl stop ops-deploy-lock.service; exit 74; }
-  [ -e $lib/pending.json ] && close interrupted "nobody finished it: the deploying process was lost"
-  rm -f $run/reverted
-  { read -r record && printf '%s\n' "$record" >$lib/pending.new && cat >$run/host.sh &&
-    sync $lib/pending.new && mv $lib/pending.new $lib/pending.json && ln -sfn "$new" $roots/ops-deploy; } ||
-    { rm -f $lib/pending.new; systemctl stop ops-deploy-lock.service; exit 74; }
-  [ -n "$old" ] || return 0
-  systemd-run --quiet --collect --unit=ops-deploy-revert --on-active="${armed_s}s" --timer-property=AccuracySec=100ms \
-    --setenv=PATH="$PATH" /bin/sh $run/host.sh expired "$old" "$was" "$generation" ||
-    { finish_without_record; exit 69; }
+  [ -e $lib/pending.json ] && ! mine "$id" && close interrupted "nobody finished it: the deploying process was lost"
+  rm -f $run/*
+  { IFS= read -r record && printf '%s\n' "$record" >$lib/pending.new && cat >$run/host.sh &&
+    [ "$(wc -c <$run/host.sh)" -eq "$bytes" ] && root ops-deploy "$new" && { [ -z "$old" ] || root ops-deploy-old "$old"; } &&
+    sync $lib/pending.new && mv $lib/pending.new $lib/pending.json; } ||
+    { rm -f $lib/pending.new; let_go; exit 74; }
+  [ -z "$old" ] ||
+    systemd-run --quiet --collect --unit=ops-deploy-revert --on-active="${armed_s}s" --timer-property=AccuracySec=100ms \
+      --setenv=PATH="$PATH" /bin/sh $run/host.sh expired "$id" "$old" "$was" "$generation" ||
+    { rm -f $lib/pending.json; let_go; exit 69; }
+  : >$run/begun
 }
 
-# start UNIT LIMIT_S COMMAND...: runs a command in a transient unit, without a pipe to anybody, and follows it.
+# start ID UNIT LIMIT_S CURSOR COMMAND...: runs a command in a transient unit, without a pipe to anybody, and follows it. Called
+# again because the line broke, it follows on from CURSOR.
 start() {
-  unit=$1 limit_s=$2; shift 2
-  cursor=$(journalctl -q -n0 --show-cursor | sed -n 's/^-- cursor: //p')
-  systemctl stop "$unit.service" 2>/dev/null; systemctl reset-failed "$unit.service" 2>/dev/null
-  refused=$(systemd-run --quiet --unit="$unit" --service-type=exec -p RemainAfterExit=yes -p RuntimeMaxSec="$limit_s" \
-    -p TimeoutStopSec=10s --setenv=PATH="$PATH" --setenv=NIXOS_INSTALL_BOOTLOADER=0 "$@" 2>&1) || systemctl is-failed -q "$unit.service" || {
-    say refused "$(printf %s "$refused" | tr '\n' ' ')"
-    say ended "LoadState=loaded Result=exit-code ExecMainCode=1 ExecMainStatus=203"
+  id=$1 unit=$2 limit_s=$3 cursor=$4; shift 4
+  alone
+  if ! { mine "$id" && [ -e $run/begun ]; } || { [ -e $run/reverted ] && [ "$unit" != ops-deploy-rollback ]; }; then
+    say ended Result=over
     return
-  }
+  fi
+  if [ ! -e "$run/$unit" ]; then
+    : >"$run/$unit"
+    cursor=$(journalctl -q -n0 --show-cursor | sed -n 's/^-- cursor: //p')
+    refused=$(systemd-run --quiet --unit="$unit" --service-type=exec -p RemainAfterExit=yes -p RuntimeMaxSec="$limit_s" \
+      -p TimeoutStopSec=10s --setenv=PATH="$PATH" --setenv=NIXOS_INSTALL_BOOTLOADER=0 "$@" 2>&1 9<&-) ||
+      [ "$(systemctl show -P LoadState "$unit.service")" = loaded ] || {
+      rm -f "$run/$unit"
+      say refused "$(printf %s "$refused" | tr '\n' ' ')"
+      say ended Result=not-started
+      return
+    }
+  fi
+  exec 9<&-
   follow "$unit" "$cursor"
 }
 
@@ -67,94 +87,151 @@ follow() {
   say ended "$state"
 }
 
-# revert OLD PROFILE GENERATION: puts exactly this system and this generation back. Can be called again and again.
+# revert ID OLD PROFILE GENERATION: puts exactly this system and this generation back. Can be called again and again.
 revert() {
-  old=$1 was=$2 generation=$3
+  id=$1 old=$2 was=$3 generation=$4
   mkdir -p $run && alone
+  mine "$id" || return 75
   [ -e $run/reverted ] && return "$(cat $run/reverted)"
   for unit in activate commit; do
     systemctl stop ops-deploy-$unit.service; systemctl reset-failed ops-deploy-$unit.service
   done 2>/dev/null
   status=0
-  if [ "$(readlink -e $profile)" != "$was" ] && [ -n "$was" ]; then
-    if [ -n "$generation" ]; then nix-env -p $profile --switch-generation "$generation"
-    else nix-env -p $profile --set "$was"; fi && "$was/bin/switch-to-configuration" boot || status=1
-  fi
-  "$old/bin/switch-to-configuration" test; tested=$?
+  default "$id" "$was" "$generation" || status=1
+  "$old/bin/switch-to-configuration" test 9<&-; tested=$?
   [ $tested = 0 ] || [ $tested = 4 ] || status=$tested
   echo $status >$run/reverted
   sync
   return $status
 }
 
-# default PROFILE GENERATION: makes this system and this generation the ones that boot, if they are not.
+# default ID PROFILE GENERATION: makes this system and this generation the ones that boot, if they are not. The boot loader may
+# have been on its way to another one even if the profile is back: a new start of it does no harm.
 default() {
-  [ -n "$1" ] && [ "$(readlink -e $profile)" != "$1" ] || return 0
-  if [ -n "$2" ]; then nix-env -p $profile --switch-generation "$2"; else nix-env -p $profile --set "$1"; fi &&
-    "$1/bin/switch-to-configuration" boot && sync
+  alone
+  mine "$1" || return 75
+  [ -n "$2" ] || return 0
+  [ -e $lib/committing ] || [ "$(readlink -e $profile)" != "$2" ] || return 0
+  committing && point "$2" "$3" && "$2/bin/switch-to-configuration" boot 9<&- && sync
 }
 
-# reboot: goes down, after an answer.
-reboot() { sync; systemctl --no-block reboot; }
+# committing: from here on profile and boot loader may disagree, even after a power cut.
+committing() { : >$lib/committing && sync $lib/committing; }
+
+# point SYSTEM GENERATION: the profile points to this generation, or where it has none to this system.
+point() {
+  if [ -n "$2" ]; then nix-env -p $profile --switch-generation "$2" 9<&-; else nix-env -p $profile --set "$1" 9<&-; fi
+}
+
+# recover: cleans up after a deployment that nobody can finish any more, since its host went down. If that was while profile
+# and boot loader were changed, both are made to be what the host has booted.
+recover() {
+  [ -e $lib/pending.json ] && alone && [ -e $lib/pending.json ] || return 0
+  systemctl is-active -q ops-deploy-lock.service ops-deploy-revert.timer ops-deploy-revert.service && return 0
+  runs=$(readlink -e /run/current-system) new=$(field '"new":"[^"]*') which=old
+  [ "$runs" = "$new" ] && which=new
+  if [ -e $lib/committing ] && [ -n "$runs" ]; then
+    case $(readlink -e $profile) in
+    "$runs") ;;
+    "$new") point "$runs" "$(field '"old_generation":[0-9]*')" ;;
+    *) point "$runs" ;;
+    esac && "$(readlink -e $profile)/bin/switch-to-configuration" boot 9<&- && sync || return
+  fi
+  clear_units
+  close interrupted "nobody finished it: the deploying process was lost; the $which system runs" && let_go
+}
+
+# field PATTERN: what the pending record has behind a key.
+field() { grep -o "$1" $lib/pending.json | head -n 1 | sed 's/^"[a-z_]*":"\{0,1\}//'; }
+
+# reboot ID: goes down, after an answer.
+reboot() { mine "$1" || return 75; sync; systemctl --no-block reboot; }
 
 # relock ID OWNER LOCK_S: takes the lock again after a reboot.
 relock() { systemd-run --quiet --collect --unit=ops-deploy-lock --description="ops-deploy $1 $2" sleep "$3"; }
 
-# expired OLD PROFILE GENERATION: what the timer does when nobody has said within the armed time that all is well.
+# expired ID OLD PROFILE GENERATION: what the timer does when nobody has said within the armed time that all is well.
 expired() {
   alone
-  [ -e $run/host.sh ] || exit 0 # over, while this waited
+  mine "$1" || exit 0 # over, while this waited
   if [ -e $run/committed ]; then close deployed "healthy; the deploying process was lost before it could say so"
   elif revert "$@"; then close rolled-back "not confirmed in time: the deploying process was lost"
   else close unknown "not confirmed in time, and putting the old system back failed with status $?"; fi
   clear_units
-  finish_without_record
+  let_go
 }
 
-# alone: keeps commit, finish and the two ways of putting back apart. Children of theirs must not inherit the lock.
-alone() { exec 9>$run/revert.lock && flock 9; }
-
-# commit NEW: makes the running system the one that boots. From then on the timer no longer puts anything back.
+# commit ID NEW: makes the running system the one that boots. From then on the timer no longer puts anything back.
 commit() {
   alone
-  [ -e $run/reverted ] && return 3
-  nix-env -p $profile --set "$1" 9>&- || return 1
-  "$1/bin/switch-to-configuration" boot 9>&- || return 2
+  mine "$1" && [ ! -e $run/reverted ] || return 3
+  committing || return 1
+  nix-env -p $profile --set "$2" 9<&- || return 1
+  "$2/bin/switch-to-configuration" boot 9<&- || return 2
   sync
   : >$run/committed
 }
 
-# keep: the running system stays, but another one boots.
-keep() { alone; [ ! -e $run/reverted ] && : >$run/committed; }
+# keep ID: the running system stays, but another one boots.
+keep() { alone; mine "$1" && [ ! -e $run/reverted ] && : >$run/committed; }
 
 # finish ID; stdin: the record. Writes down what happened, and lets go of the host.
 finish() {
-  mkdir -p $run && alone
-  systemctl stop ops-deploy-revert.timer ops-deploy-revert.service 2>/dev/null
-  read -r record
-  case $(cat $lib/pending.json 2>/dev/null) in
-  *"\"id\":\"$1\""*) printf '%s\n' "$record" >>$lib/log.jsonl && sync $lib/log.jsonl && rm -f $lib/pending.json || failed=74 ;;
-  *) # The timer was faster, and knew less.
-    case $(tail -n 1 $lib/log.jsonl) in
-    *"\"id\":\"$1\""*) { sed '$d' $lib/log.jsonl; printf '%s\n' "$record"; } >$lib/log.new && sync $lib/log.new && mv $lib/log.new $lib/log.jsonl ;;
-    esac ;;
+  IFS= read -r record || return 74
+  alone
+  if mine "$1"; then
+    systemctl stop ops-deploy-revert.timer ops-deploy-revert.service 2>/dev/null
+    whole_lines && printf '%s\n' "$record" >>$lib/log.jsonl && sync $lib/log.jsonl && rm -f $lib/pending.json || failed=74
+    clear_units
+    let_go
+    return ${failed:-0}
+  fi
+  # The timer was faster and knew less, or the answer to the first call was lost.
+  case $(tail -n 1 $lib/log.jsonl) in
+  '{"id":"'"$1"'",'*) { sed '$d' $lib/log.jsonl; printf '%s\n' "$record"; } >$lib/log.new && sync $lib/log.new && mv $lib/log.new $lib/log.jsonl ;;
+  *) return 75 ;;
   esac
-  clear_units
-  finish_without_record
-  return ${failed:-0}
 }
 
 # errors CURSOR: the errors in the journal since then, the last twenty.
 errors() { journalctl -q -o cat -p err -n 20 --after-cursor="$1"; }
 
 # append; stdin: a record. Writes down a deployment that never had the lock.
-append() { umask 022; mkdir -p $lib && cat >>$lib/log.jsonl && sync $lib/log.jsonl; }
+append() {
+  umask 022
+  IFS= read -r record && alone && whole_lines && printf '%s\n' "$record" >>$lib/log.jsonl && sync $lib/log.jsonl
+}
 
 # close OUTCOME REASON: finishes the pending record where the one who deploys cannot.
 close() {
-  sed "s|\"outcome\":\"unfinished\",\"reason\":\"\"|\"outcome\":\"$1\",\"reason\":\"$2\"|" $lib/pending.json >>$lib/log.jsonl &&
+  whole_lines &&
+    sed "s|\"outcome\":\"unfinished\",\"reason\":\"\"|\"outcome\":\"$1\",\"reason\":\"$2\"|" $lib/pending.json >>$lib/log.jsonl &&
     sync $lib/log.jsonl && rm -f $lib/pending.json
 }
+
+# whole_lines: a line of the log that a power cut has left half is not continued.
+whole_lines() { [ -z "$(tail -c 1 $lib/log.jsonl 2>/dev/null)" ] || echo >>$lib/log.jsonl; }
+
+# alone: keeps all that changes something apart. Children must not inherit the lock: one may stay for ever.
+alone() {
+  [ -z "$alone" ] || return 0
+  mkdir -p $lib && exec 9<$lib && flock 9 && alone=yes
+}
+
+# mine ID: the deployment under way is this one.
+mine() {
+  case $(cat $lib/pending.json 2>/dev/null) in '{"id":"'"$1"'",'*) ;; *) return 1 ;; esac
+}
+
+# holds ID: the lock is that of this deployment.
+holds() {
+  systemctl is-active -q ops-deploy-lock.service || return
+  case $(systemctl show -P Description ops-deploy-lock.service) in "ops-deploy $1 "*) ;; *) return 1 ;; esac
+}
+
+locked() { say locked "$(systemctl show -P Description ops-deploy-lock.service)"; exit 75; }
+
+root() { ln -sfn "$2" $roots/"$1"; }
 
 clear_units() {
   for unit in activate commit rollback; do
@@ -162,10 +239,10 @@ clear_units() {
   done 2>/dev/null
 }
 
-finish_without_record() {
-  rm -f $roots/ops-deploy
+let_go() {
+  rm -f $lib/committing $roots/ops-deploy $roots/ops-deploy-old
   rm -rf $run
-  systemctl stop ops-deploy-lock.service 2>/dev/null
+  systemctl stop ops-deploy-lock.service 2>/dev/null || : # gone with the boot that it was taken in
 }
 
 say() { printf '@%s %s\n' "$1" "$2"; }

@@ -281,3 +281,12 @@ impl After {
         }
     }
 }
+
+/// Whether the long rows are to be run too.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no other way to be told"
+)]
+pub(crate) fn long_run() -> bool {
+    std::env::var_os("OPS_TEST_LONG").is_some()
+}

@@ -1,6 +1,8 @@
 //! Deployments on real hosts: systemd, sshd and Nix are what they are; only the systems are small.
 //!
-//! `matrix.rs` is the fault matrix: one row a fault. `OPS_TEST_LONG=1` runs all rows, otherwise those marked so are left out.
+//! The fault matrix is in `matrix.rs` (what the new system does), `killed.rs` (our process dies), `cut.rs` (network and power),
+//! `race.rs` (others at the same time) and `sweep.rs` (faults at random moments). `OPS_TEST_LONG=1` runs all rows, otherwise
+//! those marked so are left out.
 
 #![expect(
     clippy::too_many_lines,
@@ -8,6 +10,10 @@
 )]
 
 mod bed;
+mod cut;
 mod judge;
+mod killed;
 mod matrix;
+mod race;
+mod sweep;
 mod way;

@@ -1,11 +1,9 @@
 //! The fault matrix. Each row is a deployment that meets a fault; afterwards the host must run the system that it ran before,
 //! boot it, have neither lock nor timer, and its record must say what happened.
 
-use std::time::Duration;
-
 use ops_tests::{Lab, LabHost, skip};
 
-use crate::bed::{After, Bed, System, host};
+use crate::bed::{After, Bed, System, host, long_run};
 
 const QUICK: &str = "health_window: 500ms, rollback_after: 4s, health: []";
 
@@ -58,15 +56,6 @@ impl Row {
         self.says = "activate --reboot";
         self
     }
-}
-
-/// Whether all rows are to be run.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test has no other way to be told"
-)]
-fn long_run() -> bool {
-    std::env::var_os("OPS_TEST_LONG").is_some()
 }
 
 fn check(rows: Vec<Row>, name: &str, good: &System) {
@@ -209,8 +198,14 @@ fn activation_that_fails() {
         Row::rolled_back(
             "no program",
             new().extra("/bin/rm $out/bin/switch-to-configuration"),
-            "status 203",
+            "could not start the activation",
         ),
+        Row::rolled_back(
+            "a program that cannot be run",
+            new().extra("echo \"#!/no/such/shell\" >$out/bin/switch-to-configuration"),
+            "status 203",
+        )
+        .long(),
         Row::rolled_back(
             "another switch-to-configuration",
             new().hook("before", "return 11"),
@@ -305,231 +300,6 @@ fn what_was_broken_before_is_nobodys_fault() {
     assert_eq!(
         record["activation"], 4,
         "units were failed, and that was not new"
-    );
-}
-
-#[test]
-fn the_timer_puts_back_what_a_killed_process_leaves() {
-    let Some(lab) = Lab::get() else {
-        return skip("lab");
-    };
-    let host = host(lab, "killed-1");
-    let bed = Bed::new().settings(QUICK);
-    let old = bed.deployed("killed-1", &System::new("1"));
-    // Each system stops at a point of the way that can be seen from outside; there the tool is killed.
-    let wait = "touch /run/reached; sleep 1000";
-    let points = [
-        (
-            "in the activation",
-            System::new("2").hook("activate", wait),
-            QUICK,
-        ),
-        (
-            "in the window",
-            System::new("3").hook("settled", "touch /run/reached"),
-            "health_window: 60s, rollback_after: 0s, health: []",
-        ),
-        (
-            "at the boot loader",
-            System::new("4").hook("boot", wait),
-            QUICK,
-        ),
-        (
-            "while putting back",
-            System::new("5").service("bad", "exit 1"),
-            QUICK,
-        ),
-    ];
-    for (point, new, settings) in points {
-        host.sh("rm -f /run/reached").expect(0);
-        let _ = settings;
-        bed.set(QUICK);
-        bed.systems(&[("killed-1", &new)]);
-        let running = bed
-            .ops(&["switch", "killed-1"])
-            .timeout(Duration::from_mins(1))
-            .spawn();
-        let reached = match point {
-            "while putting back" => {
-                "until systemctl is-active -q ops-deploy-rollback.service; do sleep 0.02; done"
-            }
-            _ => "until [ -e /run/reached ]; do sleep 0.02; done",
-        };
-        host.sh(&format!("timeout 30 sh -c '{reached}'")).expect(0);
-        running.signal(rustix::process::Signal::KILL);
-        assert_eq!(running.finish().signal, Some(9), "{point}");
-        host.sh("timeout 30 sh -c 'while systemctl is-active -q ops-deploy-lock.service; do sleep 0.1; done'").expect(0);
-        assert_eq!(After::of(&host), After::settled(&old), "{point}");
-        let record = bed.record("killed-1");
-        assert_eq!(record["outcome"], "rolled-back", "{point}: {record}");
-        assert!(
-            record["reason"]
-                .as_str()
-                .unwrap_or_default()
-                .contains("deploying process was lost"),
-            "{point}: {record}"
-        );
-    }
-    // And the next run finds nothing in its way.
-    let next = bed.deployed("killed-1", &System::new("6"));
-    assert_eq!(After::of(&host), After::settled(&next));
-}
-
-#[test]
-fn an_interrupt_puts_back_at_once() {
-    let Some(lab) = Lab::get() else {
-        return skip("lab");
-    };
-    let host = host(lab, "interrupted-1");
-    let bed = Bed::new().settings("health_window: 30s, rollback_after: 60s, health: []");
-    let old = bed.deployed_quickly("interrupted-1", &System::new("1"));
-    let wait = "touch /run/reached; sleep 1000";
-    for new in [
-        System::new("2").hook("activate", wait),
-        System::new("3").hook("settled", "touch /run/reached"),
-    ] {
-        host.sh("rm -f /run/reached").expect(0);
-        bed.systems(&[("interrupted-1", &new)]);
-        let running = bed.ops(&["switch", "interrupted-1"]).spawn();
-        host.sh("timeout 30 sh -c 'until [ -e /run/reached ]; do sleep 0.02; done'")
-            .expect(0);
-        running.signal(rustix::process::Signal::INT);
-        let ran = running.finish();
-        assert_eq!(ran.signal, Some(2), "{ran}");
-        assert_eq!(After::of(&host), After::settled(&old), "{ran}");
-        let record = bed.record("interrupted-1");
-        assert_eq!(
-            (&record["outcome"], &record["reason"]),
-            (&"rolled-back".into(), &"interrupted by a signal".into()),
-            "{ran}"
-        );
-    }
-}
-
-/// Cuts a host off the network, or joins it again.
-fn network(host: &LabHost, state: &str) {
-    ops_tests::command("ip")
-        .args(["-n", host.name(), "link", "set", "host0", state])
-        .run()
-        .expect(0);
-}
-
-#[test]
-fn the_network_is_cut() {
-    let Some(lab) = Lab::get() else {
-        return skip("lab");
-    };
-    let host = host(lab, "cut-1");
-    let bed = Bed::new().settings("health_window: 500ms, rollback_after: 5s, health: []");
-    let old = bed.deployed("cut-1", &System::new("1"));
-    let reached =
-        "timeout 30 sh -c 'until [ -e /run/reached ]; do sleep 0.02; done'; rm -f /run/reached";
-    let gone = "timeout 30 sh -c 'while systemctl is-active -q ops-deploy-revert.timer ops-deploy-revert.service; do sleep 0.1; done'";
-    // For so long that the host gives up: it is back on its old system before the tool can reach it again.
-    bed.systems(&[(
-        "cut-1",
-        &System::new("2").hook("settled", "touch /run/reached"),
-    )]);
-    let running = bed.ops(&["switch", "cut-1"]).spawn();
-    host.sh(reached).expect(0);
-    network(&host, "down");
-    host.sh(gone).expect(0);
-    network(&host, "up");
-    let ran = running.finish().expect(1);
-    assert_eq!(After::of(&host), After::settled(&old), "{ran}");
-    assert_eq!(bed.record("cut-1")["outcome"], "rolled-back", "{ran}");
-    // For a moment: nothing is lost.
-    bed.set("health_window: 500ms, rollback_after: 60s, health: []");
-    let new = System::new("3").hook(
-        "settled",
-        "touch /run/reached; until [ -e /run/joined ]; do sleep 0.02; done",
-    );
-    bed.systems(&[("cut-1", &new)]);
-    let running = bed.ops(&["switch", "cut-1"]).spawn();
-    host.sh(reached).expect(0);
-    network(&host, "down");
-    let dialled = ops_tests::command("ssh")
-        .args(["-o", "ConnectTimeout=1", "cut-1", "true"])
-        .run();
-    assert_eq!(dialled.status, 255, "the network is cut\n{dialled}");
-    network(&host, "up");
-    host.sh("touch /run/joined").expect(0);
-    let ran = running.finish().expect(0);
-    assert_eq!(After::of(&host), After::settled(ran.out().trim()), "{ran}");
-}
-
-#[test]
-fn restarts_of_the_host() {
-    let Some(lab) = Lab::get() else {
-        return skip("lab");
-    };
-    let host = host(lab, "power-1");
-    let bed = Bed::new().settings("health_window: 500ms, rollback_after: 30s, health: []");
-    let old = bed.deployed("power-1", &System::new("1"));
-    let wait = "touch /run/reached; sleep 1000";
-    let points = [
-        ("in the activation", System::new("2").hook("activate", wait)),
-        (
-            "before the boot loader",
-            System::new("3").hook("boot", wait),
-        ),
-    ];
-    for (point, new) in points {
-        for cut in [true, false] {
-            bed.systems(&[("power-1", &new)]);
-            let running = bed.ops(&["switch", "power-1"]).spawn();
-            host.sh("timeout 30 sh -c 'until [ -e /run/reached ]; do sleep 0.02; done'")
-                .expect(0);
-            if cut {
-                host.kill();
-                host.start();
-            } else {
-                host.reboot();
-            }
-            let ran = running.finish();
-            let after = After::of(&host);
-            assert_eq!(
-                (
-                    after.current.as_str(),
-                    after.boots.as_str(),
-                    after.left.as_str()
-                ),
-                (old.as_str(), old.as_str(), ""),
-                "{point}\n{ran}"
-            );
-            let outcome = bed.record("power-1")["outcome"].clone();
-            assert!(
-                ran.status == 1 && outcome == "rolled-back",
-                "{point}: {outcome}\n{ran}"
-            );
-            assert_eq!(after.profile, old, "{point}\n{ran}");
-        }
-    }
-}
-
-#[test]
-fn others_at_the_same_time() {
-    let Some(lab) = Lab::get() else {
-        return skip("lab");
-    };
-    let host = host(lab, "lock-1");
-    let bed = Bed::new();
-    let old = bed.deployed("lock-1", &System::new("1"));
-    host.sh("systemd-run --quiet --collect --unit=ops-deploy-lock --description='ops-deploy d7 ana@laptop' sleep 1000").expect(0);
-    bed.switch("lock-1", &System::new("2"))
-        .expect(75)
-        .complains("ana@laptop deploys to it (deployment d7)");
-    host.sh("systemctl stop ops-deploy-lock").expect(0);
-    assert_eq!(After::of(&host), After::settled(&old));
-    // A health command runs between the first look and the lock: here it changes the host in between.
-    let bed = bed.settings("health_window: 500ms, rollback_after: 10s, health: ['ssh lock-1 ln -sfn /nix/store /run/current-system']");
-    bed.switch("lock-1", &System::new("2"))
-        .expect(75)
-        .complains("has changed since it was looked at");
-    assert_eq!(
-        host.sh("systemctl list-units --all --plain --no-legend 'ops-deploy-*'")
-            .out(),
-        ""
     );
 }
 
