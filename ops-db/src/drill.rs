@@ -78,9 +78,11 @@ pub fn file(
 ) -> Result<Check, Error> {
     let subject = path.display().to_string();
     let beside = manifest::load(path)?;
-    let scratch = Scratch::start(host, &settings.superuser)?;
+    let user = user(host, settings)?;
+    let scratch = Scratch::start(host, &user)?;
     let settings = Settings {
         socket: scratch.folder.clone().into(),
+        superuser: user,
         ..settings.clone()
     };
     let server = Server::new(host, &settings, None, report);
@@ -109,6 +111,15 @@ pub fn file(
         manifest.save(path)?;
     }
     Ok(check)
+}
+
+/// Whose cluster it will be. initdb refuses root, and whoever is not root here can only be himself.
+fn user(host: &Host, settings: &Settings) -> Result<String, Error> {
+    if !host.is_local() || rustix::process::geteuid().is_root() {
+        return Ok(settings.superuser.clone());
+    }
+    let said = host.output(&Command::new("id").arg("-un"))?;
+    Ok(String::from_utf8_lossy(&said).trim_end().to_owned())
 }
 
 fn restored(
@@ -168,12 +179,19 @@ fn compare(server: &Server<'_>, database: &str, manifest: &Manifest) -> Result<(
     Ok(())
 }
 
-/// Makes the cluster, says where it is, and removes it when its input ends.
+/// Makes the cluster, says where it is, and removes it when its input ends. What a holder that was killed has left is
+/// removed by the next one of the same user.
 const SCRATCH: &str = r#"for bin in "$(dirname "$(command -v initdb || echo /)")" "$(pg_config --bindir 2>/dev/null)" /usr/lib/postgresql/*/bin; do
   [ -x "$bin/initdb" ] && [ -x "$bin/postgres" ] && found=$bin
 done
 [ -n "$found" ] || { echo "initdb is not there" >&2; exit 127; }
-umask 077; folder=$(mktemp -d "${TMPDIR:-/tmp}/ops-db-drill.XXXXXX") || exit 74
+place=${TMPDIR:-/tmp}
+for old in "$place"/ops-db-drill.*; do
+  holder=${old##*/ops-db-drill.}; holder=${holder%%.*}
+  [ -O "$old" ] && ! grep -q ops-db-drill "/proc/$holder/cmdline" 2>/dev/null || continue
+  "$found/pg_ctl" -D "$old/data" -m immediate -w -s stop >/dev/null 2>&1; rm -rf "$old"
+done
+umask 077; folder=$(mktemp -d "$place/ops-db-drill.$$.XXXXXX") || exit 74
 trap '"$found/pg_ctl" -D "$folder/data" -m immediate -w -s stop >/dev/null 2>&1; rm -rf "$folder"' EXIT
 trap 'exit 143' HUP INT TERM PIPE
 "$found/initdb" -D "$folder/data" -U "$(id -un)" -A peer -E UTF8 --no-sync >/dev/null || exit 1

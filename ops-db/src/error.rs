@@ -179,7 +179,12 @@ impl Failure for Error {
             Self::Dial { .. } | Self::NoWay { .. } => Status::Unavailable,
             Self::NoUser { .. } => Status::NotAllowed,
             Self::Open { source, .. } | Self::Query(source) => of_refusal(source),
-            Self::Program { status, reason, .. } => of_program(*status, reason),
+            Self::Program {
+                program,
+                status,
+                reason,
+                ..
+            } => of_program(program, *status, reason),
             Self::Stream(_) => Status::Io,
             Self::Write(source) => Status::of_io(source),
             Self::Save { source, .. } | Self::Remove { source, .. } | Self::Read { source, .. } => {
@@ -207,6 +212,9 @@ impl Failure for Error {
             Self::Query(source) if source.is_read_only() => {
                 Some("--write lets a query change things".to_owned())
             }
+            Self::Open { role, source, .. } if source.wants_password() => Some(format!(
+                "this program brings no password: 'local all {role} peer' in pg_hba.conf lets the system user in"
+            )),
             Self::Open { source, .. } if source.is_absence() => {
                 Some("ops-db list shows the databases".to_owned())
             }
@@ -226,7 +234,7 @@ fn of_refusal(refusal: &Refusal) -> Status {
 }
 
 /// The programs of `PostgreSQL` end with 1 whatever happened: their words have to tell.
-fn of_program(status: u8, reason: &str) -> Status {
+fn of_program(program: &str, status: u8, reason: &str) -> Status {
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
     match status {
         127 => Status::Unavailable,
@@ -242,6 +250,7 @@ fn of_program(status: u8, reason: &str) -> Status {
         _ if says(&[
             "permission denied",
             "authentication failed",
+            "no password supplied",
             "must be superuser",
         ]) =>
         {
@@ -253,6 +262,13 @@ fn of_program(status: u8, reason: &str) -> Status {
             Status::NotAllowed
         }
         _ if says(&["database \""]) && says(&["does not exist"]) => Status::Unavailable,
+        // Dropped between the snapshot and the lock: the next dump will not know of it.
+        _ if program == "pg_dump"
+            && says(&["relation \"", "could not open relation"])
+            && says(&["does not exist", "with OID"]) =>
+        {
+            Status::TryAgain
+        }
         _ if says(&["Connection refused", "No such file or directory"]) => Status::Unavailable,
         _ => Status::Io,
     }

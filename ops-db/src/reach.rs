@@ -334,7 +334,8 @@ done
 [ -n "$proxy" ] || { echo "systemd-socket-proxyd is not there" >&2; exit 69; }
 [ -S "$target" ] || { echo "there is no socket '$target'" >&2; exit 69; }
 for unit in $(systemctl list-units --all --plain --no-legend 'ops-db-*.socket' | cut -d' ' -f1); do
-  holder=${unit#ops-db-}; [ -d "/proc/${holder%%-*}" ] || systemctl stop "$unit" "${unit%.socket}.service" 2>/dev/null
+  holder=${unit#ops-db-}
+  grep -q systemd-socket-proxyd "/proc/${holder%%-*}/cmdline" 2>/dev/null || systemctl stop "$unit" "${unit%.socket}.service" 2>/dev/null
 done
 name=ops-db-$$-$id
 trap 'systemctl stop "$name.socket" "$name.service" 2>/dev/null' EXIT

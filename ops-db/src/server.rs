@@ -282,10 +282,17 @@ fn source_of(error: &postgres::Error) -> Refusal {
 }
 
 impl Refusal {
+    /// Whether the server wants a password, of which we know none.
+    #[must_use]
+    pub fn wants_password(&self) -> bool {
+        self.state.is_empty() && self.message.contains("password missing")
+    }
+
     /// Whether the role may not do it, or not connect at all.
     #[must_use]
     pub fn is_denial(&self) -> bool {
         self.state.starts_with("28")
+            || self.wants_password()
             || self.is_read_only()
             || self.state == SqlState::INSUFFICIENT_PRIVILEGE.code()
     }

@@ -11,13 +11,13 @@ use crate::backup::{SHAPE, backup, server, verify};
 use crate::look::{psql, wait_until};
 
 /// Thirty megabytes that do not compress, so that a dump over a slow link takes its time.
-const LARGE: &str = "CREATE TABLE big AS SELECT i, (SELECT string_agg(md5(random()::text || i || j), '') FROM generate_series(1, 30) j) AS t
+pub(crate) const LARGE: &str = "CREATE TABLE big AS SELECT i, (SELECT string_agg(md5(random()::text || i || j), '') FROM generate_series(1, 30) j) AS t
     FROM generate_series(1, 30000) i";
 /// The dump has come to its rows, and waits for the link: the barrier that every strike needs.
 const IN_ROWS: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'pg_dump' AND query LIKE 'COPY public.big%' AND wait_event = 'ClientWrite')";
 
 /// What strikes while rows are on their way.
-enum Strike {
+pub(crate) enum Strike {
     /// A line of shell on the host.
     OnHost(&'static str),
     /// The end of the link.
@@ -93,12 +93,12 @@ fn assert_no_backup(folder: &Path, fault: &str) {
 }
 
 /// Waits until nothing of ours is left on the host.
-fn wait_clean(host: &LabHost, fault: &str) {
+pub(crate) fn wait_clean(host: &LabHost, fault: &str) {
     let gone = host.sh(
         "for i in $(seq 300); do
-           [ -z \"$(systemctl list-units --all --plain --no-legend 'ops-db-*'; ls -d /run/ops-db-* 2>/dev/null; pgrep -x pg_dump)\" ] && exit 0
+           [ -z \"$(systemctl list-units --all --plain --no-legend 'ops-db-*'; ls -d /run/ops-db-* 2>/dev/null; pgrep -x 'pg_dump|pg_restore')\" ] && exit 0
            sleep 0.1
-         done; systemctl list-units --all 'ops-db-*'; pgrep -af pg_dump; exit 1",
+         done; systemctl list-units --all 'ops-db-*'; pgrep -af 'pg_dump|pg_restore'; exit 1",
     );
     assert_eq!(gone.status, 0, "after '{fault}': {}", gone.out());
 }

@@ -15,6 +15,7 @@
 
 mod backup;
 mod faults;
+mod interrupted;
 mod look;
 mod names;
 mod reach;
