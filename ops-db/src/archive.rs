@@ -54,6 +54,13 @@ pub fn scan(input: impl Read) -> Result<Scan, Damage> {
     })
 }
 
+/// Reads the front of an archive only: what it says that it holds.
+pub fn contents(input: impl Read) -> Result<Vec<Entry>, Damage> {
+    let mut cursor = Cursor::new(input);
+    let header = header::read(&mut cursor)?;
+    toc::read(&mut cursor, &header)
+}
+
 /// The data blocks read so far, and those still owed.
 struct Blocks<'a> {
     compression: Compression,

@@ -4,25 +4,26 @@
 //! comes the seal, then age's last chunk, then fsync, then the manifest beside, then the name. A run that stops anywhere
 //! before leaves no name, so there is nothing that could pass for a backup.
 
+mod streams;
+
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use ops_common::atomic::AtomicFile;
+use ops_common::host::Command;
 use ops_common::span::Span;
 
 use crate::draft::Draft;
 use crate::dump::{Dump, Scan};
 use crate::error::Error;
-use crate::manifest::{File, Kind, LargeObjects, Manifest, Means, Proof};
+use crate::manifest::{File, Kind, LargeObjects, Manifest};
 use crate::reach::Server;
 use crate::seal::{Sealer, Summed};
 use crate::server::Session;
 use crate::source::Format;
-use crate::sql::quote_name;
-use crate::table::Table;
-use crate::{archive, catalogue, hex, keys};
+use crate::{archive, catalogue, count, hex, keys};
 
 /// Writes a bare dump to `output`.
 pub fn to_stream(
@@ -80,6 +81,8 @@ pub struct Options {
     pub checksum: bool,
     /// How long it may wait behind somebody's lock.
     pub lock_wait: Span,
+    /// Take it in this many streams, into a directory; none for one stream into one file.
+    pub streams: Option<usize>,
 }
 
 /// Takes a backup of one database into `folder`; its file. That it failed is noted there too, for `prune`.
@@ -114,6 +117,8 @@ fn take(
     let session = server.session(database)?;
     lock(&session, database)?;
     let mut manifest = begin(server, &session, database)?;
+    manifest.globals = globals(server)?;
+    manifest.recipients.clone_from(&options.recipients);
     let dump = Dump {
         server,
         database,
@@ -126,48 +131,108 @@ fn take(
             .collect(),
     };
     manifest.command = dump.command();
-    manifest.recipients.clone_from(&options.recipients);
+    match options.streams {
+        None => to_one_file(&session, &dump, folder, options, manifest),
+        Some(streams) => streams::take(&session, &dump, folder, options, manifest, streams),
+    }
+}
+
+fn to_one_file(
+    session: &Session,
+    dump: &Dump<'_>,
+    folder: &Path,
+    options: &Options,
+    mut manifest: Manifest,
+) -> Result<PathBuf, Error> {
     let draft = Draft::create(folder, &manifest)?;
     let path = draft.path().to_owned();
-    let failed = |source| Error::Save {
-        path: path.clone(),
-        source,
-    };
-    let file = Summed::new(BufWriter::with_capacity(256 << 10, draft));
-    let mut sealer = Sealer::new(file, &keys::recipients(&options.recipients)?).map_err(failed)?;
-    let Scan::Archive(scan) = dump.write(&mut sealer, failed)? else {
-        unreachable!("the format was asked for")
-    };
-    note(&mut manifest, scan);
-    examine(&session, database, options, &mut manifest.tables)?;
-    let file = sealer.finish(&manifest).map_err(failed)?;
-    let (file, bytes, sum) = file.finish();
-    let draft = file
-        .into_inner()
-        .map_err(|error| failed(error.into_error()))?;
-    manifest.file = Some(File {
-        bytes,
-        sha256: hex::hex(&sum),
-    });
-    manifest.proofs.push(Proof {
-        by: Means::Parse,
-        at: manifest.finished_at,
-        damage: None,
-    });
+    let (sealer, scan) = stream(dump, draft, &path, &options.recipients)?;
+    note(&mut manifest, &scan);
+    options.examine(session, &mut manifest)?;
+    let (draft, file) = sealer
+        .finish(&manifest)
+        .and_then(whole)
+        .map_err(|source| Error::Save { path, source })?;
+    manifest.file = Some(file);
+    manifest.note_parse();
     draft.commit(&manifest)
 }
 
-/// What the parse of the stream has found.
-fn note(manifest: &mut Manifest, scan: archive::Scan) {
-    manifest.finished_at = Timestamp::now();
-    manifest.raw_bytes = scan.bytes;
-    manifest.pg_dump_version = scan.header.pg_dump;
-    manifest.large_objects = LargeObjects {
-        count: scan.large_objects.count,
-        bytes: scan.large_objects.bytes,
-        sha256: scan.large_objects.sha256().to_owned(),
+/// Compresses and encrypts on the way to a file.
+type Stream<W> = Sealer<Summed<BufWriter<W>>>;
+
+/// Passes a dump on to `output`, up to, but without, the seal.
+fn stream<W: Write>(
+    dump: &Dump<'_>,
+    output: W,
+    path: &Path,
+    recipients: &[String],
+) -> Result<(Stream<W>, archive::Scan), Error> {
+    let failed = |source| Error::Save {
+        path: path.to_owned(),
+        source,
     };
-    manifest.tables = scan.tables;
+    let output = Summed::new(BufWriter::with_capacity(256 << 10, output));
+    let mut sealer = Sealer::new(output, &keys::recipients(recipients)?).map_err(failed)?;
+    let Scan::Archive(scan) = dump.write(&mut sealer, failed)? else {
+        unreachable!("the format was asked for")
+    };
+    Ok((sealer, scan))
+}
+
+/// A file that has been written to its end, and what it is then.
+fn whole<W: Write>(file: Summed<BufWriter<W>>) -> io::Result<(W, File)> {
+    let (buffered, bytes, sum) = file.finish();
+    let file = File {
+        bytes,
+        sha256: hex::hex(&sum),
+    };
+    Ok((
+        buffered
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?,
+        file,
+    ))
+}
+
+impl Options {
+    /// Asks the database what the stream should have held, if that is wanted.
+    fn examine(&self, session: &Session, manifest: &mut Manifest) -> Result<(), Error> {
+        if self.count || self.checksum {
+            let database = manifest.database.clone();
+            count::examine(session, &database, self.checksum, &mut manifest.tables)?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds what the parse of a stream has found.
+fn note(manifest: &mut Manifest, scan: &archive::Scan) {
+    manifest.finished_at = Timestamp::now();
+    manifest.raw_bytes += scan.bytes;
+    manifest.pg_dump_version.clone_from(&scan.header.pg_dump);
+    manifest.tables.extend_from_slice(&scan.tables);
+    if scan.large_objects.count > 0 {
+        manifest.large_objects = LargeObjects {
+            count: scan.large_objects.count,
+            bytes: scan.large_objects.bytes,
+            sha256: scan.large_objects.sha256().to_owned(),
+        };
+    }
+}
+
+/// Roles, memberships and tablespaces. Passwords are left out: a manifest is not encrypted.
+fn globals(server: &Server<'_>) -> Result<String, Error> {
+    let command = Command::new("pg_dumpall").args(["--globals-only", "--no-role-passwords"]);
+    let command = command.args(server.address("postgres"));
+    let mut text = Vec::new();
+    let ended = server
+        .host()
+        .stream(&command.as_user(server.user()), &mut text)?;
+    if !ended.success() {
+        return Err(server.failed("pg_dumpall", &ended));
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// One backup of a database at a time, whichever machine it is taken from: the lock is the server's, and ends with us.
@@ -210,59 +275,6 @@ fn begin(server: &Server<'_>, session: &Session, database: &str) -> Result<Manif
 fn pair(row: Vec<Option<String>>) -> Option<(String, String)> {
     let mut row = row.into_iter().flatten();
     Some((row.next()?, row.next()?))
-}
-
-/// Asks the database under the same snapshot what the stream should have held.
-fn examine(
-    session: &Session,
-    database: &str,
-    options: &Options,
-    tables: &mut [Table],
-) -> Result<(), Error> {
-    if !options.count && !options.checksum {
-        return Ok(());
-    }
-    for table in tables {
-        let (counted, checksum) = count(session, table, options.checksum)?;
-        (table.counted, table.checksum) = (Some(counted), checksum);
-        if table.rows.is_some_and(|rows| rows != counted) {
-            let damage = format!(
-                "table '{}.{}' came with {} rows of {counted}",
-                table.schema,
-                table.name,
-                table.rows.unwrap_or(0)
-            );
-            return Err(Error::Damaged {
-                name: database.to_owned(),
-                damage,
-            });
-        }
-    }
-    Ok(())
-}
-
-/// The rows of a table and, if wanted, a sum over them that does not depend on their order.
-pub(crate) fn count(
-    session: &Session,
-    table: &Table,
-    checksum: bool,
-) -> Result<(u64, Option<String>), Error> {
-    let name = format!("{}.{}", quote_name(&table.schema), quote_name(&table.name));
-    let sum = if checksum {
-        "coalesce(sum(hashtext(x::text)::bigint), 0)"
-    } else {
-        "NULL"
-    };
-    let mut row = session
-        .rows(&format!("SELECT count(*), {sum} FROM ONLY {name} AS x"))?
-        .into_iter()
-        .flatten();
-    let counted = row
-        .next()
-        .flatten()
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(0);
-    Ok((counted, row.next().flatten()))
 }
 
 /// The databases of a server that can be backed up, without those that are not wanted.

@@ -9,8 +9,8 @@ use ops_common::output::Record;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::manifest::{self, Manifest};
-use crate::seal;
+use crate::manifest::{self, Manifest, PARTS};
+use crate::{parts, seal};
 
 /// One file of a folder of backups.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -60,6 +60,9 @@ pub enum State {
 /// Files of these endings are backups; `.tmp` is what a dead run leaves.
 const ENDINGS: [&str; 6] = [".zst", ".age", ".dump", ".sql", ".pgdump", ".tmp"];
 
+/// Directories of these endings are.
+const FOLDERS: [&str; 2] = [".parts", ".tmp"];
+
 /// The backups in a folder, oldest first.
 pub fn read(folder: &Path) -> Result<Vec<Backup>, Error> {
     let failed = |source| Error::Read {
@@ -74,7 +77,8 @@ pub fn read(folder: &Path) -> Result<Vec<Backup>, Error> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        if ENDINGS.iter().any(|ending| name.ends_with(ending)) && path.is_file() {
+        let endings: &[&str] = if path.is_dir() { &FOLDERS } else { &ENDINGS };
+        if endings.iter().any(|ending| name.ends_with(ending)) {
             backups.push(backup(&path)?);
         }
     }
@@ -87,7 +91,7 @@ fn backup(path: &Path) -> Result<Backup, Error> {
         path: path.to_owned(),
         source,
     };
-    let size_bytes = std::fs::metadata(path).map_err(failed)?.len();
+    let size_bytes = size(path).map_err(failed)?;
     let beside = manifest::load(path)?;
     let mut backup = Backup {
         file: path.to_owned(),
@@ -121,12 +125,28 @@ fn backup(path: &Path) -> Result<Backup, Error> {
             }
             inside
         }
+        None if ends_in(PARTS) => {
+            if parts::files(path).is_err() {
+                backup.state = State::Partial;
+            }
+            parts::peek(path)
+        }
         None => None,
     };
     if let Some(manifest) = known {
         (backup.database, backup.at) = (Some(manifest.database), Some(manifest.at));
     }
     Ok(backup)
+}
+
+/// The size of a file, or of all files in a directory.
+fn size(path: &Path) -> std::io::Result<u64> {
+    if !path.is_dir() {
+        return Ok(std::fs::metadata(path)?.len());
+    }
+    std::fs::read_dir(path)?
+        .map(|entry| Ok(entry?.metadata()?.len()))
+        .sum()
 }
 
 /// What the manifest beside a file of this size says it is worth.

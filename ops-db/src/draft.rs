@@ -6,9 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ops_common::atomic::AtomicFile;
+use ops_common::interrupt::{self, Guard};
+use tempfile::TempDir;
 
 use crate::error::Error;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Manifest, PARTS};
 
 /// A file that is no backup yet.
 pub struct Draft {
@@ -20,11 +22,7 @@ pub struct Draft {
 impl Draft {
     /// Starts a file in `folder` for the backup that `manifest` speaks of.
     pub fn create(folder: &Path, manifest: &Manifest) -> Result<Self, Error> {
-        let ending = if manifest.recipients.is_empty() {
-            "dump.zst"
-        } else {
-            "dump.zst.age"
-        };
+        let ending = ending(manifest);
         let path = folder.join(name(manifest, 1, ending));
         let file = AtomicFile::create(&path, 0o600)?;
         Ok(Self { file, path, ending })
@@ -55,6 +53,79 @@ impl Write for Draft {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// A directory that is no backup yet, under a hidden name that its folder lists as left over if the run dies.
+pub struct Folder {
+    hidden: TempDir,
+    path: PathBuf,
+    ending: &'static str,
+    _guard: Guard,
+}
+
+impl Folder {
+    /// Starts a directory in `folder` for the backup that `manifest` speaks of.
+    pub fn create(folder: &Path, manifest: &Manifest) -> Result<Self, Error> {
+        let path = folder.join(name(manifest, 1, PARTS));
+        let hidden = tempfile::Builder::new()
+            .prefix(".ops-")
+            .suffix(".tmp")
+            .tempdir_in(folder);
+        let hidden = hidden.map_err(|source| Error::Save {
+            path: path.clone(),
+            source,
+        })?;
+        let left_over = hidden.path().to_owned();
+        Ok(Self {
+            hidden,
+            path,
+            ending: ending(manifest),
+            _guard: interrupt::guard(move || drop(std::fs::remove_dir_all(left_over))),
+        })
+    }
+
+    /// Where its files are for now.
+    #[must_use]
+    pub fn hidden(&self) -> &Path {
+        self.hidden.path()
+    }
+
+    /// Where the backup will be, if nobody takes the name before.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The ending of its files.
+    #[must_use]
+    pub fn ending(&self) -> &'static str {
+        self.ending
+    }
+
+    /// Makes a backup of it; where it is.
+    pub fn commit(self, manifest: &Manifest) -> Result<PathBuf, Error> {
+        let path = reserve(&self.path, PARTS, manifest)?;
+        let renamed = manifest.save(&path).and_then(|()| {
+            let rename = || {
+                std::fs::rename(self.hidden.path(), &path)?;
+                std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+            };
+            rename().map_err(|source| Error::Save {
+                path: path.clone(),
+                source,
+            })
+        });
+        renamed.inspect_err(|_| drop(std::fs::remove_file(manifest::beside(&path))))?;
+        Ok(path)
+    }
+}
+
+fn ending(manifest: &Manifest) -> &'static str {
+    if manifest.recipients.is_empty() {
+        "dump.zst"
+    } else {
+        "dump.zst.age"
     }
 }
 

@@ -12,13 +12,13 @@ use ops_common::host::{Command, Host, Process};
 use ops_common::report::Report;
 use serde_json::json;
 
-use crate::backup::count;
+use crate::count::count;
 use crate::error::Error;
 use crate::manifest::{self, Manifest, Means, Proof};
 use crate::reach::Server;
 use crate::restore::{self, Options};
 use crate::settings::Settings;
-use crate::source::Source;
+use crate::source::Opened;
 use crate::sql::quote_name;
 
 /// The name of the findings.
@@ -74,7 +74,7 @@ pub fn file(
     settings: &Settings,
     report: &Report,
     path: &Path,
-    source: Source,
+    source: Opened,
 ) -> Result<Check, Error> {
     let subject = path.display().to_string();
     let beside = manifest::load(path)?;
@@ -86,7 +86,7 @@ pub fn file(
         ..settings.clone()
     };
     let server = Server::new(host, &settings, None, report);
-    let outcome = restored(&server, &subject, source, beside.as_ref());
+    let outcome = restored(&server, source, beside.as_ref());
     drop(server);
     drop(scratch);
     let (check, damage) = match outcome {
@@ -124,8 +124,7 @@ fn user(host: &Host, settings: &Settings) -> Result<String, Error> {
 
 fn restored(
     server: &Server<'_>,
-    name: &str,
-    source: Source,
+    source: Opened,
     beside: Option<&Manifest>,
 ) -> Result<(usize, u64), Error> {
     let home = server.session("postgres")?;
@@ -138,7 +137,7 @@ fn restored(
     }
     let database = "drill";
     home.execute(&format!("CREATE DATABASE {database} TEMPLATE template0"))?;
-    let filled = restore::fill(server, name, source, database, &Options::default())?;
+    let filled = restore::fill(server, source, database, &Options::default())?;
     if let Some(manifest) = beside.or(filled.manifest.as_ref()) {
         compare(server, database, manifest)?;
     }

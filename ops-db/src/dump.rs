@@ -20,6 +20,7 @@ pub enum Scan {
 }
 
 /// A dump to be made.
+#[derive(Clone)]
 pub struct Dump<'a> {
     /// Where.
     pub server: &'a Server<'a>,

@@ -125,6 +125,14 @@ pub enum Error {
         "'{0}' is no backup that is known here: neither a custom archive nor plain SQL, compressed by this program or not"
     )]
     Foreign(String),
+    /// Something was wanted of a backup that is not in it.
+    #[error("'{name}' holds no {what}")]
+    Absent {
+        /// The file.
+        name: String,
+        /// What was wanted.
+        what: String,
+    },
     /// An encrypted backup and no key for it.
     #[error("cannot decrypt '{name}': {reason}")]
     Decrypt {
@@ -193,7 +201,10 @@ impl Failure for Error {
                     status => status,
                 }
             }
-            Self::Damaged { .. } | Self::Foreign(_) | Self::Decrypt { .. } => Status::BadInput,
+            Self::Damaged { .. }
+            | Self::Foreign(_)
+            | Self::Absent { .. }
+            | Self::Decrypt { .. } => Status::BadInput,
             Self::Key { .. } => Status::BadConfig,
             Self::Locked { .. } => Status::TryAgain,
             Self::Different { .. } | Self::Unconfirmed(_) => Status::No,

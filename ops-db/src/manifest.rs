@@ -6,12 +6,17 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use ops_common::atomic;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+use crate::hex::hex;
 use crate::table::Table;
 
 /// Ends the name of the manifest beside a backup.
 pub const SUFFIX: &str = ".manifest.json";
+
+/// Ends the name of a backup that is a directory.
+pub const PARTS: &str = "parts";
 
 /// The manifest of one backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +49,9 @@ pub struct Manifest {
     /// Names of the roles of the server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
+    /// Roles, their memberships and tablespaces as the SQL of `pg_dumpall --globals-only`, without passwords.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub globals: String,
     /// Public keys of those who can read it; empty when anyone can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
@@ -55,6 +63,9 @@ pub struct Manifest {
     /// Large objects.
     #[serde(default)]
     pub large_objects: LargeObjects,
+    /// The files of a backup that is a directory, in the order in which they are restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
     /// Facts that only the manifest beside a backup holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<File>,
@@ -67,13 +78,21 @@ pub struct Manifest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// One database, in one custom archive.
+    /// One database, in one custom archive or, see `Manifest::parts`, in several.
     #[default]
     Database,
-    /// A part of one database: see `Manifest::parts`.
+    /// A part of one database: what the seal of such a file speaks of.
     Part,
-    /// Roles and tablespaces, as SQL.
-    Globals,
+}
+
+/// One file of a backup that is a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name in the directory.
+    pub name: String,
+    /// What it is on disk. The last one holds the seal of the whole, so its own sum cannot be in there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<File>,
 }
 
 /// Large objects of a database.
@@ -148,6 +167,15 @@ impl Manifest {
         self.proofs.last().and_then(|proof| proof.damage.as_deref())
     }
 
+    /// Notes that the stream was parsed while it was written.
+    pub fn note_parse(&mut self) {
+        self.proofs.push(Proof {
+            by: Means::Parse,
+            at: self.finished_at,
+            damage: None,
+        });
+    }
+
     /// The same without what is known beside only: what is written inside.
     #[must_use]
     pub fn inner(&self) -> Self {
@@ -156,6 +184,22 @@ impl Manifest {
             proofs: Vec::new(),
             ..self.clone()
         }
+    }
+}
+
+/// What a directory is on disk: the sum is over the lines that `sha256sum *` prints, in the order of the parts.
+#[must_use]
+pub fn on_disk(parts: &[Part]) -> File {
+    let mut sum = Sha256::new();
+    let mut bytes = 0;
+    for part in parts {
+        let file = part.file.clone().unwrap_or_default();
+        bytes += file.bytes;
+        sum.update(format!("{}  {}\n", file.sha256, part.name));
+    }
+    File {
+        bytes,
+        sha256: hex(&sum.finalize()),
     }
 }
 

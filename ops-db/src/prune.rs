@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::catalogue::{self, Backup, State};
 use crate::error::Error;
 use crate::manifest;
+use crate::parts;
 use crate::retention::Policy;
 
 /// What becomes of one backup.
@@ -84,9 +85,26 @@ pub fn carry_out(decisions: &[Decision]) -> Result<(), Error> {
         .iter()
         .filter(|decision| decision.action == "remove")
     {
+        remove_parts(&decision.file)?;
         for path in [decision.file.clone(), manifest::beside(&decision.file)] {
-            std::fs::remove_file(&path).map_err(|source| Error::Remove { path, source })?;
+            let removed = if path.is_dir() {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
+            removed.map_err(|source| Error::Remove { path, source })?;
         }
+    }
+    Ok(())
+}
+
+/// Of a directory the part that makes it a backup goes first.
+fn remove_parts(folder: &Path) -> Result<(), Error> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for path in parts::files(folder)?.into_iter().rev() {
+        std::fs::remove_file(&path).map_err(|source| Error::Remove { path, source })?;
     }
     Ok(())
 }

@@ -1,16 +1,61 @@
 //! A backup to be read: whatever it is wrapped in, the dump inside.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ops_common::input;
+
+use crate::archive::{self, Entry, Fault};
 use crate::error::Error;
-use crate::keys;
 use crate::manifest::Manifest;
 use crate::seal::Unsealer;
+use crate::{keys, parts};
 
-/// A backup that has been opened, and not yet been read.
+/// A backup: one file, or a directory of them.
+pub enum Opened {
+    /// A file or stdin.
+    One(Source),
+    /// A directory.
+    Directory(Directory),
+}
+
+/// The parts of a directory, in the order in which they are restored.
+pub struct Directory {
+    /// The directory.
+    pub folder: PathBuf,
+    /// Its files.
+    pub files: Vec<PathBuf>,
+    /// The same, opened.
+    pub sources: Vec<Source>,
+}
+
+impl Opened {
+    /// Opens what `name` names; `-` is stdin.
+    pub fn open(name: &OsStr, identities: &[PathBuf]) -> Result<Self, Error> {
+        let open = |name: &OsStr| {
+            let input = Box::new(input::open(name)?);
+            Source::open(&name.to_string_lossy(), input, identities)
+        };
+        let folder = Path::new(name);
+        if !folder.is_dir() {
+            return Ok(Self::One(open(name)?));
+        }
+        let files = parts::files(folder)?;
+        let sources = files.iter().map(|file| open(file.as_os_str()));
+        Ok(Self::Directory(Directory {
+            folder: folder.to_owned(),
+            sources: sources.collect::<Result<_, _>>()?,
+            files,
+        }))
+    }
+}
+
+/// A dump that has been opened, and not yet been read.
 pub struct Source {
+    /// What messages call it.
+    pub name: String,
     /// What the dump inside is.
     pub format: Format,
     /// The dump.
@@ -66,10 +111,29 @@ impl Source {
             return Err(Error::Foreign(name.to_owned()));
         };
         Ok(Self {
+            name: name.to_owned(),
             format,
             dump: input,
             is_sealed,
             seal,
+        })
+    }
+
+    /// What an archive says that it holds. It is still read from its beginning.
+    pub fn contents(&mut self) -> Result<Vec<Entry>, Error> {
+        let dump = std::mem::replace(&mut self.dump, Box::new(io::empty()));
+        let mut front = Kept {
+            input: dump,
+            kept: Vec::new(),
+        };
+        let entries = archive::contents(&mut front);
+        self.dump = Box::new(io::Cursor::new(front.kept).chain(front.input));
+        entries.map_err(|damage| match damage.fault {
+            Fault::Read(error) => crate::error::of_reading(&self.name, error),
+            _ => Error::Damaged {
+                name: self.name.clone(),
+                damage: damage.to_string(),
+            },
         })
     }
 
@@ -111,6 +175,20 @@ fn decrypted(
         )
         .map_err(|error| refused(error.to_string()))?;
     Ok(Box::new(BufReader::with_capacity(256 << 10, plain)))
+}
+
+/// Keeps what has been read.
+struct Kept<R> {
+    input: R,
+    kept: Vec<u8>,
+}
+
+impl<R: Read> Read for Kept<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.kept.extend_from_slice(&buffer[..read]);
+        Ok(read)
+    }
 }
 
 /// Hands the manifest on when its reader has seen the end.

@@ -1,5 +1,7 @@
 //! `verify`: reads a backup to its end and judges it.
 
+mod parts;
+
 use std::ffi::OsStr;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -73,6 +75,9 @@ fn judge(
     identities: &[PathBuf],
     beside: Option<&Manifest>,
 ) -> Result<Verdict, Error> {
+    if Path::new(name).is_dir() {
+        return parts::judge(name, identities, beside);
+    }
     let title = name.to_string_lossy();
     let opened = Source::open(&title, Box::new(input::open(name)?), identities);
     match opened {
@@ -166,7 +171,9 @@ fn content(name: &str, source: Source, beside: Option<&Manifest>) -> Result<Verd
         return broken(name, String::new(), Some(&error));
     }
     let manifest = inside();
-    for expected in manifest.iter().chain(beside) {
+    // The seal of a directory speaks of all its parts.
+    let inside = manifest.as_ref().filter(|inside| inside.parts.is_empty());
+    for expected in inside.into_iter().chain(beside) {
         if let Some(damage) = difference(expected, &tables, objects.as_ref(), bytes) {
             return Ok(Verdict::Damaged(damage));
         }

@@ -25,6 +25,17 @@ pub struct Entry {
     pub is_copied: bool,
 }
 
+impl Entry {
+    /// Whether it defines what `pg_restore --table` can name.
+    #[must_use]
+    pub fn is_relation(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "TABLE" | "VIEW" | "MATERIALIZED VIEW" | "FOREIGN TABLE" | "SEQUENCE"
+        )
+    }
+}
+
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.schema.as_str() {

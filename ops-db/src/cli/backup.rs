@@ -57,6 +57,10 @@ pub(super) struct BackupArgs {
     #[arg(long, conflicts_with = "output")]
     custom: bool,
 
+    /// Take each database in N streams at once, into a directory of its own with N + 2 archives
+    #[arg(long, value_name = "N", requires = "output")]
+    streams: Option<usize>,
+
     /// Encrypt to this age or SSH public key instead of those of ops.yaml (can be repeated)
     #[arg(long = "recipient", value_name = "KEY", requires = "output")]
     recipients: Vec<String>,
@@ -132,6 +136,7 @@ impl BackupArgs {
             count: self.count,
             checksum: self.checksum,
             lock_wait: self.lock_wait,
+            streams: self.streams,
         };
         let databases = if self.all {
             backup::all(server, &self.exclude)?

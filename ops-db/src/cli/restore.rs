@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use ops_common::exit::Status;
@@ -17,7 +17,7 @@ use super::{IdentityArgs, RoleArgs, settings};
 use crate::drill;
 use crate::error::Error;
 use crate::restore::{self, Options};
-use crate::source::Source;
+use crate::source::Opened;
 
 /// Restore a backup as a database
 ///
@@ -51,6 +51,10 @@ pub(super) struct RestoreArgs {
     #[arg(long = "schema", value_name = "SCHEMA")]
     schemas: Vec<String>,
 
+    /// Restore in this many processes; one file is then first written to a temporary file on the host, uncompressed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
+
     /// Run this file of SQL in the new database before anybody can use it
     #[arg(long, value_name = "FILE")]
     before_swap: Option<OsString>,
@@ -59,8 +63,9 @@ pub(super) struct RestoreArgs {
     identity: IdentityArgs,
     #[command(flatten)]
     role: RoleArgs,
-    #[command(flatten)]
-    hosts: HostArgs,
+    /// Restore on this host, which must be named: an entry of ops.yaml, an ssh alias, user@address[:port], or localhost
+    #[arg(long = "host", value_name = "NAME")]
+    host: Option<String>,
 }
 
 /// Prove backups by restoring them into a cluster made for it
@@ -109,7 +114,11 @@ impl RestoreArgs {
             .map(String::from_utf8)
             .transpose()
             .map_err(|_| Error::Usage("the file of --before-swap is not UTF-8".to_owned()))?;
-        let host = hosts::named_one(context, &self.hosts)?;
+        let named = HostArgs {
+            names: self.host.into_iter().collect(),
+            ..HostArgs::default()
+        };
+        let host = hosts::named_one(context, &named)?;
         let server = self.role.server(&host, &settings, context);
         let replace = self.replace.is_some()
             || (restore::exists(&server, &self.database)? && confirmed(&self.database));
@@ -118,10 +127,10 @@ impl RestoreArgs {
             schemas: self.schemas,
             before_swap,
             replace,
+            jobs: self.jobs,
         };
-        let name = self.file.to_string_lossy();
-        let source = Source::open(&name, Box::new(input::open(&self.file)?), &identities)?;
-        let restored = restore::run(&server, &name, source, &self.database, &options)?;
+        let backup = Opened::open(&self.file, &identities)?;
+        let restored = restore::run(&server, backup, &self.database, &options)?;
         let mut output = context.output()?;
         output.record(host.name(), &restored)?;
         output.finish()?;
@@ -158,13 +167,8 @@ impl DrillArgs {
             // A restore takes as long as it takes.
             let host = host.with_timeout(context.house.timeout.map(Span::duration));
             let prove = |file: &PathBuf| {
-                let name = file.display().to_string();
-                let source = Source::open(
-                    &name,
-                    Box::new(input::open(Path::as_os_str(file))?),
-                    &identities,
-                )?;
-                drill::file(&host, &settings, &context.report, file, source)
+                let backup = Opened::open(file.as_os_str(), &identities)?;
+                drill::file(&host, &settings, &context.report, file, backup)
             };
             self.files.iter().map(prove).collect()
         })

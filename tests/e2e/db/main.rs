@@ -19,3 +19,4 @@ mod interrupted;
 mod look;
 mod names;
 mod reach;
+mod streams;
