@@ -8,6 +8,7 @@ needs=(
     git:git nix:nix-bin                                         # ops-deploy builds from a checkout
     mmdebstrap:mmdebstrap systemd-nspawn:systemd-container      # the lab's hosts
     ip:iproute2 nsenter:util-linux ssh:openssh-client ssh-agent:openssh-client openssl:openssl
+    /lib/systemd/systemd-journal-remote:systemd-journal-remote  # journals written by hand
     curl:curl jq:jq strace:strace age:age zstd:zstd             # what tests compare with and look through
 )
 programs=() packages=()

@@ -1,6 +1,6 @@
 //! When messages could flow and when not, read line by line: what is down, since when and why, and what nobody wrote about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -57,6 +57,8 @@ pub(crate) struct Availability {
     refused_at: Option<Moment>,
     unit_down: bool,
     boot: String,
+    /// When each boot ended, as far as that is known from other lines than these.
+    ends: BTreeMap<String, Timestamp>,
     pub(crate) first: Option<Moment>,
     pub(crate) last: Option<Moment>,
     pub(crate) outages: Vec<Hole>,
@@ -82,6 +84,14 @@ enum Now {
 }
 
 impl Availability {
+    /// Starts a record of a machine whose boots ended then.
+    pub(crate) fn with_ends(ends: BTreeMap<String, Timestamp>) -> Self {
+        Self {
+            ends,
+            ..Self::default()
+        }
+    }
+
     /// Takes in a line.
     pub(crate) fn observe(&mut self, line: &Line<'_>, event: &Event<'_>) {
         if line.writer == Writer::Other && self.sample(&line.message) {
@@ -288,11 +298,13 @@ impl Availability {
         if boot.is_empty() || self.boot == boot {
             return;
         }
-        let is_first = self.boot.is_empty();
-        boot.clone_into(&mut self.boot);
-        let Some(last) = self.last.filter(|_| !is_first) else {
+        let before = std::mem::replace(&mut self.boot, boot.to_owned());
+        let Some(last) = self.last.filter(|_| !before.is_empty()) else {
             return;
         };
+        let end = self.ends.get(&before).map(|end| self.moment(*end));
+        let last = end.filter(|end| end.steady > last.steady && end.steady < at.steady);
+        let last = last.or(self.last).unwrap_or(at);
         match std::mem::take(&mut self.now) {
             Now::Down {
                 since,

@@ -43,7 +43,7 @@ pub(crate) fn look_host(
     window: Window,
     target: f64,
 ) -> Result<Vec<Check>, Error> {
-    let mut seen = Availability::default();
+    let mut seen = Availability::with_ends(source::boot_ends(host)?);
     let mut arguments = source::journalctl(unit, window);
     arguments.push(format!("--grep={PATTERN}"));
     arguments.push("--case-sensitive=yes".to_owned());

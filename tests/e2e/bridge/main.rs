@@ -12,6 +12,7 @@ mod bed;
 mod failures;
 mod flow;
 mod losses;
+mod month;
 mod neighbours;
 mod nobody;
 mod probing;
