@@ -2,6 +2,8 @@
 //!
 //! AES-256 in GCM with a nonce of 32 bytes (two other lengths are read), bound to the path of the value.
 
+mod value;
+
 use aes_gcm::aead::consts::{U12, U16, U32};
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::aes::Aes256;
@@ -11,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::tree::Value;
-use crate::yaml::resolve;
+use value::decode;
+pub use value::{Bytes, decimal, encode, kind};
 
 /// The key of a file: 32 random bytes, wrapped for every recipient.
 #[derive(Clone)]
@@ -61,6 +64,31 @@ pub enum Fault {
     Random,
 }
 
+/// Random bytes that are not used yet: one call of the system serves many nonces.
+#[derive(Default)]
+pub struct Nonces {
+    pool: Vec<u8>,
+    /// How many were asked for last: a program that needs one nonce does not pay for hundreds.
+    size: usize,
+}
+
+impl Nonces {
+    /// The most that is asked for at once.
+    const MOST: usize = 512;
+
+    fn next(&mut self) -> Result<[u8; 32], Fault> {
+        if self.pool.is_empty() {
+            self.size = (self.size * 4).clamp(1, Self::MOST);
+            self.pool.resize(self.size * 32, 0);
+            fill(&mut self.pool)?;
+        }
+        let rest = self.pool.len() - 32;
+        let nonce = fixed(&self.pool[rest..]);
+        self.pool.truncate(rest);
+        Ok(nonce)
+    }
+}
+
 fn fill(mut buffer: &mut [u8]) -> Result<(), Fault> {
     while !buffer.is_empty() {
         let count = rustix::rand::getrandom(&mut *buffer, rustix::rand::GetRandomFlags::empty())
@@ -75,8 +103,6 @@ pub struct Cipher {
     long: AesGcm<Aes256, U32>,
     middle: AesGcm<Aes256, U16>,
     short: AesGcm<Aes256, U12>,
-    /// Random bytes not used yet: one call of the system serves many nonces.
-    pool: Vec<u8>,
 }
 
 impl Cipher {
@@ -91,65 +117,65 @@ impl Cipher {
             long: AesGcm::new(key),
             middle: AesGcm::new(key),
             short: AesGcm::new(key),
-            pool: Vec::new(),
         }
-    }
-
-    fn nonce(&mut self) -> Result<[u8; 32], Fault> {
-        if self.pool.len() < 32 {
-            self.pool = vec![0; 16 * 1024];
-            fill(&mut self.pool)?;
-        }
-        let rest = self.pool.len() - 32;
-        let mut nonce = [0; 32];
-        nonce.copy_from_slice(&self.pool[rest..]);
-        self.pool.truncate(rest);
-        Ok(nonce)
     }
 
     /// Seals a value for a path. The empty text stays empty, as in sops.
-    pub fn seal(&mut self, value: &Value, path: &str) -> Result<String, Fault> {
-        self.seal_bytes(encode(value).owned(), kind(value), path)
+    pub fn seal(&self, nonces: &mut Nonces, value: &Value, path: &str) -> Result<String, Fault> {
+        let mut out = String::new();
+        self.seal_bytes(
+            nonces,
+            &mut encode(value).owned(),
+            kind(value),
+            path,
+            &mut out,
+        )?;
+        Ok(out)
     }
 
     /// Seals a value in its own memory, which a big one needs.
-    pub fn seal_own(&mut self, value: Value, path: &str) -> Result<String, Fault> {
+    pub fn seal_own(&self, nonces: &mut Nonces, value: Value, path: &str) -> Result<String, Fault> {
         let kind = kind(&value);
-        let bytes = match value {
+        let mut bytes = match value {
             Value::Text(mut text) => Zeroizing::new(std::mem::take(&mut *text).into_bytes()),
             Value::Bytes(bytes) => bytes,
             value => encode(&value).owned(),
         };
-        self.seal_bytes(bytes, kind, path)
+        let mut out = String::new();
+        self.seal_bytes(nonces, &mut bytes, kind, path, &mut out)?;
+        Ok(out)
     }
 
-    fn seal_bytes(
-        &mut self,
-        mut data: Zeroizing<Vec<u8>>,
+    /// Encrypts bytes where they stand, and writes the ciphertext at the end of `out`.
+    pub fn seal_bytes(
+        &self,
+        nonces: &mut Nonces,
+        data: &mut [u8],
         kind: &str,
         path: &str,
-    ) -> Result<String, Fault> {
+        out: &mut String,
+    ) -> Result<(), Fault> {
         if data.is_empty() {
-            return Ok(String::new());
+            return Ok(());
         }
-        let nonce = self.nonce()?;
+        let nonce = nonces.next()?;
         let sealed = self.long.encrypt_inout_detached(
             &Nonce::from(nonce),
             path.as_bytes(),
-            data.as_mut_slice().into(),
+            (&mut *data).into(),
         );
         let tag = sealed.map_err(|_| Fault::Damaged("it is too long"))?;
-        let mut out = String::with_capacity(data.len() * 4 / 3 + 140);
-        out.push_str("ENC[AES256_GCM,data:");
-        STANDARD.encode_string(&*data, &mut out);
+        out.reserve(data.len() * 4 / 3 + 140);
+        out.push_str(HEAD);
+        STANDARD.encode_string(data, out);
         out.push_str(",iv:");
-        STANDARD.encode_string(nonce, &mut out);
+        STANDARD.encode_string(nonce, out);
         out.push_str(",tag:");
-        STANDARD.encode_string(tag, &mut out);
+        STANDARD.encode_string(tag, out);
         out.push_str(",type:");
         out.push_str(kind);
         out.push(']');
-        Ok(out)
+        Ok(())
     }
 
     /// Opens a ciphertext for a path.
@@ -158,28 +184,19 @@ impl Cipher {
             return Ok(Value::text(""));
         }
         let parts = Parts::of(text).ok_or(Fault::NotSealed)?;
-        let (data, kind) = self.open_parts(&parts, path)?;
-        decode(data, kind)
+        decode(self.open_parts(&parts, path)?, parts.kind)
     }
 
-    fn open_parts<'t>(
-        &self,
-        parts: &Parts<'t>,
-        path: &str,
-    ) -> Result<(Zeroizing<Vec<u8>>, &'t str), Fault> {
+    fn open_parts(&self, parts: &Parts<'_>, path: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
         let mut data = Zeroizing::new(
             STANDARD
                 .decode(parts.data)
                 .map_err(|_| Fault::Damaged("'data' is no base64"))?,
         );
-        let iv = STANDARD
-            .decode(parts.iv)
-            .map_err(|_| Fault::Damaged("'iv' is no base64"))?;
-        let tag = STANDARD
-            .decode(parts.tag)
-            .map_err(|_| Fault::Damaged("'tag' is no base64"))?;
+        let (mut iv, mut tag) = ([0; SHORT], [0; SHORT]);
+        let iv = short(parts.iv, &mut iv).ok_or(Fault::Damaged("'iv' is no base64"))?;
+        let tag = short(parts.tag, &mut tag).ok_or(Fault::Damaged("'tag' is no base64"))?;
         let tag: Tag = tag
-            .as_slice()
             .try_into()
             .map_err(|_| Fault::Damaged("'tag' has not 16 bytes"))?;
         let path = path.as_bytes();
@@ -187,18 +204,30 @@ impl Cipher {
         let opened = match iv.len() {
             32 => self
                 .long
-                .decrypt_inout_detached(&fixed::<32>(&iv).into(), path, buffer, &tag),
+                .decrypt_inout_detached(&fixed::<32>(iv).into(), path, buffer, &tag),
             16 => self
                 .middle
-                .decrypt_inout_detached(&fixed::<16>(&iv).into(), path, buffer, &tag),
+                .decrypt_inout_detached(&fixed::<16>(iv).into(), path, buffer, &tag),
             12 => self
                 .short
-                .decrypt_inout_detached(&fixed::<12>(&iv).into(), path, buffer, &tag),
+                .decrypt_inout_detached(&fixed::<12>(iv).into(), path, buffer, &tag),
             _ => return Err(Fault::Damaged("'iv' has an unknown length")),
         };
         opened.map_err(|_| Fault::Tag)?;
-        Ok((data, parts.kind))
+        Ok(data)
     }
+}
+
+/// Room for the bytes of a nonce or tag, and for more than either can have.
+const SHORT: usize = 64;
+
+/// Decodes a nonce or tag, without memory of its own. What is too long for either gives more bytes than either has.
+fn short<'b>(text: &str, buffer: &'b mut [u8; SHORT]) -> Option<&'b [u8]> {
+    if text.len() > SHORT {
+        return STANDARD.decode(text).is_ok().then_some(&buffer[..]);
+    }
+    let length = STANDARD.decode_slice(text, buffer).ok()?;
+    Some(&buffer[..length])
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
@@ -207,10 +236,22 @@ fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
     out
 }
 
+/// What every ciphertext begins with.
+pub const HEAD: &str = "ENC[AES256_GCM,data:";
+
 /// Whether a text has the form of a ciphertext.
 #[must_use]
 pub fn is_sealed(text: &str) -> bool {
     Parts::of(text).is_some()
+}
+
+/// A field, and what follows the sign behind it. That is nearly always at the first comma, which is found fast.
+fn field<'t>(text: &'t str, sign: &str) -> Option<(&'t str, &'t str)> {
+    let comma = text.find(',')?;
+    match text[comma..].strip_prefix(sign) {
+        Some(rest) => Some((&text[..comma], rest)),
+        None => text.split_once(sign),
+    }
 }
 
 struct Parts<'t> {
@@ -223,10 +264,10 @@ struct Parts<'t> {
 impl<'t> Parts<'t> {
     /// Splits a ciphertext. As in sops, what follows its bracket does not count.
     fn of(text: &'t str) -> Option<Self> {
-        let rest = text.strip_prefix("ENC[AES256_GCM,data:")?;
-        let (data, rest) = rest.split_once(",iv:")?;
-        let (iv, rest) = rest.split_once(",tag:")?;
-        let (tag, rest) = rest.split_once(",type:")?;
+        let rest = text.strip_prefix(HEAD)?;
+        let (data, rest) = field(rest, ",iv:")?;
+        let (iv, rest) = field(rest, ",tag:")?;
+        let (tag, rest) = field(rest, ",type:")?;
         let (kind, _) = rest.split_once(']')?;
         (!data.is_empty() && !iv.is_empty() && !tag.is_empty() && !kind.is_empty()).then_some(
             Self {
@@ -236,116 +277,6 @@ impl<'t> Parts<'t> {
                 kind,
             },
         )
-    }
-}
-
-/// The bytes of a value: its own, or made for it.
-pub enum Bytes<'v> {
-    /// Its own.
-    Lent(&'v [u8]),
-    /// Made.
-    Made(Zeroizing<Vec<u8>>),
-}
-
-impl std::ops::Deref for Bytes<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Lent(bytes) => bytes,
-            Self::Made(bytes) => bytes,
-        }
-    }
-}
-
-impl Bytes<'_> {
-    fn owned(self) -> Zeroizing<Vec<u8>> {
-        match self {
-            Self::Lent(bytes) => Zeroizing::new(bytes.to_vec()),
-            Self::Made(bytes) => bytes,
-        }
-    }
-}
-
-/// The bytes of a value, which are also what the MAC takes.
-#[must_use]
-pub fn encode(value: &Value) -> Bytes<'_> {
-    let made = |text: String| Bytes::Made(Zeroizing::new(text.into_bytes()));
-    match value {
-        Value::Null => Bytes::Lent(b""),
-        Value::Text(text) | Value::Comment(text) => Bytes::Lent(text.as_bytes()),
-        Value::Bytes(bytes) => Bytes::Lent(bytes),
-        Value::Int(value) => made(value.to_string()),
-        Value::Float(value) => made(decimal(*value)),
-        Value::Bool(true) => Bytes::Lent(b"True"),
-        Value::Bool(false) => Bytes::Lent(b"False"),
-        Value::Time(text) => Bytes::Lent(text.as_bytes()),
-    }
-}
-
-/// The name that sops has for the type of a value.
-#[must_use]
-pub fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null | Value::Text(_) | Value::Bytes(_) => "str",
-        Value::Comment(_) => "comment",
-        Value::Int(_) => "int",
-        Value::Float(_) => "float",
-        Value::Bool(_) => "bool",
-        Value::Time(_) => "time",
-    }
-}
-
-/// A float in decimals, never with an exponent.
-#[must_use]
-pub fn decimal(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
-    } else {
-        format!("{value}")
-    }
-}
-
-fn decode(mut data: Zeroizing<Vec<u8>>, kind: &str) -> Result<Value, Fault> {
-    if kind == "bytes" {
-        return Ok(Value::Bytes(data));
-    }
-    if kind == "str" {
-        let own = String::from_utf8(std::mem::take(&mut *data));
-        return Ok(own.map_or_else(
-            |no_text| Value::Bytes(Zeroizing::new(no_text.into_bytes())),
-            Value::text,
-        ));
-    }
-    let text = std::str::from_utf8(&data).map_err(|_| Fault::Damaged("it is no text"))?;
-    match kind {
-        "comment" => Ok(Value::Comment(Zeroizing::new(text.to_owned()))),
-        "int" => text
-            .parse()
-            .map(Value::Int)
-            .map_err(|_| Fault::Damaged("it is no integer")),
-        "float" => float(text)
-            .map(Value::Float)
-            .ok_or(Fault::Damaged("it is no float")),
-        "bool" => match text {
-            "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(Value::Bool(true)),
-            "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(Value::Bool(false)),
-            _ => Err(Fault::Damaged("it is no truth value")),
-        },
-        "time" if resolve::is_timestamp(text) => Ok(Value::Time(text.to_owned())),
-        "time" => Err(Fault::Damaged("it is no instant")),
-        _ => Err(Fault::Damaged("its type is unknown")),
-    }
-}
-
-fn float(text: &str) -> Option<f64> {
-    match text {
-        "+Inf" | "Inf" => Some(f64::INFINITY),
-        "-Inf" => Some(f64::NEG_INFINITY),
-        "NaN" => Some(f64::NAN),
-        _ => text.parse().ok(),
     }
 }
 
@@ -359,7 +290,8 @@ mod tests {
 
     #[test]
     fn what_was_sealed_opens_for_its_path_only() {
-        let mut cipher = Cipher::new(&key(1));
+        let cipher = Cipher::new(&key(1));
+        let mut nonces = Nonces::default();
         for value in [
             Value::text("a"),
             Value::Int(-5),
@@ -367,23 +299,10 @@ mod tests {
             Value::Bool(true),
             Value::Time("2024-01-02T00:00:00Z".into()),
         ] {
-            let sealed = cipher.seal(&value, "a:b:").unwrap();
+            let sealed = cipher.seal(&mut nonces, &value, "a:b:").unwrap();
             assert_eq!(cipher.open(&sealed, "a:b:"), Ok(value));
             assert_eq!(cipher.open(&sealed, "a:c:"), Err(Fault::Tag));
             assert_eq!(Cipher::new(&key(2)).open(&sealed, "a:b:"), Err(Fault::Tag));
-        }
-    }
-
-    #[test]
-    fn floats_have_no_exponent() {
-        for (value, text) in [
-            (1e10, "10000000000"),
-            (1.5e-7, "0.00000015"),
-            (1.0, "1"),
-            (f64::INFINITY, "+Inf"),
-            (f64::NAN, "NaN"),
-        ] {
-            assert_eq!(decimal(value), text);
         }
     }
 
@@ -399,5 +318,14 @@ mod tests {
             cipher.open("ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]", ""),
             Err(Fault::Damaged("'tag' has not 16 bytes"))
         );
+    }
+
+    #[test]
+    fn no_nonce_comes_twice() {
+        let mut nonces = Nonces::default();
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..2000 {
+            assert!(seen.insert(nonces.next().unwrap()));
+        }
     }
 }

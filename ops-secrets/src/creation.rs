@@ -136,12 +136,14 @@ pub struct Rule {
     pub rules: Rules,
 }
 
-const FOREIGN: [&str; 6] = [
+/// Kinds of keys of other tools, by their names in a rule and in a key group.
+const FOREIGN: [&str; 7] = [
     "kms",
     "gcp_kms",
     "hckms",
     "azure_keyvault",
     "hc_vault_transit_uri",
+    "hc_vault",
     "pgp",
 ];
 
@@ -152,6 +154,11 @@ impl Configuration {
             path: path.to_owned(),
             source,
         })?;
+        Self::parse(path, text)
+    }
+
+    /// Takes the text of a configuration.
+    pub fn parse(path: &Path, text: String) -> Result<Self, Fault> {
         let malformed = |source| Fault::Malformed {
             path: path.to_owned(),
             source,
@@ -243,23 +250,22 @@ impl Configuration {
                     source,
                 }
             })?;
-        let mut foreign: Vec<String> = FOREIGN
-            .iter()
-            .filter(|name| is_set(raw.others.get(**name)))
-            .map(|name| (*name).to_owned())
-            .collect();
+        let mut foreign = Vec::new();
         let groups = match &raw.key_groups {
             Some(groups) if !groups.is_empty() => groups
                 .iter()
                 .map(|group| flatten(group, &mut foreign))
                 .collect(),
-            _ => vec![match &raw.age {
-                Some(OneOrMany::One(text)) => recipient::list(text),
-                Some(OneOrMany::Many(list)) => {
-                    list.iter().flat_map(|text| recipient::list(text)).collect()
-                }
-                None => Vec::new(),
-            }],
+            _ => {
+                foreign = foreign_in(&raw.others);
+                vec![match &raw.age {
+                    Some(OneOrMany::One(text)) => recipient::list(text),
+                    Some(OneOrMany::Many(list)) => {
+                        list.iter().flat_map(|text| recipient::list(text)).collect()
+                    }
+                    None => Vec::new(),
+                }]
+            }
         };
         let groups = groups.into_iter().map(without_doubles).collect();
         Ok(Rule {
@@ -335,6 +341,12 @@ impl Configuration {
     }
 }
 
+/// The kinds of keys of other tools that are named.
+fn foreign_in(fields: &BTreeMap<String, serde_yaml::Value>) -> Vec<String> {
+    let named = FOREIGN.iter().filter(|name| is_set(fields.get(**name)));
+    named.map(|name| (*name).to_owned()).collect()
+}
+
 fn is_set(value: Option<&serde_yaml::Value>) -> bool {
     match value {
         None | Some(serde_yaml::Value::Null) => false,
@@ -358,13 +370,7 @@ fn flatten(group: &RawGroup, foreign: &mut Vec<String>) -> Vec<String> {
             .flatten()
             .flat_map(|text| recipient::list(text)),
     );
-    foreign.extend(
-        group
-            .others
-            .iter()
-            .filter(|(_, value)| is_set(Some(value)))
-            .map(|(name, _)| name.clone()),
-    );
+    foreign.extend(foreign_in(&group.others));
     keys
 }
 

@@ -1,5 +1,6 @@
 //! Encrypting and decrypting a document: edits of its text, with the MAC of sops and the seal of ours.
 
+mod batch;
 mod close;
 mod mac;
 mod open;
@@ -8,7 +9,7 @@ mod stash;
 
 use zeroize::Zeroizing;
 
-use crate::cipher::{self, Cipher, DataKey};
+use crate::cipher::{self, Cipher, DataKey, Nonces};
 use crate::format::{Format, Indent};
 use crate::metadata::{self, Metadata};
 use crate::patch::Patch;
@@ -98,7 +99,11 @@ pub fn finish(
     now: &str,
 ) -> Result<Zeroizing<String>, Fault> {
     let mac = Cipher::new(making.key)
-        .seal(&Value::text(closed.mac.as_str()), now)
+        .seal(
+            &mut Nonces::default(),
+            &Value::text(closed.mac.as_str()),
+            now,
+        )
         .map_err(|source| Fault::Close {
             path: "mac".to_owned(),
             source,
@@ -155,7 +160,7 @@ fn read_back(making: Making<'_>, text: &str, metadata: &Metadata) -> Result<Open
         key: making.key,
         indent: making.indent,
     };
-    let tree = making.format.parse(text).map_err(Fault::Syntax)?;
+    let tree = (making.format.parse_encrypted(text)).map_err(Fault::Syntax)?;
     open(reading, tree, Checks::NONE, Keep::Nothing)
 }
 
@@ -170,8 +175,8 @@ fn put_seal(
         return Ok(());
     }
     for document in &opened.tree.documents {
-        let place = making.format.field_place(&document.root, metadata::SEAL);
-        let place = place.ok_or(Fault::Changed)?;
+        let field = making.format.field(&document.root, metadata::SEAL);
+        let place = field.ok_or(Fault::Changed)?.span();
         let inside = text[place.clone()].find(NO_SEAL_YET);
         let start = place.start + inside.ok_or(Fault::Changed)?;
         text.replace_range(start..start + NO_SEAL_YET.len(), &opened.fresh_seal);
@@ -185,14 +190,11 @@ fn shown(path: &str) -> String {
     path.trim_end_matches(':').replace(':', ".")
 }
 
-/// The text of a scalar, if it is one. Of a binary file it stands in the source only.
-fn text_of<'t>(format: Format, source: &'t str, scalar: &'t Scalar) -> Option<&'t str> {
-    let Value::Text(text) = &scalar.value else {
-        return None;
-    };
-    if format == Format::Binary && text.is_empty() {
-        let span = &scalar.place.span;
-        return source.get(span.start + 1..span.end - 1);
+/// The text of a scalar, if it is one, in the tree or lent by the source.
+fn text_of<'t>(source: &'t str, scalar: &'t Scalar) -> Option<&'t str> {
+    match &scalar.value {
+        Value::Text(_) if scalar.place.lent => Some(&source[scalar.place.inside()]),
+        Value::Text(text) => Some(text),
+        _ => None,
     }
-    Some(text)
 }

@@ -84,15 +84,17 @@ impl Encrypted {
     /// Takes the bytes of a file.
     pub fn parse(name: PathBuf, bytes: Vec<u8>, format: Format) -> Result<Self, Error> {
         let text = text_of(bytes, &name)?;
-        let tree = format.parse(&text).map_err(|fault| match format {
-            // What is no JSON object was never encrypted as binary.
-            Format::Binary => Error::Metadata {
-                file: name.clone(),
-                source: metadata::Fault::Missing,
-            },
-            _ => malformed(&name, &text, &fault),
-        })?;
-        let metadata = Metadata::of(&tree, format).map_err(|source| Error::Metadata {
+        let tree = format
+            .parse_encrypted(&text)
+            .map_err(|fault| match format {
+                // What is no JSON object was never encrypted as binary.
+                Format::Binary => Error::Metadata {
+                    file: name.clone(),
+                    source: metadata::Fault::Missing,
+                },
+                _ => malformed(&name, &text, &fault),
+            })?;
+        let metadata = Metadata::of(&tree, &text, format).map_err(|source| Error::Metadata {
             file: name.clone(),
             source,
         })?;
@@ -128,7 +130,7 @@ impl Encrypted {
     pub fn tree(&mut self) -> Result<Tree, Error> {
         match self.tree.take() {
             Some(tree) => Ok(tree),
-            None => (self.format.parse(&self.text))
+            None => (self.format.parse_encrypted(&self.text))
                 .map_err(|fault| malformed(&self.name, &self.text, &fault)),
         }
     }
@@ -354,7 +356,7 @@ pub fn is_encrypted(format: Format, bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return false;
     };
-    let Ok(tree) = format.parse(text) else {
+    let Ok(tree) = format.parse_encrypted(text) else {
         return false;
     };
     let flat = |entry: &Entry| matches!(entry, Entry::Pair(pair) if pair.key.starts_with("sops_"));

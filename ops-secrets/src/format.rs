@@ -1,7 +1,6 @@
 //! The formats of sops files, and what depends on them.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -90,14 +89,23 @@ impl Format {
         }
     }
 
-    /// Parses an encrypted text, or a plain one of a format other than binary.
+    /// Parses a text: that of a binary file is what its encrypted form looks like.
     pub fn parse(self, source: &str) -> Result<Tree, Syntax> {
         match self {
             Self::Yaml => yaml::parse::parse(source),
-            Self::Json => json::parse(source),
-            Self::Binary => json::parse_binary(source),
+            Self::Json | Self::Binary => json::parse(source),
             Self::Dotenv => dotenv::parse(source),
             Self::Ini => ini::parse(source),
+        }
+    }
+
+    /// Parses an encrypted text, for [`crypt::open`](crate::crypt::open) and [`Metadata`](crate::metadata::Metadata):
+    /// ciphertexts stay in the source where they can.
+    pub fn parse_encrypted(self, source: &str) -> Result<Tree, Syntax> {
+        match self {
+            Self::Yaml => yaml::parse::parse_encrypted(source),
+            Self::Json | Self::Binary => json::parse_encrypted(source),
+            Self::Dotenv | Self::Ini => self.parse(source),
         }
     }
 
@@ -130,9 +138,9 @@ impl Format {
         }
     }
 
-    /// Where a field of the metadata stands in a document, if it is there.
+    /// A field of the metadata of a document, if it is there.
     #[must_use]
-    pub fn field_place(self, root: &Map, name: &str) -> Option<Range<usize>> {
+    pub fn field<'r>(self, root: &'r Map, name: &str) -> Option<&'r Node> {
         let pair = match self {
             Self::Dotenv => root.pair(&format!("sops_{name}"))?,
             _ => match &root.pair("sops")?.node {
@@ -140,7 +148,7 @@ impl Format {
                 _ => return None,
             },
         };
-        Some(pair.node.span())
+        Some(&pair.node)
     }
 
     /// Ciphertext in the place of a value.

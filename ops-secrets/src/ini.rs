@@ -101,10 +101,11 @@ impl Reader<'_> {
         if name.is_empty() {
             return Err(Syntax::new(start, "the section has no name"));
         }
+        // Its ciphertext would hold a bracket, and the last bracket ends the name.
         if let Some(sign) = text[close..].find(['#', ';']) {
-            let from = start + close + sign;
-            self.comments
-                .push(from..from + self.source[from..end].trim_end().len());
+            let message =
+                "a comment behind a section cannot be encrypted there: put it on a line of its own";
+            return Err(Syntax::new(start + close + sign, message));
         }
         self.counter = 1;
         if name == "sops" {

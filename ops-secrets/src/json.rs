@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
+use crate::cipher::HEAD;
 use crate::patch::Edit;
 use crate::tree::{
     DEPTH, Data, Document, Entry, Item, List, Map, Node, Pair, Place, Scalar, Style, Syntax, Tree,
@@ -18,14 +19,13 @@ pub fn parse(source: &str) -> Result<Tree> {
     document(source, false)
 }
 
-/// Parses the object around an encrypted binary file. Its own texts stay in the source, since they may be big: those
-/// without escapes are left empty in the tree, and only their place is told.
-pub fn parse_binary(source: &str) -> Result<Tree> {
+/// Parses an encrypted file: ciphertexts stay in the source, and the tree tells their places only.
+pub fn parse_encrypted(source: &str) -> Result<Tree> {
     document(source, true)
 }
 
-fn document(source: &str, lent: bool) -> Result<Tree> {
-    let (node, mut parser) = root(source, lent)?;
+fn document(source: &str, lends: bool) -> Result<Tree> {
+    let (node, mut parser) = root(source, lends)?;
     let Node::Map(root) = node else {
         return Err(Syntax::new(
             0,
@@ -53,13 +53,13 @@ pub fn value(source: &str) -> Result<Data> {
     }
 }
 
-fn root(source: &str, lent: bool) -> Result<(Node, Parser<'_>)> {
+fn root(source: &str, lends: bool) -> Result<(Node, Parser<'_>)> {
     let mut parser = Parser {
         source,
         bytes: source.as_bytes(),
         at: 0,
         depth: 0,
-        lent,
+        lends,
     };
     let node = parser.value(false)?;
     Ok((node, parser))
@@ -70,8 +70,8 @@ struct Parser<'s> {
     bytes: &'s [u8],
     at: usize,
     depth: usize,
-    /// Whether the texts of the root stay in the source.
-    lent: bool,
+    /// Whether ciphertexts stay in the source.
+    lends: bool,
 }
 
 impl Parser<'_> {
@@ -92,12 +92,11 @@ impl Parser<'_> {
     fn value(&mut self, element: bool) -> Result<Node> {
         self.blanks();
         let start = self.at;
+        let lent = self.lends && self.pass_ciphertext();
         let (value, style) = match self.byte() {
+            _ if lent => (Value::text(""), Style::Double),
             Some(b'{') => return self.nested(Self::object).map(Node::Map),
             Some(b'[') => return self.nested(Self::array).map(Node::List),
-            Some(b'"') if self.lent && self.depth == 1 && self.pass_string() => {
-                (Value::text(""), Style::Double)
-            }
             Some(b'"') => (Value::Text(self.string()?), Style::Double),
             Some(b'-' | b'0'..=b'9') => (self.number()?, Style::Plain),
             _ => (self.word()?, Style::Plain),
@@ -107,19 +106,25 @@ impl Parser<'_> {
             style,
             element,
             flow: true,
+            lent,
             ..Place::default()
         };
         Ok(Node::Scalar(Scalar { value, place }))
     }
 
-    /// Moves over a text without escapes; says whether it is one.
-    fn pass_string(&mut self) -> bool {
-        let inside = &self.bytes[self.at + 1..];
+    /// Moves over a ciphertext without escapes; says whether one stands here.
+    fn pass_ciphertext(&mut self) -> bool {
+        let Some(inside) = self.bytes[self.at..].strip_prefix(b"\"") else {
+            return false;
+        };
+        if !inside.starts_with(HEAD.as_bytes()) {
+            return false;
+        }
         let ends = |c: &u8| matches!(c, b'"' | b'\\' | 0..b' ');
         let end = inside.iter().position(ends);
-        let plain = end.filter(|end| inside[*end] == b'"');
-        self.at += plain.map_or(0, |end| end + 2);
-        plain.is_some()
+        let whole = end.filter(|end| inside[*end] == b'"');
+        self.at += whole.map_or(0, |end| end + 2);
+        whole.is_some()
     }
 
     fn nested<T>(&mut self, read: fn(&mut Self) -> Result<T>) -> Result<T> {

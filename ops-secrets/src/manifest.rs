@@ -133,13 +133,18 @@ pub struct Template {
 impl Manifest {
     /// Reads and checks a manifest.
     pub fn read(path: &Path, runtime: Option<&Path>) -> Result<Self, Error> {
+        let bytes = ops_common::input::read(path.as_os_str())?;
+        Self::parse(path, &bytes, runtime)
+    }
+
+    /// Takes the bytes of a manifest and checks them.
+    pub fn parse(path: &Path, bytes: &[u8], runtime: Option<&Path>) -> Result<Self, Error> {
         let failed = |message: String| Error::Manifest {
             path: path.to_owned(),
             message,
         };
-        let bytes = ops_common::input::read(path.as_os_str())?;
         let mut manifest: Self =
-            serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
+            serde_json::from_slice(bytes).map_err(|error| failed(error.to_string()))?;
         if manifest.user_mode {
             let asked = || failed("'%r' needs XDG_RUNTIME_DIR, which is not set".to_owned());
             manifest.fill_runtime(runtime).ok_or_else(asked)?;

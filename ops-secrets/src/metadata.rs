@@ -77,8 +77,8 @@ impl Metadata {
         new
     }
 
-    /// Reads the metadata of a parsed file.
-    pub fn of(tree: &Tree, format: Format) -> Result<Self, Fault> {
+    /// Reads the metadata of a file that was parsed as an encrypted one.
+    pub fn of(tree: &Tree, source: &str, format: Format) -> Result<Self, Fault> {
         let root = &tree.documents[0].root;
         let data = match format {
             Format::Dotenv => {
@@ -103,7 +103,10 @@ impl Metadata {
                 dotenv::unflatten(flat)
             }
             Format::Yaml | Format::Json | Format::Binary => {
-                (&root.pair("sops").ok_or(Fault::Missing)?.node).into()
+                let mut node = root.pair("sops").ok_or(Fault::Missing)?.node.clone();
+                // The MAC is a ciphertext: the tree has only its place.
+                node.own(source);
+                (&node).into()
             }
         };
         match data {

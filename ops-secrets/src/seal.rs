@@ -20,6 +20,8 @@ const VERSION: &str = "v1:";
 /// A seal in the making.
 pub struct Seal {
     mac: Hmac<Sha256>,
+    /// Room for the parts about one value: they go into the digest together.
+    parts: Vec<u8>,
 }
 
 impl Seal {
@@ -29,6 +31,7 @@ impl Seal {
         derive.update(b"ops-secrets seal v1");
         let mut seal = Self {
             mac: keyed(&derive.finalize().into_bytes()),
+            parts: Vec::new(),
         };
         seal.part(format.name().as_bytes());
         for name in rules::NAMES
@@ -70,8 +73,13 @@ impl Seal {
             Value::Null => "null",
             value => cipher::kind(value),
         };
-        self.part(kind.as_bytes());
-        self.part(path.as_bytes());
+        self.parts.clear();
+        for part in [kind, path] {
+            self.parts
+                .extend_from_slice(&(part.len() as u64).to_le_bytes());
+            self.parts.extend_from_slice(part.as_bytes());
+        }
+        self.mac.update(&self.parts);
     }
 
     /// The plain text, last.

@@ -130,6 +130,28 @@ pub struct Place {
     pub typed: bool,
     /// Whether this is a copy reached through an alias: nothing of it may be edited.
     pub alias: bool,
+    /// Whether its text is not copied into the tree, but stands in the source as it is: a ciphertext.
+    pub lent: bool,
+}
+
+impl Place {
+    /// The bytes without the quotes.
+    #[must_use]
+    pub fn inside(&self) -> Range<usize> {
+        match self.style {
+            Style::Single | Style::Double => self.span.start + 1..self.span.end - 1,
+            Style::Plain | Style::Literal | Style::Folded => self.span.clone(),
+        }
+    }
+}
+
+impl Scalar {
+    /// Copies a lent text into the tree.
+    pub fn own(&mut self, source: &str) {
+        if std::mem::take(&mut self.place.lent) {
+            self.value = Value::text(&source[self.place.inside()]);
+        }
+    }
 }
 
 /// How a scalar is quoted. JSON strings count as double-quoted, its other values as plain.
@@ -340,6 +362,27 @@ impl List {
 }
 
 impl Node {
+    /// Copies lent texts into the tree.
+    pub fn own(&mut self, source: &str) {
+        match self {
+            Self::Scalar(scalar) => scalar.own(source),
+            Self::Map(map) => {
+                for entry in &mut map.entries {
+                    if let Entry::Pair(pair) = entry {
+                        pair.node.own(source);
+                    }
+                }
+            }
+            Self::List(list) => {
+                for item in &mut list.items {
+                    if let Item::Element { node, .. } = item {
+                        node.own(source);
+                    }
+                }
+            }
+        }
+    }
+
     /// The bytes of the node in the source.
     #[must_use]
     pub fn span(&self) -> Range<usize> {

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use super::batch::{BIG, Closing, Sealed};
 use super::mac::Mac;
 use super::{Fault, Making, Stash, shown};
-use crate::cipher::{self, Cipher};
+use crate::cipher::{self, Cipher, Nonces};
 use crate::format::Format;
 use crate::patch::Patch;
 use crate::rules::Rules;
@@ -46,18 +47,29 @@ pub fn close(
         ..
     } = making;
     let step = yaml::step(tree, indent.yaml);
+    let cipher = Cipher::new(key);
+    let flat = format == Format::Dotenv;
+    let ready = if stash.is_empty() && format != Format::Binary && source.len() >= BIG {
+        let mut ahead = Closing::new(&cipher);
+        walk(tree, rules, flat, &mut ahead)?;
+        ahead.finish()?
+    } else {
+        Sealed::default()
+    };
     let mut closer = Closer {
         format,
         source,
         step,
         rules,
-        cipher: Cipher::new(key),
+        cipher,
+        nonces: Nonces::default(),
+        ready,
         mac: Mac::new(rules.mac_only_encrypted),
         stash,
         patch: Patch::default(),
         counts: Counts::default(),
     };
-    walk(tree, rules, format == Format::Dotenv, &mut closer)?;
+    walk(tree, rules, flat, &mut closer)?;
     let Closer {
         patch, counts, mac, ..
     } = closer;
@@ -74,6 +86,9 @@ struct Closer<'c> {
     step: usize,
     rules: &'c Rules,
     cipher: Cipher,
+    nonces: Nonces,
+    /// What was encrypted ahead.
+    ready: Sealed,
     mac: Mac,
     stash: &'c mut Stash,
     patch: Patch,
@@ -85,13 +100,13 @@ impl Closer<'_> {
         if let Some(sealed) = self.stash.take(path, value) {
             return Ok(sealed);
         }
-        let sealed = self.cipher.seal(value, path);
+        let sealed = self.cipher.seal(&mut self.nonces, value, path);
         sealed.map_err(|source| Self::failed(path, source))
     }
 
     /// The one value of a binary file, encrypted where it stands in memory.
     fn sealed_own(&mut self, value: Value, path: &str) -> Result<String, Fault> {
-        let sealed = self.cipher.seal_own(value, path);
+        let sealed = self.cipher.seal_own(&mut self.nonces, value, path);
         sealed.map_err(|source| Self::failed(path, source))
     }
 
@@ -141,8 +156,15 @@ impl Visitor for Closer<'_> {
             self.patch.put(span.start + 1..span.end - 1, sealed.into());
             return Ok(());
         }
-        let sealed = self.sealed(&scalar.value, spot.path)?;
-        let spelled = self.format.conceal(&sealed, scalar, self.source, self.step);
+        let fresh;
+        let sealed = match self.ready.next() {
+            Some(sealed) => sealed,
+            None => {
+                fresh = self.sealed(&scalar.value, spot.path)?;
+                &fresh
+            }
+        };
+        let spelled = (self.format).conceal(sealed, scalar, self.source, self.step);
         self.patch.put(span, spelled);
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
+use super::batch::{BIG, Opening};
 use super::mac::Mac;
 use super::{Fault, shown, text_of};
 use crate::cipher::{self, Cipher, DataKey};
@@ -105,11 +106,18 @@ pub fn open(
         indent,
     } = reading;
     let rules = metadata.rules(format)?;
+    let cipher = Cipher::new(key);
+    let flat = format == Format::Dotenv;
+    let mut ahead = Opening::new(&cipher, source);
+    if format != Format::Binary && source.len() >= BIG {
+        walk(&mut tree, &rules, flat, &mut ahead)?;
+    }
     let mut opener = Opener {
         format,
         source,
         step: yaml::step(&tree, indent.yaml),
-        cipher: Cipher::new(key),
+        cipher: &cipher,
+        ready: ahead.finish(),
         mac: Mac::new(rules.mac_only_encrypted),
         seal: Seal::new(key, format, metadata)?,
         patch: Patch::default(),
@@ -118,7 +126,7 @@ pub fn open(
         keep: keep == Keep::Ciphertexts && format != Format::Binary,
         sealed: Vec::new(),
     };
-    walk(&mut tree, &rules, format == Format::Dotenv, &mut opener)?;
+    walk(&mut tree, &rules, flat, &mut opener)?;
     let Opener {
         mut patch,
         mac,
@@ -126,7 +134,6 @@ pub fn open(
         odd_comments,
         sealed_values,
         sealed,
-        cipher,
         ..
     } = opener;
     let mac = mac.finish();
@@ -186,7 +193,9 @@ struct Opener<'o> {
     format: Format,
     source: &'o str,
     step: usize,
-    cipher: Cipher,
+    cipher: &'o Cipher,
+    /// What was decrypted ahead.
+    ready: std::vec::IntoIter<Result<Value, cipher::Fault>>,
     mac: Mac,
     seal: Seal,
     patch: Patch,
@@ -202,29 +211,30 @@ impl Visitor for Opener<'_> {
 
     fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
         if spot.selected && scalar.value != Value::Null {
-            let Some(text) = text_of(self.format, self.source, scalar) else {
+            let Some(text) = text_of(self.source, scalar) else {
                 return Err(Fault::Plain(shown(spot.path)));
             };
             if !text.is_empty() {
-                let value = self
-                    .cipher
-                    .open(text, spot.path)
-                    .map_err(|source| match source {
-                        cipher::Fault::NotSealed => Fault::Plain(shown(spot.path)),
-                        source => Fault::Open {
-                            path: shown(spot.path),
-                            source,
-                        },
-                    })?;
+                let ahead = scalar.place.lent.then(|| self.ready.next()).flatten();
+                let value = ahead.unwrap_or_else(|| self.cipher.open(text, spot.path));
+                let value = value.map_err(|source| match source {
+                    cipher::Fault::NotSealed => Fault::Plain(shown(spot.path)),
+                    source => Fault::Open {
+                        path: shown(spot.path),
+                        source,
+                    },
+                })?;
                 self.sealed_values += 1;
                 if self.keep {
                     let (path, sealed) = (spot.path.to_owned(), text.to_owned());
                     self.sealed.push((path, value.clone(), sealed));
                 }
                 scalar.value = value;
+                scalar.place.lent = false;
                 self.write(scalar, spot)?;
             }
         }
+        scalar.own(self.source);
         self.mac.add(&scalar.value, spot.selected);
         self.seal.value(&scalar.value, spot.path);
         Ok(())

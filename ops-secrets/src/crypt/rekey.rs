@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::mac::Mac;
 use super::{Closed, Counts, Fault, shown, text_of};
-use crate::cipher::{self, Cipher, DataKey};
+use crate::cipher::{self, Cipher, DataKey, Nonces};
 use crate::format::Format;
 use crate::metadata::Metadata;
 use crate::patch::Patch;
@@ -22,10 +22,10 @@ pub fn rekey(
 ) -> Result<Closed, Fault> {
     let rules = metadata.rules(format)?;
     let mut rekeyer = Rekeyer {
-        format,
         source,
         old: Cipher::new(old),
         new: Cipher::new(new),
+        nonces: Nonces::default(),
         mac: Mac::new(rules.mac_only_encrypted),
         patch: Patch::default(),
     };
@@ -38,10 +38,10 @@ pub fn rekey(
 }
 
 struct Rekeyer<'r> {
-    format: Format,
     source: &'r str,
     old: Cipher,
     new: Cipher,
+    nonces: Nonces,
     mac: Mac,
     patch: Patch,
 }
@@ -55,10 +55,13 @@ impl Rekeyer<'_> {
         value: &Value,
         path: &str,
     ) -> Result<(), Fault> {
-        let sealed = self.new.seal(value, path).map_err(|source| Fault::Close {
-            path: shown(path),
-            source,
-        })?;
+        let sealed = self
+            .new
+            .seal(&mut self.nonces, value, path)
+            .map_err(|source| Fault::Close {
+                path: shown(path),
+                source,
+            })?;
         let end = old.find(']').map_or(old.len(), |at| at + 1);
         let inside = self.source[span.clone()].find(&old[..end]);
         let Some(at) = inside else {
@@ -78,7 +81,7 @@ impl Visitor for Rekeyer<'_> {
 
     fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
         if spot.selected
-            && let Some(text) = text_of(self.format, self.source, scalar)
+            && let Some(text) = text_of(self.source, scalar)
             && !text.is_empty()
         {
             let value = (self.old.open(text, spot.path)).map_err(|source| Fault::Open {
@@ -89,7 +92,10 @@ impl Visitor for Rekeyer<'_> {
                 let text = text.to_owned();
                 self.replace(&scalar.place.span, &text, &value, spot.path)?;
             }
+            scalar.place.lent = false;
             scalar.value = value;
+        } else {
+            scalar.own(self.source);
         }
         self.mac.add(&scalar.value, spot.selected);
         Ok(())

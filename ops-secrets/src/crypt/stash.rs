@@ -26,6 +26,11 @@ impl Stash {
         stash
     }
 
+    /// Whether nothing can be taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn take(&mut self, path: &str, value: &Value) -> Option<String> {
         if self.0.is_empty() {
             return None;

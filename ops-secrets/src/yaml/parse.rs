@@ -20,7 +20,19 @@ type Result<T> = std::result::Result<T, Syntax>;
 
 /// Parses a file.
 pub fn parse(source: &str) -> Result<Tree> {
-    let mut parser = Parser::new(source);
+    documents(Parser::new(source))
+}
+
+/// Parses an encrypted file: ciphertexts stay in the source, and the tree tells their places only.
+pub fn parse_encrypted(source: &str) -> Result<Tree> {
+    documents(Parser {
+        lends: true,
+        ..Parser::new(source)
+    })
+}
+
+fn documents(mut parser: Parser<'_>) -> Result<Tree> {
+    let end = parser.source.len();
     let mut tree = Tree::default();
     loop {
         let document = parser.document(tree.documents.is_empty())?;
@@ -30,7 +42,7 @@ pub fn parse(source: &str) -> Result<Tree> {
     if tree.documents.is_empty() {
         tree.documents.push(Document {
             root: Map::default(),
-            end: source.len(),
+            end,
         });
     }
     Ok(tree)
@@ -66,6 +78,8 @@ struct Parser<'s> {
     depth: usize,
     pending: Vec<Found>,
     anchors: HashMap<String, Node>,
+    /// Whether ciphertexts stay in the source.
+    lends: bool,
     /// How many more leaves aliases may copy: a bomb of aliases ends here.
     copies: usize,
 }
@@ -82,6 +96,7 @@ impl<'s> Parser<'s> {
             depth: 0,
             pending: Vec::new(),
             anchors: HashMap::new(),
+            lends: false,
             copies,
         }
     }
@@ -226,9 +241,11 @@ impl<'s> Parser<'s> {
         if self.next_content()?.is_some() {
             return self.fail("something stands here that does not belong to the mapping above");
         }
-        head.append(&mut root.entries);
-        head.extend(self.take_pending().map(Entry::Comment));
-        root.entries = head;
+        if !head.is_empty() {
+            head.append(&mut root.entries);
+            root.entries = head;
+        }
+        (root.entries).extend(self.take_pending().map(Entry::Comment));
         Ok(Document { root, end: self.at })
     }
 

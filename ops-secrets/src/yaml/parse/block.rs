@@ -66,7 +66,7 @@ impl Parser<'_> {
             {
                 self.block_list(column).map(Node::List)
             }
-            _ => Self::scalar(after..after, Style::Plain, "", properties, parent, false),
+            _ => self.scalar(after..after, Style::Plain, "", properties, parent, false),
         }
     }
 
@@ -91,7 +91,7 @@ impl Parser<'_> {
             Some(b'"') => {
                 let text = self.double_quoted()?;
                 self.no_key_here(start)?;
-                Self::scalar(
+                self.scalar(
                     start..self.at,
                     Style::Double,
                     &text,
@@ -103,7 +103,7 @@ impl Parser<'_> {
             Some(b'\'') => {
                 let text = self.single_quoted()?;
                 self.no_key_here(start)?;
-                Self::scalar(
+                self.scalar(
                     start..self.at,
                     Style::Single,
                     &text,

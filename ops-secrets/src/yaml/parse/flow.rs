@@ -167,7 +167,7 @@ impl Parser<'_> {
             }
             Some(b'"') => {
                 let text = self.double_quoted()?;
-                Self::scalar(
+                self.scalar(
                     start..self.at,
                     Style::Double,
                     &text,
@@ -178,7 +178,7 @@ impl Parser<'_> {
             }
             Some(b'\'') => {
                 let text = self.single_quoted()?;
-                Self::scalar(
+                self.scalar(
                     start..self.at,
                     Style::Single,
                     &text,
@@ -188,7 +188,7 @@ impl Parser<'_> {
                 )?
             }
             Some(b',' | b']' | b'}') | None => {
-                Self::scalar(start..start, Style::Plain, "", &properties, None, true)?
+                self.scalar(start..start, Style::Plain, "", &properties, None, true)?
             }
             Some(b'?') if self.blank_after(1) && key => {
                 return self.fail("'?' inside braces is not supported");
@@ -229,6 +229,6 @@ impl Parser<'_> {
             text.push_str(&self.source[line]);
         }
         self.back_to(end);
-        Self::scalar(start..end, Style::Plain, &text, properties, None, true)
+        self.scalar(start..end, Style::Plain, &text, properties, None, true)
     }
 }

@@ -91,12 +91,13 @@ impl Parser<'_> {
 
     /// A plain key must mean a text: `1:`, `true:` and `~:` do not.
     pub(super) fn text_key(name: &str, at: usize) -> Result<String> {
-        match resolve::plain(name) {
-            Ok(Value::Text(text)) => Ok(text.to_string()),
-            _ => Err(Syntax::new(
+        if resolve::is_text(name) {
+            Ok(name.to_owned())
+        } else {
+            Err(Syntax::new(
                 at,
                 format!("the key '{}' is no text: quote it", name.escape_debug()),
-            )),
+            ))
         }
     }
 

@@ -43,7 +43,7 @@ impl Parser<'_> {
             ));
         };
         let mut copy = node.clone();
-        let leaves = mark_alias(&mut copy, &(start..self.at));
+        let leaves = mark_alias(&mut copy, self.source, &(start..self.at));
         match self.copies.checked_sub(leaves) {
             Some(left) => self.copies = left,
             None => return Err(Syntax::new(start, "the aliases stand for too much")),
@@ -85,9 +85,10 @@ pub(super) fn retag(node: Node, properties: &Properties) -> Node {
 }
 
 /// Marks a copy as reached through an alias; gives the number of its leaves.
-pub(super) fn mark_alias(node: &mut Node, span: &Range<usize>) -> usize {
+pub(super) fn mark_alias(node: &mut Node, source: &str, span: &Range<usize>) -> usize {
     match node {
         Node::Scalar(scalar) => {
+            scalar.own(source);
             scalar.place.alias = true;
             scalar.place.span = span.clone();
             1
@@ -98,7 +99,7 @@ pub(super) fn mark_alias(node: &mut Node, span: &Range<usize>) -> usize {
             for entry in &mut map.entries {
                 match entry {
                     Entry::Comment(comment) => comment.alias = true,
-                    Entry::Pair(pair) => leaves += mark_alias(&mut pair.node, span),
+                    Entry::Pair(pair) => leaves += mark_alias(&mut pair.node, source, span),
                 }
             }
             leaves
@@ -109,7 +110,7 @@ pub(super) fn mark_alias(node: &mut Node, span: &Range<usize>) -> usize {
             for item in &mut list.items {
                 match item {
                     Item::Comment(comment) => comment.alias = true,
-                    Item::Element { node, .. } => leaves += mark_alias(node, span),
+                    Item::Element { node, .. } => leaves += mark_alias(node, source, span),
                 }
             }
             leaves

@@ -7,12 +7,14 @@ use zeroize::Zeroizing;
 use super::property::short_tag;
 use super::quoted::fold;
 use super::{Parser, Properties, Result};
+use crate::cipher::HEAD;
 use crate::tree::{Node, Place, Scalar, Style, Syntax, Value};
 use crate::yaml::resolve;
 
 impl Parser<'_> {
     /// Builds a leaf: its meaning from style and tag, its place from what surrounds it.
     pub(super) fn scalar(
+        &self,
         span: Range<usize>,
         style: Style,
         text: &str,
@@ -21,7 +23,9 @@ impl Parser<'_> {
         flow: bool,
     ) -> Result<Node> {
         let tag = properties.tag.as_deref().map(short_tag);
+        let lent = self.lends && tag.is_none() && self.stands_there(&span, style, text);
         let (value, typed) = match (tag, style) {
+            _ if lent => (Value::text(""), false),
             (None, Style::Plain) => (plain_value(text, span.start)?, false),
             (Some("!int" | "!float" | "!bool" | "!null" | "!timestamp"), _) => {
                 (plain_value(text, span.start)?, true)
@@ -38,8 +42,19 @@ impl Parser<'_> {
             flow,
             typed,
             alias: false,
+            lent,
         };
         Ok(Node::Scalar(Scalar { value, place }))
+    }
+
+    /// Whether a text is a ciphertext that stands in the source as it is.
+    fn stands_there(&self, span: &Range<usize>, style: Style, text: &str) -> bool {
+        let quotes = match style {
+            Style::Plain => 0,
+            Style::Single | Style::Double => 1,
+            Style::Literal | Style::Folded => return false,
+        };
+        text.starts_with(HEAD) && span.len() == text.len() + 2 * quotes
     }
 
     pub(super) fn plain_scalar(
@@ -50,7 +65,8 @@ impl Parser<'_> {
         let start = self.at;
         let first = self.plain_line(false)?;
         let mut end = self.at;
-        let mut text = Zeroizing::new(self.source[first].to_owned());
+        // Only a text of several lines is put together; one line stands in the source as it is.
+        let mut joined: Option<Zeroizing<String>> = None;
         while !matches!(
             self.source[end..]
                 .trim_start_matches([' ', '\t'])
@@ -63,11 +79,16 @@ impl Parser<'_> {
             };
             let line = self.plain_line(false)?;
             end = self.at;
-            fold(&mut text, breaks);
+            let text =
+                joined.get_or_insert_with(|| Zeroizing::new(self.source[first.clone()].to_owned()));
+            fold(text, breaks);
             text.push_str(&self.source[line]);
         }
         self.back_to(end);
-        Self::scalar(start..end, Style::Plain, &text, properties, parent, false)
+        let text = joined
+            .as_deref()
+            .map_or(&self.source[first], String::as_str);
+        self.scalar(start..end, Style::Plain, text, properties, parent, false)
     }
 
     /// Moves back to the end of a value, after having looked at what follows.

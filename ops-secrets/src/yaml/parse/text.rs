@@ -51,7 +51,7 @@ impl Parser<'_> {
             Style::Literal
         };
         let span = if commented { line_end } else { start }..end;
-        let mut node = Self::scalar(span, style, &text, properties, parent, false)?;
+        let mut node = self.scalar(span, style, &text, properties, parent, false)?;
         if let Node::Scalar(scalar) = &mut node {
             scalar.place.sign = start;
         }
