@@ -39,11 +39,16 @@ impl Scratch {
             .map_err(Error::Stream)?;
         if folder.is_empty() {
             let ended = holder.wait()?;
+            // What follows the error is about the clearing away.
+            let said = String::from_utf8_lossy(&ended.stderr);
+            let error = said
+                .lines()
+                .find(|line| line.contains("error:") || line.contains("FATAL:"));
             return Err(Error::Program {
                 host: host.name().to_owned(),
                 program: "initdb",
                 status: ended.status,
-                reason: ended.complaint(),
+                reason: error.map_or_else(|| ended.complaint(), str::to_owned),
             });
         }
         Ok(Self {

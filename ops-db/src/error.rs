@@ -273,6 +273,7 @@ fn of_program(program: &str, status: u8, reason: &str) -> Status {
             Status::NotAllowed
         }
         _ if says(&["database \""]) && says(&["does not exist"]) => Status::Unavailable,
+        _ if says(&["extension \""]) && says(&["is not available"]) => Status::Unavailable,
         // Dropped between the snapshot and the lock: the next dump will not know of it.
         _ if program == "pg_dump"
             && says(&["relation \"", "could not open relation"])
@@ -280,6 +281,7 @@ fn of_program(program: &str, status: u8, reason: &str) -> Status {
         {
             Status::TryAgain
         }
+        _ if says(&["No space left on device"]) => Status::Io,
         _ if says(&["Connection refused", "No such file or directory"]) => Status::Unavailable,
         _ => Status::Io,
     }

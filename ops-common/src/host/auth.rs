@@ -22,6 +22,7 @@ pub(super) fn login(name: &str, settings: &Settings, driver: &Driver<'_>) -> Res
         settings,
         driver,
         notes: Vec::new(),
+        is_refused: false,
     };
     match attempt.run() {
         Ok(true) => Ok(()),
@@ -30,8 +31,25 @@ pub(super) fn login(name: &str, settings: &Settings, driver: &Driver<'_>) -> Res
             host: name.to_owned(),
             reason: "login timed out".to_owned(),
         }),
+        // A host hangs up on who has tried too many keys; before any was refused it is the link that ended.
+        Err(Stop::Ssh(error)) if is_loss(&error) && !attempt.is_refused => Err(Error::Connect {
+            host: name.to_owned(),
+            reason: "the connection ended during the login".to_owned(),
+        }),
         Err(Stop::Ssh(error)) => Err(attempt.refused(name, Some(error.message().to_owned()))),
     }
+}
+
+/// Whether the connection ended. libssh2 says so in words only where it waits for the answer to a key.
+fn is_loss(error: &ssh2::Error) -> bool {
+    matches!(
+        error.code(),
+        ErrorCode::Session(
+            raw::LIBSSH2_ERROR_SOCKET_DISCONNECT
+                | raw::LIBSSH2_ERROR_SOCKET_RECV
+                | raw::LIBSSH2_ERROR_SOCKET_SEND
+        )
+    ) || error.message().starts_with("Waiting for ")
 }
 
 struct Attempt<'a> {
@@ -39,6 +57,8 @@ struct Attempt<'a> {
     driver: &'a Driver<'a>,
     /// What was tried, or why not, for the message in the end.
     notes: Vec<String>,
+    /// Whether the host has said no to a key.
+    is_refused: bool,
 }
 
 impl Attempt<'_> {
@@ -159,17 +179,16 @@ impl Attempt<'_> {
     fn accepted(&mut self, result: Result<(), Stop>, key: &str) -> Result<bool, Stop> {
         match result {
             Ok(()) => Ok(true),
+            Err(Stop::Ssh(error)) if is_loss(&error) => {
+                self.notes.push(format!("the host hung up at {key}"));
+                Err(Stop::Ssh(error))
+            }
             Err(Stop::Ssh(error)) => match error.code() {
-                ErrorCode::Session(
-                    raw::LIBSSH2_ERROR_SOCKET_DISCONNECT | raw::LIBSSH2_ERROR_SOCKET_RECV,
-                ) => {
-                    self.notes.push(format!("the host hung up at {key}"));
-                    Err(Stop::Ssh(error))
-                }
                 ErrorCode::Session(
                     raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED
                     | raw::LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED,
                 ) => {
+                    self.is_refused = true;
                     self.notes.push(format!("{key} was refused"));
                     Ok(false)
                 }

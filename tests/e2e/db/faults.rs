@@ -80,7 +80,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// No file here is one that `backups` would count, nor anything else than the note that the backup failed.
-fn assert_no_backup(folder: &Path, fault: &str) {
+pub(crate) fn assert_no_backup(folder: &Path, fault: &str) {
     let listed = tool("ops-db").arg("backups").arg(folder).run().expect(0);
     assert_eq!(listed.out(), "", "{fault}");
     for entry in fs::read_dir(folder).unwrap() {
@@ -141,7 +141,7 @@ fn whatever_strikes_a_backup_on_its_way_leaves_none() {
     assert!(!folder.path().join(".mautrix_slack.failed").exists());
 }
 
-fn attempt(host: &str, folder: &Path, more: &[&str]) -> Ran {
+pub(crate) fn attempt(host: &str, folder: &Path, more: &[&str]) -> Ran {
     tool("ops-db")
         .args(["backup", "mautrix_slack", "--host", host, "-o"])
         .arg(folder)

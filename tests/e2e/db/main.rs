@@ -18,5 +18,6 @@ mod faults;
 mod interrupted;
 mod look;
 mod names;
+mod obstacles;
 mod reach;
 mod streams;
