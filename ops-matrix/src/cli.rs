@@ -203,10 +203,11 @@ struct FederationArgs {
 /// Follow the ways to the homeserver: proxy, names, addresses, and what browsers are told
 ///
 /// Reads nginx's configuration on the host (matrix.nginx of ops.yaml, else what its unit names) and dials each address of
-/// each upstream. Where the server's name is known (matrix.server_name), the public way is followed too.
+/// each upstream, and of each name in the configuration and the registration of a bridge. Where the server's name is known
+/// (matrix.server_name), the public way is followed too.
 ///
-/// Checks: matrix.local_url, matrix.upstream, matrix.proxy_uri, matrix.body_limit, matrix.nginx, matrix.path_encoding,
-/// matrix.cors, matrix.identity.
+/// Checks: matrix.local_url, matrix.upstream, matrix.proxy_uri, matrix.body_limit, matrix.listen, matrix.nginx,
+/// matrix.bridge_url, matrix.path_encoding, matrix.cors, matrix.identity, matrix.wellknown_server, matrix.wellknown_client.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod answer;
+pub mod bridges;
 pub mod cache;
 pub mod canonical;
 pub mod chain;
@@ -30,6 +31,7 @@ pub mod http;
 pub mod journal;
 pub mod keys;
 pub mod listeners;
+pub mod listens;
 pub mod name;
 pub mod nginx;
 pub mod notary;
@@ -40,6 +42,7 @@ pub mod ping;
 pub mod probe;
 pub mod proxies;
 pub mod public;
+pub mod reach;
 pub mod resolve;
 pub mod settings;
 pub mod socket;

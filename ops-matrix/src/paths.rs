@@ -1,24 +1,24 @@
 //! `paths`: the ways to the homeserver, from the proxy's configuration to what a browser is told.
 
-use std::net::SocketAddr;
-
-use ops_common::check::Check;
+use ops_common::check::{Check, State};
 use ops_common::host::{Command, Host};
 use ops_common::hosts::fan_out;
-use serde_json::json;
-use url::Url;
 
+use crate::bridges;
 use crate::discovery::Answer;
 use crate::error::Error;
+use crate::listens;
 use crate::name::ServerName;
 use crate::nginx::{self, Directive};
 use crate::proxies::{self, Backend};
 use crate::public;
+use crate::reach::{self, Silent};
 use crate::settings::Settings;
 use crate::trust::Trust;
 use crate::upstreams::{self, Dialled};
 use crate::versions::{self, Base};
 use crate::view::View;
+use crate::wellknown::{self, Kind};
 
 /// What each name on the way resolves to.
 pub const URL: &str = "matrix.local_url";
@@ -50,7 +50,11 @@ pub fn look(
 ) -> Result<Vec<Check>, Error> {
     let url = versions::parse_url(&settings.url)?;
     let base = Base::of(&url);
-    let mut checks = vec![local_url(view, &base, &url)];
+    let silent = Silent {
+        state: State::Fail,
+        fix: "'ops-matrix status' shows where the server really listens",
+    };
+    let mut checks = vec![reach::check(view, URL, url.as_str(), &url, silent)];
     let nginx = settings.nginx.to_string_lossy();
     if let Some(directives) = read_nginx(host, &nginx)? {
         checks.extend(configured(view, &directives, base.port));
@@ -58,12 +62,17 @@ pub fn look(
         let message = "no such file, and no unit of nginx names another";
         checks.push(Check::ok(NGINX, nginx, message));
     }
+    checks.extend(bridges::look(host, view, &settings.bridges)?);
     if let Some(server) = &settings.server_name {
         let server: ServerName = server.parse().map_err(|source| Error::ServerName {
             text: server.clone(),
             source,
         })?;
         checks.extend(public::look(view, trust, &server, &base)?);
+        for kind in [Kind::Server, Kind::Client] {
+            let names = std::slice::from_ref(&server);
+            checks.extend(wellknown::look(view, trust, kind, names)?);
+        }
     }
     Ok(checks)
 }
@@ -72,8 +81,9 @@ pub fn look(
 pub fn lint(file: &str, text: &str) -> Result<Vec<Check>, Error> {
     let directives = nginx::read(file, text, &|_| Vec::new()).map_err(Error::ParseNginx)?;
     let all = proxies::proxies(&directives);
+    let picked = upstreams::of_matrix(&all, None);
     let mut checks = Vec::new();
-    for proxy in upstreams::of_matrix(&all, None) {
+    for proxy in &picked {
         checks.extend(
             proxy
                 .backends
@@ -82,6 +92,7 @@ pub fn lint(file: &str, text: &str) -> Result<Vec<Check>, Error> {
         );
         checks.extend(upstreams::lint(proxy));
     }
+    checks.extend(listens::checks(&picked));
     if checks.is_empty() {
         checks.push(Check::warn(
             NGINX,
@@ -151,6 +162,7 @@ fn configured(view: &View<'_>, directives: &[Directive], port: u16) -> Vec<Check
         checks.extend(judged);
         checks.extend(upstreams::lint(proxy));
     }
+    checks.extend(listens::checks(&picked));
     if picked.is_empty() {
         checks.push(Check::warn(
             NGINX,
@@ -163,74 +175,15 @@ fn configured(view: &View<'_>, directives: &[Directive], port: u16) -> Vec<Check
 
 fn dialled(view: &View<'_>, backend: &Backend) -> Dialled {
     match view.endpoints(&backend.host, backend.port) {
-        Answer::Found(endpoints) => Some(dial_all(view, &endpoints)),
+        Answer::Found(endpoints) => Some(reach::dial_all(view, &endpoints)),
         Answer::Absent => Some(Vec::new()),
         Answer::Failed(_) => None,
     }
 }
 
-fn dial_all(view: &View<'_>, endpoints: &[SocketAddr]) -> Vec<(SocketAddr, Result<(), String>)> {
-    fan_out(endpoints, 8, |address| {
-        (
-            *address,
-            view.dial(*address)
-                .map(drop)
-                .map_err(|failure| failure.to_string()),
-        )
-    })
-}
-
-/// The URL that tools and bridges on the host use.
-fn local_url(view: &View<'_>, base: &Base, url: &Url) -> Check {
-    let endpoints = match view.endpoints(&base.host, base.port) {
-        Answer::Found(endpoints) => endpoints,
-        Answer::Absent => {
-            return Check::fail(URL, url.as_str(), format!("'{}' has no address", base.host));
-        }
-        Answer::Failed(reason) => return Check::unknown(URL, url.as_str(), reason),
-    };
-    let dialled = dial_all(view, &endpoints);
-    let dead: Vec<_> = dialled
-        .iter()
-        .filter(|(_, answer)| answer.is_err())
-        .map(|(address, _)| address.to_string())
-        .collect();
-    let alive: Vec<_> = dialled
-        .iter()
-        .filter(|(_, answer)| answer.is_ok())
-        .map(|(address, _)| address.to_string())
-        .collect();
-    let data = json!({"alive": alive, "dead": dead});
-    let check = match (alive.is_empty(), dead.is_empty()) {
-        (false, true) => Check::ok(URL, url.as_str(), alive.join(" ")),
-        (false, false) => Check::fail(
-            URL,
-            url.as_str(),
-            format!(
-                "'{}' is also {}, where nobody listens; {} answers",
-                base.host,
-                dead.join(" and "),
-                alive.join(" and ")
-            ),
-        )
-        .fix(format!(
-            "name the address that answers: http://{}",
-            alive[0]
-        )),
-        (true, _) => Check::fail(
-            URL,
-            url.as_str(),
-            format!("nothing answers at {}", dead.join(" ")),
-        )
-        .fix("'ops-matrix status' shows where the server really listens"),
-    };
-    check.data(data)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ops_common::check::State;
 
     #[test]
     fn files_are_told_by_their_headings() {

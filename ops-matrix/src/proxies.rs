@@ -21,6 +21,17 @@ pub struct Proxy {
     pub rewrites_uri: bool,
     /// `client_max_body_size` where the location is, in bytes; 0 is no limit.
     pub body_limit_bytes: u64,
+    /// Where its server block listens.
+    pub listens: Vec<Listen>,
+}
+
+/// A `listen` directive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Its arguments, as written.
+    pub words: Vec<String>,
+    /// Where it stands.
+    pub place: String,
 }
 
 /// A host and port that nginx may send requests to.
@@ -32,10 +43,15 @@ pub struct Backend {
     pub port: u16,
     /// Where it is written.
     pub place: String,
+    /// For how many seconds nginx leaves it alone after a failure, if it has another; 0 is never.
+    pub marked_down_s: u64,
 }
 
 /// nginx's own default of `client_max_body_size`.
 const DEFAULT_BODY_LIMIT: u64 = 1 << 20;
+
+/// nginx's own default of `fail_timeout`.
+const DEFAULT_FAIL_TIMEOUT_S: u64 = 10;
 
 /// Everything that a location inherits on the way down to it.
 #[derive(Clone)]
@@ -44,6 +60,7 @@ struct Surroundings {
     location: String,
     body_limit_bytes: u64,
     rewritten: bool,
+    listens: Vec<Listen>,
 }
 
 /// Finds the `proxy_pass` directives of a configuration.
@@ -57,6 +74,7 @@ pub fn proxies(directives: &[Directive]) -> Vec<Proxy> {
         location: String::new(),
         body_limit_bytes: DEFAULT_BODY_LIMIT,
         rewritten: false,
+        listens: Vec::new(),
     };
     collect_proxies(directives, top, &upstreams, &mut found);
     found
@@ -69,12 +87,48 @@ fn collect_upstreams(directives: &[Directive], upstreams: &mut HashMap<String, V
                 .block
                 .iter()
                 .filter(|inner| inner.name() == "server");
-            let backends =
-                servers.filter_map(|server| backend(server.args().first()?, 80, server.place()));
-            upstreams.insert(name.clone(), backends.collect());
+            upstreams.insert(name.clone(), servers.filter_map(upstream_server).collect());
         } else {
             collect_upstreams(&directive.block, upstreams);
         }
+    }
+}
+
+/// `server ADDRESS [parameter...];` of an upstream block.
+fn upstream_server(server: &Directive) -> Option<Backend> {
+    let (address, parameters) = server.args().split_first()?;
+    if parameters.iter().any(|parameter| parameter == "down") {
+        return None;
+    }
+    let value = |name: &str| {
+        parameters
+            .iter()
+            .find_map(|parameter| parameter.strip_prefix(name))
+    };
+    let mut backend = backend(address, 80, server.place())?;
+    if let Some(told) = value("fail_timeout=").and_then(seconds) {
+        backend.marked_down_s = told;
+    }
+    if value("max_fails=") == Some("0") {
+        backend.marked_down_s = 0;
+    }
+    Some(backend)
+}
+
+/// A time as nginx writes it, in whole seconds.
+fn seconds(time: &str) -> Option<u64> {
+    let end = time
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(time.len());
+    let (number, unit) = time.split_at(end);
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "" | "s" => Some(number),
+        "ms" => Some(number.div_ceil(1000)),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        "d" => number.checked_mul(86400),
+        _ => None,
     }
 }
 
@@ -90,6 +144,10 @@ fn collect_proxies(
                 around.body_limit_bytes = bytes(size).unwrap_or(DEFAULT_BODY_LIMIT);
             }
             ("server_name", names) => around.server_names = names.to_vec(),
+            ("listen", words) => around.listens.push(Listen {
+                words: words.to_vec(),
+                place: directive.place(),
+            }),
             ("rewrite", [.., flag]) if flag == "break" => around.rewritten = true,
             _ => (),
         }
@@ -136,6 +194,7 @@ fn proxy(
         backends,
         rewrites_uri,
         body_limit_bytes: around.body_limit_bytes,
+        listens: around.listens.clone(),
     })
 }
 
@@ -155,7 +214,12 @@ fn backend(authority: &str, default_port: u16, place: String) -> Option<Backend>
         .trim_start_matches('[')
         .trim_end_matches(']')
         .to_owned();
-    Some(Backend { host, port, place })
+    Some(Backend {
+        host,
+        port,
+        place,
+        marked_down_s: DEFAULT_FAIL_TIMEOUT_S,
+    })
 }
 
 fn bytes(size: &str) -> Option<u64> {
@@ -219,6 +283,43 @@ mod tests {
         assert_eq!(backends(&found[1]), ["2001:db8::1 443 nginx.conf:6"]);
         assert_eq!(backends(&found[2]), ["localhost 8008 nginx.conf:7"]);
         assert_eq!(found[3].backends, []);
+    }
+
+    #[test]
+    fn how_long_a_server_is_left_alone_after_a_failure() {
+        for (parameters, expected) in [
+            ("", Some(10)),
+            ("weight=2 fail_timeout=30s", Some(30)),
+            ("fail_timeout=2m", Some(120)),
+            ("fail_timeout=5", Some(5)),
+            ("fail_timeout=1500ms", Some(2)),
+            ("fail_timeout=30s max_fails=0", Some(0)),
+            ("fail_timeout=soon", Some(10)),
+            ("down", None),
+        ] {
+            let text = format!(
+                "upstream hs {{ server h:1 {parameters}; }} server {{ location /_matrix {{ proxy_pass http://hs; }} }}"
+            );
+            let found = of(&text);
+            let marked = found[0]
+                .backends
+                .first()
+                .map(|backend| backend.marked_down_s);
+            assert_eq!(marked, expected, "{parameters}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_knows_where_its_server_listens() {
+        let found = of("server { listen 443 ssl; listen [::]:443 ssl; location /_matrix { proxy_pass http://h; } }
+          server { location /_matrix { proxy_pass http://h; } }");
+        let words: Vec<_> = found[0]
+            .listens
+            .iter()
+            .map(|listen| listen.words.join(" "))
+            .collect();
+        assert_eq!(words, ["443 ssl", "[::]:443 ssl"]);
+        assert_eq!(found[1].listens, []);
     }
 
     /// The forms whose effect was seen with a real nginx: a path in the target decodes `%2F`.

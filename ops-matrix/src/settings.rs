@@ -16,6 +16,8 @@ pub struct Settings {
     pub unit: Vec<String>,
     /// The configuration of the proxy in front of it.
     pub nginx: PathBuf,
+    /// The units of the bridges whose configuration and registration `paths` reads.
+    pub bridges: Vec<String>,
     /// The sops file with `token_a`, `token_b` and `room` for `ping`.
     pub tokens: Option<PathBuf>,
 }
@@ -29,6 +31,7 @@ impl Default for Settings {
                 .map(str::to_owned)
                 .to_vec(),
             nginx: PathBuf::from("/etc/nginx/nginx.conf"),
+            bridges: vec!["mautrix-slack".to_owned()],
             tokens: None,
         }
     }

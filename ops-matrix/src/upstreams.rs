@@ -1,12 +1,11 @@
 //! Where a proxy's requests really go: each address that the names in its configuration have, and who is hit when one of
 //! them is dead.
 
-use std::net::SocketAddr;
-
 use ops_common::check::{Check, State};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::proxies::{Backend, Proxy};
+use crate::reach::{self, hit, listed};
 
 /// A backend of the proxy that is a name with a dead side, or another trap.
 pub const UPSTREAM: &str = "matrix.upstream";
@@ -19,7 +18,7 @@ pub const BODY: &str = "matrix.body_limit";
 const MAX_REQUEST_BYTES: u64 = 20 * 1000 * 1000;
 
 /// What a backend's addresses did when they were dialled; none where nothing was dialled.
-pub type Dialled = Option<Vec<(SocketAddr, Result<(), String>)>>;
+pub type Dialled = Option<Vec<reach::Dialled>>;
 
 /// Picks the proxies that serve Matrix: by their location, or because they go to the homeserver's port.
 #[must_use]
@@ -50,19 +49,15 @@ pub fn judge(proxy: &Proxy, backend: &Backend, dialled: &Dialled) -> Check {
     let Some(dialled) = dialled else {
         return unseen(subject, proxy, backend);
     };
-    let listed = |wanted: bool| -> Vec<String> {
-        dialled
-            .iter()
-            .filter(|(_, answer)| answer.is_ok() == wanted)
-            .map(|(address, _)| address.to_string())
-            .collect()
-    };
-    let (alive, dead) = (listed(true), listed(false));
+    let (alive, dead) = (listed(dialled, true), listed(dialled, false));
+    // nginx leaves a server alone after a failure only where it has another one.
+    let peers = proxy.backends.len().saturating_sub(1) + dialled.len();
+    let marked_down_s = if peers > 1 { backend.marked_down_s } else { 0 };
     let data = json!({
         "target": proxy.target, "location": proxy.location, "alive": alive, "dead": dead,
-        "hit": hit(dialled), "server_names": proxy.server_names,
+        "hit": hit(dialled), "server_names": proxy.server_names, "marked_down_s": marked_down_s,
     });
-    let (state, message) = verdict(&backend.host, &alive, &dead);
+    let (state, message) = verdict(&backend.host, &alive, &dead, marked_down_s);
     let check = Check::new(state, UPSTREAM, subject, message).data(data);
     if check.status == State::Ok {
         return check;
@@ -71,39 +66,36 @@ pub fn judge(proxy: &Proxy, backend: &Backend, dialled: &Dialled) -> Check {
 }
 
 /// What the living and the dead addresses of a backend come to.
-fn verdict(host: &str, alive: &[String], dead: &[String]) -> (State, String) {
+fn verdict(host: &str, alive: &[String], dead: &[String], marked_down_s: u64) -> (State, String) {
     let (living, others) = (alive.join(" and "), dead.join(" and "));
+    let gap = if marked_down_s > 0 {
+        format!(
+            "a restart of the server costs {marked_down_s} s of 502 more, in which nginx asks nobody"
+        )
+    } else {
+        "a restart of the server costs no more than itself".to_owned()
+    };
     match (alive, dead) {
         ([], []) => (State::Fail, format!("'{host}' has no address")),
         ([], _) => (State::Fail, format!("nothing answers at {others}")),
-        ([one], []) => (
+        ([one], []) if marked_down_s == 0 => (
             State::Ok,
             format!("one address, which nginx never marks down: {one}"),
         ),
+        (_, []) if marked_down_s == 0 => (State::Ok, format!("all answer: {living}; {gap}")),
         (_, []) => (
             State::Warn,
             format!(
-                "'{host}' is {living}: all answer, but when the server restarts nginx marks them down and answers 502 for up to 10 s"
+                "'{host}' is one of several that nginx marks down together, {living} answers: {gap}"
             ),
         ),
         (_, _) => (
             State::Fail,
             format!(
-                "'{host}' is also {others}, where nobody listens (only {living} answers): nginx tries it again and again, and a restart of the server costs 10 s of 502"
+                "'{host}' is also {others}, where nobody listens (only {living} answers): nginx tries it again and again, and {gap}"
             ),
         ),
     }
-}
-
-/// What a first-address client, a Happy-Eyeballs client and nginx see of the same name.
-fn hit(dialled: &[(SocketAddr, Result<(), String>)]) -> Value {
-    let some_alive = dialled.iter().any(|(_, answer)| answer.is_ok());
-    let some_dead = dialled.iter().any(|(_, answer)| answer.is_err());
-    json!({
-        "first_address": dialled.first().is_some_and(|(_, answer)| answer.is_err()),
-        "happy_eyeballs": !some_alive,
-        "nginx": some_dead,
-    })
 }
 
 /// Without dialling, a name is a trap if it usually has more than one address.
@@ -233,6 +225,40 @@ mod tests {
         let proxy =
             &proxies_of("server { location /_matrix { proxy_pass http://localhost:8008; } }")[0];
         assert_eq!(judge(proxy, &proxy.backends[0], &None).status, State::Warn);
+    }
+
+    /// Two servers in one block are marked down together, whatever the number of their addresses.
+    #[test]
+    fn how_long_a_restart_is_made_by_the_proxy() {
+        let of_block = |servers: &str| {
+            let text = format!(
+                "upstream hs {{ {servers} }} server {{ location /_matrix {{ proxy_pass http://hs; }} }}"
+            );
+            let proxies = proxies_of(&text);
+            let backend = &proxies[0].backends[0];
+            let dialled = vec![("127.0.0.1:8008".parse().expect("an address"), Ok(()))];
+            let check = judge(&proxies[0], backend, &Some(dialled));
+            (check.status, check.data["marked_down_s"].clone())
+        };
+        assert_eq!(of_block("server 127.0.0.1:8008;"), (State::Ok, json!(0)));
+        assert_eq!(
+            of_block("server 127.0.0.1:8008 fail_timeout=30s; server [::1]:8008;"),
+            (State::Warn, json!(30))
+        );
+        assert_eq!(
+            of_block("server 127.0.0.1:8008 max_fails=0; server [::1]:8008 max_fails=0;"),
+            (State::Ok, json!(0))
+        );
+        let check = judged(&[("[::1]:8008", true), ("127.0.0.1:8008", true)]);
+        assert_eq!(
+            (check.status, &check.data["marked_down_s"]),
+            (State::Warn, &json!(10))
+        );
+        assert!(
+            check.message.contains("10 s of 502 more"),
+            "{}",
+            check.message
+        );
     }
 
     #[test]

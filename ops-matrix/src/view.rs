@@ -96,6 +96,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Questions that follow one another, such as well-known, SRV, keys, have the time of the whole between them.
 const SHARES: u32 = 4;
 
+type Addresses = Answer<Vec<IpAddr>>;
+
 /// The view from a machine.
 pub struct View<'a> {
     ground: &'a dyn Ground,
@@ -103,7 +105,7 @@ pub struct View<'a> {
     connect_timeout: Duration,
     deadline: Deadline,
     patience: Duration,
-    seen: Mutex<HashMap<String, Arc<OnceLock<Answer<Vec<IpAddr>>>>>>,
+    seen: Mutex<HashMap<String, Arc<OnceLock<Addresses>>>>,
     servers: OnceLock<Result<Vec<SocketAddr>, String>>,
 }
 

@@ -20,4 +20,5 @@ mod federating;
 mod federation;
 mod homeserver;
 mod names;
+mod paths;
 mod platform;

@@ -4,17 +4,15 @@ use ops_tests::relay::{Link, Relay};
 use ops_tests::{Kind, Lab, LabHost, Ran, skip, tool};
 use serde_json::Value;
 
-const NGINX: &str = "/etc/nginx/sites-enabled/chat.example";
-
 /// A host of the platform, with our tools on it.
-fn platform(lab: Lab, name: &str) -> LabHost {
+pub(crate) fn platform(lab: Lab, name: &str) -> LabHost {
     let host = lab.host(name, Kind::Platform);
     host.install_tools();
     host
 }
 
 /// The same command from here over ssh and on the host; both must end alike.
-fn both(host: &LabHost, args: &[&str], status: i32) -> [Ran; 2] {
+pub(crate) fn both(host: &LabHost, args: &[&str], status: i32) -> [Ran; 2] {
     let here = tool("ops-matrix")
         .args(args)
         .args(["--host", host.name()])
@@ -24,7 +22,7 @@ fn both(host: &LabHost, args: &[&str], status: i32) -> [Ran; 2] {
 }
 
 /// The one record of a check, or the one about a subject that begins like this.
-fn record(ran: &Ran, check: &str, subject: &str) -> Value {
+pub(crate) fn record(ran: &Ran, check: &str, subject: &str) -> Value {
     let fits = |record: &Value| {
         record["check"] == check
             && record["subject"]
@@ -204,128 +202,6 @@ fn a_homeserver_that_is_not_well_is_told_apart() {
         .run()
         .expect(69);
     none.complains("no homeserver unit on 'matrix-none'");
-}
-
-#[test]
-fn the_localhost_trap_is_named_with_its_fix() {
-    let Some(lab) = Lab::get() else {
-        return skip("lab");
-    };
-    let host = platform(lab, "matrix-trap");
-    let proxy_pass = |target: &str| {
-        host.sh(&format!(
-            "sed -i 's|proxy_pass .*|proxy_pass {target};|' {NGINX} && nginx -s reload"
-        ))
-        .expect(0);
-    };
-    for ran in both(&host, &["paths", "--json"], 0) {
-        assert_eq!(
-            record(&ran, "matrix.upstream", "127.0.0.1:8008")["status"],
-            "ok"
-        );
-    }
-    proxy_pass("http://localhost:8008");
-    // The runbook's line sees nothing, and neither does a request through nginx: the trap is silent.
-    host.sh("curl -fsS http://localhost:8008/_matrix/client/versions | jq -e .versions")
-        .expect(0);
-    host.sh("for i in 1 2 3 4; do curl -fsS https://chat.example/_matrix/client/versions >/dev/null || exit 1; done").expect(0);
-    // Yet nginx runs into the dead side.
-    host.sh(
-        "grep -q 'connect() failed (111.*upstream: .http://.::1.:8008' /var/log/nginx/error.log",
-    )
-    .expect(0);
-    for ran in both(&host, &["versions", "http://localhost:8008", "--json"], 1) {
-        assert_eq!(
-            record(&ran, "matrix.versions", "[::1]:8008")["data"]["fault"],
-            "refused"
-        );
-        assert_eq!(
-            record(&ran, "matrix.versions", "127.0.0.1:8008")["status"],
-            "ok"
-        );
-    }
-    for ran in both(&host, &["paths", "--json"], 1) {
-        let found = record(&ran, "matrix.upstream", "localhost:8008");
-        assert_eq!(found["status"], "fail");
-        assert!(found["message"].as_str().is_some_and(|text| {
-            text.contains("'localhost' is also [::1]:8008, where nobody listens")
-        }));
-        assert_eq!(
-            found["data"]["hit"],
-            serde_json::json!({"first_address": true, "happy_eyeballs": false, "nginx": true})
-        );
-        let fix = found["fix"].as_str().unwrap_or_default();
-        assert!(fix.starts_with("write 'proxy_pass http://127.0.0.1:8008;' at /etc/nginx/sites-enabled/chat.example:"), "{fix}");
-    }
-    // The configuration alone, as it travels through a pipe.
-    let text = host.read(NGINX);
-    let lint = tool("ops-matrix")
-        .args(["paths", "--nginx-config", "-"])
-        .stdin(text)
-        .run()
-        .expect(0);
-    assert!(
-        lint.out()
-            .contains("'localhost' is usually ::1 and 127.0.0.1"),
-        "{}",
-        lint.out()
-    );
-    // What the fix says is what cures it.
-    proxy_pass("http://127.0.0.1:8008");
-    both(&host, &["paths", "--json"], 0);
-}
-
-#[test]
-fn a_proxy_that_spoils_paths_and_headers_is_found_out() {
-    let Some(lab) = Lab::get() else {
-        return skip("lab");
-    };
-    let host = lab.host("matrix-proxy", Kind::Platform);
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(
-        folder.path().join("ops.yaml"),
-        "matrix: {server_name: chat.example}\n",
-    )
-    .unwrap();
-    let ca = ops_tests::tree::authority().join("ca.pem");
-    let paths = |status: i32| {
-        let run = tool("ops-matrix")
-            .args(["paths", "--json", "--host", host.name(), "--cafile"])
-            .arg(&ca);
-        run.dir(folder.path()).run().expect(status)
-    };
-    let ran = paths(0);
-    assert_eq!(
-        record(&ran, "matrix.identity", &format!("{}:443", host.v4()))["message"],
-        "the same keys and version as the local server"
-    );
-    let client = format!("{}:443 client", host.v4());
-    assert_eq!(
-        record(&ran, "matrix.path_encoding", &client)["status"],
-        "ok"
-    );
-    assert_eq!(record(&ran, "matrix.cors", &client)["status"], "ok");
-    host.sh(&format!("sed -i 's|location /_matrix {{|location /_matrix/ {{ add_header Access-Control-Allow-Origin * always;|; s|proxy_pass .*|proxy_pass http://127.0.0.1:8008/_matrix/;|' {NGINX} && nginx -s reload")).expect(0);
-    let ran = paths(1);
-    assert_eq!(
-        record(&ran, "matrix.proxy_uri", "chat.example")["status"],
-        "fail"
-    );
-    for port in ["client", "federation"] {
-        let found = record(
-            &ran,
-            "matrix.path_encoding",
-            &format!("{}:443 {port}", host.v4()),
-        );
-        assert!(
-            found["message"]
-                .as_str()
-                .is_some_and(|text| text.contains("decodes the URI")),
-            "{found}"
-        );
-    }
-    let found = record(&ran, "matrix.cors", &client);
-    assert!(found["message"].as_str().is_some_and(|text| text.contains("answers have 2 Access-Control-Allow-Origin headers")), "{found}");
 }
 
 /// What a verb costs in round trips, over a link where they are dear: the handshake, and the verb's own.
