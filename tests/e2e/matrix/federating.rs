@@ -20,18 +20,19 @@ struct Two {
 }
 
 impl Two {
-    fn start(lab: Lab) -> Self {
+    /// Boots both; `more` says what else the name server knows, given the records of the other one's addresses.
+    fn start(lab: Lab, name: &str, more: fn(Known) -> Vec<(&'static str, Known)>) -> Self {
         let options = || Options::from(Kind::Platform).without("mautrix-slack");
         let (here, other) = (
-            lab.host("federation-a", options()),
-            lab.host("federation-b", options()),
+            lab.host(&format!("{name}-a"), options()),
+            lab.host(&format!("{name}-b"), options()),
         );
         let folder = tempfile::tempdir().unwrap();
         rename(&other, folder.path());
         let addresses = |host: &LabHost| Known::Records(vec![v4(&host.v4()), v6(&host.v6())]);
         let address = lab.address();
         let ours = SocketAddr::new(address.v4().parse().unwrap(), 53);
-        let known = [
+        let mut known = vec![
             ("chat.example", addresses(&here)),
             (OTHER, addresses(&other)),
             ("srv.example", addresses(&other)),
@@ -40,12 +41,9 @@ impl Two {
                 Known::Records(vec![srv(10, 443, "srv.example")]),
             ),
         ];
+        known.extend(more(addresses(&other)));
         let names = Names::at(ours, &known);
-        let authority = std::fs::read(ops_tests::tree::authority().join("ca.pem")).unwrap();
         for host in [&here, &other] {
-            // Synapse takes one certificate from a file, so it gets the authority by itself.
-            host.write("/etc/matrix/ca.pem", &authority);
-            host.sh("sed -i 's|^federation_custom_ca_list:.*|federation_custom_ca_list: [/etc/matrix/ca.pem]|' /etc/matrix/homeserver.yaml").expect(0);
             host.write(
                 "/etc/resolv.conf",
                 format!("nameserver {}\noptions timeout:1 attempts:1\n", ours.ip()),
@@ -81,7 +79,11 @@ fn rename(host: &LabHost, folder: &std::path::Path) {
     command("sh")
         .args(["-c", openssl])
         .arg(&authority)
-        .stdin("subjectAltName=DNS:other.example\n")
+        .stdin(format!(
+            "subjectAltName=DNS:other.example,DNS:*.other.example,IP:{},IP:{}\n",
+            host.v4(),
+            host.v6()
+        ))
         .dir(folder)
         .run()
         .expect(0);
@@ -145,7 +147,7 @@ fn two_homeservers_find_and_believe_each_other() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let two = Two::start(lab);
+    let two = Two::start(lab, "federation", |_| Vec::new());
     let token = register(&two.other);
     // One by its well-known, the other by its SRV record, each seen from its peer.
     let ran = matrix(&two.other, "resolve chat.example").expect(0);
@@ -289,4 +291,99 @@ fn ping(two: &Two) {
         .expect(0);
     assert_eq!(kept.out(), "{}\n");
     run(&[]).expect(2).complains("--host localhost");
+}
+
+/// What a real server is called, the step at which its peers find it, and what is published for it. `V4` and `V6` stand
+/// for its addresses.
+struct Found {
+    name: &'static str,
+    step: &'static str,
+    well_known: Option<&'static str>,
+}
+
+#[rustfmt::skip]
+const STEPS: [Found; 9] = [
+    Found { name: "V4:8449", step: "1", well_known: None },
+    Found { name: "[V6]", step: "1", well_known: None },
+    Found { name: "port.other.example:8449", step: "2", well_known: None },
+    Found { name: "literal.other.example", step: "3.1", well_known: Some("V4:8449") },
+    Found { name: "to-srv.other.example", step: "3.3", well_known: Some("srv.other.example") },
+    Found { name: "to-old.other.example", step: "3.4", well_known: Some("old.other.example") },
+    Found { name: "to-name.other.example", step: "3.5", well_known: Some("plain.other.example") },
+    Found { name: "old.other.example", step: "5", well_known: None },
+    Found { name: "plain.other.example", step: "6", well_known: None },
+];
+
+/// What the name server knows of them: their addresses, and SRV records of either name to a port of their own.
+fn steps_in_dns(addresses: Known) -> Vec<(&'static str, Known)> {
+    let srv_to = |port| Known::Records(vec![srv(10, port, "srv.example")]);
+    let mut known: Vec<_> = STEPS
+        .iter()
+        .filter_map(|found| found.name.split(':').next())
+        .map(|name| (name, addresses.clone()))
+        .collect();
+    known.extend([
+        ("_matrix-fed._tcp.srv.other.example", srv_to(443)),
+        ("_matrix._tcp.old.other.example", srv_to(8449)),
+    ]);
+    known
+}
+
+/// One homeserver under one name after the other: its peer, a Synapse, finds it by itself, and we say how.
+#[test]
+fn a_real_server_is_found_at_every_step() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let two = Two::start(lab, "steps", steps_in_dns);
+    let (v4, v6) = (two.other.v4(), two.other.v6());
+    let filled = |text: &str| text.replace("V4", &v4).replace("V6", &v6);
+    let well_knowns: String = STEPS
+        .iter()
+        .filter_map(|found| Some((found.name, filled(found.well_known?))))
+        .map(|(name, to)| {
+            format!("if ($host = {name}) {{ return 200 '{{\"m.server\":\"{to}\"}}'; }} ")
+        })
+        .collect();
+    let site = format!(
+        "s|location = /.no-well-known/server|location = /.well-known/matrix/server {{ default_type application/json; {well_knowns} return 404; }} location = /none|; \
+         s|listen 443 ssl;|&listen 8448 ssl; listen [::]:8448 ssl; listen 8449 ssl; listen [::]:8449 ssl;|"
+    );
+    two.other
+        .sh_with(
+            "sed -i -f - /etc/nginx/sites-enabled/chat.example && nginx -t -q && nginx -s reload",
+            site.as_bytes(),
+        )
+        .expect(0);
+    for found in &STEPS {
+        let name = filled(found.name);
+        let restart = format!(
+            "systemctl stop matrix-continuwuity
+            sed -i \"s|^server_name:.*|server_name: '{name}'|\" /etc/matrix/homeserver.yaml
+            systemctl start matrix-continuwuity
+            timeout 60 sh -c 'until curl -fs http://127.0.0.1:8008/health; do :; done'"
+        );
+        two.other.sh(&restart).expect(0);
+        let ran = matrix(&two.here, &format!("resolve {name}")).expect(0);
+        let targets: Vec<Value> = ran
+            .json()
+            .into_iter()
+            .filter(|row| row["kind"] == "target")
+            .collect();
+        assert!(
+            !targets.is_empty() && targets.iter().all(|row| row["step"] == found.step),
+            "{name}: {}",
+            ran.out()
+        );
+        // Every address of it is the server, by its keys and its certificate.
+        let ran = matrix(&two.here, &format!("federation {name}")).expect(0);
+        assert!(
+            states(&ran).iter().all(|one| one.ends_with(" ok")),
+            "{name}: {}",
+            ran.out()
+        );
+        // Its peer goes the same way there, and it finds the keys of its peer: both really do.
+        matrix(&two.here, &format!("outbound {name}")).expect(0);
+        matrix(&two.other, "outbound chat.example").expect(0);
+    }
 }
