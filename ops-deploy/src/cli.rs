@@ -1,9 +1,10 @@
 //! The command line of `ops-deploy`.
 
+mod confirm;
 mod deploy;
 mod look;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ops_common::exit::Status;
 use ops_common::hosts::{self, HostArgs, Target};
 use ops_common::tool::{Context, House, Tool};
@@ -89,6 +90,15 @@ struct Switch {
     #[arg(long, value_name = "PATH")]
     store_path: Option<String>,
 
+    /// Build here, or on the host itself from derivations that are copied to it
+    #[arg(
+        long,
+        value_name = "WHERE",
+        default_value = "here",
+        conflicts_with = "store_path"
+    )]
+    build_on: BuildOn,
+
     /// Deploy although tracked files differ from the commit
     #[arg(long)]
     allow_dirty: bool,
@@ -104,6 +114,15 @@ struct Switch {
     /// Do not ask, on a terminal, whether the plan is wanted
     #[arg(long)]
     yes: bool,
+}
+
+/// Where a system is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BuildOn {
+    /// On this machine
+    Here,
+    /// On the host that gets it
+    Host,
 }
 
 /// Build the systems of hosts, with one evaluation, and print their store paths
@@ -192,7 +211,8 @@ struct Activate {
 /// Tell what a switch would change: packages and units, without copying a byte
 ///
 /// With one host: from the system that runs there to the one that would be built, for the units that run there. With two
-/// store paths: between those. Prints kind, action, name, old, new, delta_bytes, reason.
+/// store paths: between those. Prints kind (package, unit, lint), action, name, old, new, delta_bytes, reason; a `lint` is a
+/// trap in the new system or on the way to it, or a secret that the host could not decrypt, and its action is `warn` or `fail`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -207,6 +227,10 @@ struct Plan {
     /// Plan for this system instead of building one
     #[arg(long, value_name = "PATH")]
     store_path: Option<String>,
+
+    /// Copy the system and let the host say what it would do to its units (dry-activate)
+    #[arg(long)]
+    ask_host: bool,
 }
 
 /// Go back to an older system, in the safe order of a switch
@@ -228,8 +252,8 @@ struct Rollback {
 
 /// Switch one host to what another has proved
 ///
-/// The newest record of FROM must be a healthy deployment of this very commit, without local changes, at least --soak old,
-/// and still run there. Says whether the two systems are the same path, come from the same revision and lock (the differing
+/// The newest healthy deployment of FROM must be at least --soak old, still run there, and be of this very commit without local
+/// changes; or this commit must give FROM the very system that it runs, so that it proves this commit too. Says whether the two systems are the same path, come from the same revision and lock (the differing
 /// paths with -v), and whether the units of `deploy.units` are the same. Then as `switch`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -301,7 +325,9 @@ struct Verify {
 /// same in bridge registrations and database URLs, secrets in plain text, debug logging, units that may take longer to start
 /// than a deployment is watched. Of a host: the same for the system that runs there, joined with what listens there.
 ///
-/// Checks: deploy.lint.localhost, deploy.lint.secrets, deploy.lint.logging, deploy.lint.start_limit, deploy.lint.insecure.
+/// Checks: deploy.lint.localhost, deploy.lint.secrets, deploy.lint.secret_modes, deploy.lint.logging, deploy.lint.start_limit,
+/// deploy.lint.insecure, deploy.lint.boot_space. Only `plan` and `switch` can tell what is wrong with a step from one system to
+/// another: deploy.lint.sshd, deploy.lint.postgresql, deploy.lint.state_version, deploy.lint.inhibitors.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -101,6 +101,24 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// The host cannot build the system.
+    #[error("cannot build '{what}' on '{host}': {reason}")]
+    BuildThere {
+        /// The host.
+        host: String,
+        /// The derivation.
+        what: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The host will not be able to decrypt secrets of the system.
+    #[error("'{host}' cannot decrypt the secrets of the new system: {reason}")]
+    Secrets {
+        /// The host.
+        host: String,
+        /// Which, and why.
+        reason: String,
+    },
     /// Somebody else deploys to that machine.
     #[error("cannot lock '{host}': {owner} deploys to it (deployment {id})")]
     Locked {
@@ -228,6 +246,7 @@ impl Failure for Error {
             Self::SameMachine { .. } => Status::Usage,
             Self::Dirty { .. }
             | Self::NotConfirmed
+            | Self::Secrets { .. }
             | Self::NoGeneration { .. }
             | Self::NotProved { .. } => Status::No,
             Self::NotAStorePath(_)
@@ -235,6 +254,7 @@ impl Failure for Error {
             | Self::NotARecord { .. }
             | Self::NotASystem { .. }
             | Self::NoPath { .. }
+            | Self::BuildThere { .. }
             | Self::Units { .. }
             | Self::NotThere { .. } => Status::BadInput,
             Self::Unfit { .. } => Status::Unavailable,
@@ -262,6 +282,9 @@ impl Failure for Error {
                 Some("wait until that deployment is over; a dead one is over by itself when its armed time is".to_owned())
             }
             Self::Changed { .. } => Some("look at 'ops-deploy status', then try again".to_owned()),
+            Self::Secrets { .. } => Some(
+                "add the host's recipient to .sops.yaml (ops-secrets recipient --host), then ops-secrets updatekeys".to_owned(),
+            ),
             Self::NotThere { .. } => Some("copy it first: ops-deploy copy".to_owned()),
             Self::NoGeneration { .. } => Some("'ops-deploy status --all' lists the generations".to_owned()),
             _ => None,

@@ -13,18 +13,21 @@
 //! | `line.rs`, `sh/` | the line to a host, and what runs there |
 //! | `state.rs`, `units.rs`, `listeners.rs` | what a host is and does |
 //! | `health.rs`, `probe.rs`, `verify.rs`, `gate.rs` | is it well, or worse than before |
-//! | `preview.rs`, `plan.rs`, `fstab.rs`, `unit_tree.rs`, `unit_file.rs`, `closure.rs` | what would change |
-//! | `nix.rs`, `git.rs`, `facts.rs`, `copy.rs` | what is deployed, from where |
+//! | `preview.rs`, `dry_run.rs`, `plan.rs`, `fstab.rs`, `unit_tree.rs`, `unit_file.rs`, `closure.rs` | what would change |
+//! | `nix.rs`, `build_there.rs`, `git.rs`, `facts.rs`, `copy.rs` | what is deployed, from where |
 //! | `record.rs`, `worklog.rs`, `log.rs`, `status.rs` | what is written down, and what is live |
 //! | `rollback.rs`, `promote.rs` | where to go back to; what may go on |
-//! | `lint.rs`, `nginx.rs` | traps |
+//! | `lint.rs`, `lint/`, `nginx.rs`, `ahead.rs` | traps, and what is told of them before a switch |
 //! | `stc.rs` | the statuses of `switch-to-configuration` |
 
+pub mod ahead;
 pub mod ballot;
+pub mod build_there;
 pub mod cli;
 pub mod closure;
 pub mod copy;
 pub mod deployment;
+pub mod dry_run;
 pub mod error;
 pub mod facts;
 pub mod fstab;

@@ -1,20 +1,28 @@
 //! Traps in a system that every syntax check lets pass.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod access;
+mod change;
+mod localhost;
+
+pub(crate) use access::manifests;
+pub use change::between;
+
+use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use ops_common::check::Check;
+use ops_common::check::{Check, State as Finding};
 use ops_common::host::{Command, Host};
 
 use crate::error::Error;
-use crate::listeners::Listener;
-use crate::nginx;
+use crate::nix;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::unit_tree::UnitTree;
 use crate::units;
+use crate::verify;
 
 /// Files larger than this are no configuration.
 const LARGEST: u64 = 1 << 20;
@@ -27,14 +35,34 @@ const SCRIPT: &str = include_str!("sh/configuration.sh");
 pub struct System {
     units: UnitTree,
     files: BTreeMap<String, String>,
+    /// Names and versions of what it is made of, where that is known.
+    packages: Vec<String>,
+    /// Addresses of loopback names, and whether somebody answered there.
+    dialled: BTreeMap<(IpAddr, u16), bool>,
+    /// Files of secrets on the host that others than their owner and group may read.
+    open_secrets: Vec<String>,
 }
+
+/// Files of a system that no unit mentions.
+const FIXED: [&str; 5] = [
+    "activate",
+    "switch-inhibitors",
+    "etc/ssh/sshd_config",
+    "etc/ssh/authorized_keys.d/root",
+    "etc/fstab",
+];
 
 impl System {
     /// Reads a system of the local store.
     pub fn read(toplevel: &Path) -> io::Result<Self> {
         let units = UnitTree::read(toplevel)?;
         let mut files = BTreeMap::new();
-        let mut due: Vec<String> = mentioned(units.texts());
+        for name in FIXED {
+            if let Ok(text) = std::fs::read_to_string(toplevel.join(name)) {
+                files.insert(name.to_owned(), text);
+            }
+        }
+        let mut due = mentioned(units.texts().chain(files.values().map(String::as_str)));
         while let Some(path) = due.pop() {
             let small =
                 std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= LARGEST);
@@ -47,7 +75,19 @@ impl System {
             due.extend(mentioned([text.as_str()]));
             files.insert(path, text);
         }
-        Ok(Self { units, files })
+        Ok(Self {
+            units,
+            files,
+            ..Self::default()
+        })
+    }
+
+    /// Lists what a system of the local store is made of.
+    pub fn with_closure_of(mut self, path: &str) -> Result<Self, nix::Error> {
+        let closure = nix::closure(path)?.unwrap_or_default();
+        let names = closure.iter().filter_map(|path| package_name(&path.path));
+        self.packages = names.collect();
+        Ok(self)
     }
 
     /// Puts a unit into the system.
@@ -76,11 +116,20 @@ pub fn ask(host: &Host) -> Result<System, Error> {
         let Some((path, content)) = block.split_once('\n') else {
             continue;
         };
-        system = match path.strip_prefix("unit ") {
-            Some(name) => system.with_unit(name, content),
-            None => system.with_file(path, content),
+        system = match (path, path.strip_prefix("unit ")) {
+            (_, Some(name)) => system.with_unit(name, content),
+            ("packages", _) => System {
+                packages: content.lines().filter_map(package_name).collect(),
+                ..system
+            },
+            ("open secrets", _) => System {
+                open_secrets: content.lines().map(str::to_owned).collect(),
+                ..system
+            },
+            _ => system.with_file(path, content),
         };
     }
+    localhost::dial(&mut system, host);
     Ok(system)
 }
 
@@ -104,117 +153,18 @@ fn mentioned<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
 #[must_use]
 pub fn checks(system: &System, state: Option<&State>, settings: &Settings) -> Vec<Check> {
     let listeners = state.and_then(|state| state.listeners.as_deref());
-    let mut checks = localhost(system, listeners);
+    let mut checks = localhost::checks(system, listeners);
     checks.extend(secrets(system));
+    checks.extend(access::secret_modes(system));
     checks.extend(logging(system));
     checks.extend(start_limits(system, settings));
     checks.extend(insecure(system));
+    checks.extend(state.and_then(boot_space));
     if checks.is_empty() {
         let message = format!("{} configuration files, no trap found", system.files.len());
         checks.push(Check::ok("deploy.lint", "", message));
     }
     checks
-}
-
-/// Names that mean several addresses, of which the service may answer only one.
-fn localhost(system: &System, listeners: Option<&[Listener]>) -> Vec<Check> {
-    let mut places: BTreeSet<(String, Option<u16>)> = BTreeSet::new();
-    for (path, text) in &system.files {
-        let found = if nginx::looks_like(text) {
-            nginx::upstreams(text)
-        } else {
-            urls(text)
-        };
-        places.extend(
-            found
-                .into_iter()
-                .filter(|(host, _)| host == "localhost")
-                .map(|(_, port)| (path.clone(), port)),
-        );
-    }
-    places
-        .into_iter()
-        .filter_map(|(path, port)| localhost_check(&path, port, listeners))
-        .collect()
-}
-
-fn localhost_check(path: &str, port: Option<u16>, listeners: Option<&[Listener]>) -> Option<Check> {
-    let name = "deploy.lint.localhost";
-    let place = port.map_or_else(
-        || "localhost".to_owned(),
-        |port| format!("localhost:{port}"),
-    );
-    let answers = |address: &str| {
-        let (address, port) = (address.parse().ok()?, port?);
-        Some(
-            listeners?
-                .iter()
-                .any(|listener| listener.answers(address, port)),
-        )
-    };
-    let fix = |address: &str| {
-        format!(
-            "write {address} instead of localhost",
-            address = match port {
-                Some(port) => format!("{address}:{port}"),
-                None => address.to_owned(),
-            }
-        )
-    };
-    match (answers("127.0.0.1"), answers("::1")) {
-        (Some(true), Some(true)) => None,
-        (Some(true), Some(false)) => {
-            let told = format!(
-                "'{place}' means [::1] too, where nobody listens: every other try is refused"
-            );
-            Some(Check::fail(name, path, told).fix(fix("127.0.0.1")))
-        }
-        (Some(false), Some(true)) => {
-            let told = format!("'{place}' means 127.0.0.1 too, where nobody listens");
-            Some(Check::fail(name, path, told).fix(fix("[::1]")))
-        }
-        (Some(false), Some(false)) => Some(Check::warn(
-            name,
-            path,
-            format!("nobody listens on '{place}'"),
-        )),
-        _ => {
-            let told = format!(
-                "'{place}' means two addresses, and the service may answer only one of them"
-            );
-            Some(Check::warn(name, path, told).fix(fix("127.0.0.1")))
-        }
-    }
-}
-
-/// Hosts and ports of URLs, as bridge registrations and database settings have them.
-fn urls(text: &str) -> Vec<(String, Option<u16>)> {
-    let schemes = [
-        "http://",
-        "https://",
-        "postgres://",
-        "postgresql://",
-        "ws://",
-    ];
-    let active = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with(['#', ';']));
-    active
-        .flat_map(|line| {
-            schemes.iter().flat_map(move |scheme| {
-                line.match_indices(scheme)
-                    .map(move |(at, _)| &line[at + scheme.len()..])
-            })
-        })
-        .map(|rest| {
-            let end = rest
-                .find(|c: char| c.is_whitespace() || "/\"'?,;".contains(c))
-                .unwrap_or(rest.len());
-            let authority = rest[..end].rsplit('@').next().unwrap_or("");
-            let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
-            (host.to_owned(), port.parse().ok())
-        })
-        .collect()
 }
 
 /// Secrets that anyone on the host can read in the store. What is found is named, never shown.
@@ -343,23 +293,42 @@ fn start_limits(system: &System, settings: &Settings) -> Vec<Check> {
     .collect()
 }
 
-/// Packages that Nixpkgs marks as insecure and that were permitted: the names tell.
-fn insecure(system: &System) -> Vec<Check> {
-    let mentioned = |name: &str| {
-        let units = system.units.named_texts().map(|(_, text)| text);
-        units
-            .chain(system.files.values().map(String::as_str))
-            .any(|text| text.contains(name))
-    };
-    let known = [(
-        "-olm-3",
+/// Packages that Nixpkgs marks as insecure: a system that has one was made to permit it.
+const INSECURE: [(&str, &str); 4] = [
+    (
+        "olm-3.",
         "libolm is not maintained and has known weaknesses",
-    )];
-    known
+    ),
+    ("openssl-1.1", "OpenSSL 1.1 gets no more fixes"),
+    ("python-2.7", "Python 2 gets no more fixes"),
+    ("nodejs-16.", "Node.js 16 gets no more fixes"),
+];
+
+fn insecure(system: &System) -> Vec<Check> {
+    let has = |start: &&(&str, &str)| {
+        let mut names = system.packages.iter();
+        names.any(|name| name.starts_with(start.0))
+    };
+    INSECURE
         .iter()
-        .filter(|(name, _)| mentioned(name))
-        .map(|(name, why)| Check::warn("deploy.lint.insecure", name.trim_start_matches('-'), *why))
+        .filter(has)
+        .map(|(name, why)| {
+            Check::warn("deploy.lint.insecure", name.trim_end_matches('.'), *why)
+                .fix("leave it out, or bear it knowingly: permittedInsecurePackages lets it in")
+        })
         .collect()
+}
+
+/// A boot partition that is full ends every deployment, half-way where the boot loader copies its files one by one.
+fn boot_space(state: &State) -> Option<Check> {
+    let space = verify::boot_space("deploy.lint.boot_space", state)?;
+    (space.status > Finding::Ok).then_some(space)
+}
+
+/// The name and version in a store path.
+fn package_name(path: &str) -> Option<String> {
+    let base = path.rsplit('/').next()?;
+    Some(base.split_once('-')?.1.to_owned())
 }
 
 #[cfg(test)]

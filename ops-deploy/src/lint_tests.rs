@@ -1,6 +1,8 @@
 //! Each trap, and what looks like one and is none.
 
+use super::localhost::urls;
 use super::*;
+use crate::listeners::Listener;
 
 const NGINX: &str = "events {}\nhttp {\n  upstream matrix { server localhost:8008; }\n  server { location / { proxy_pass http://localhost:3000; } }\n}\n";
 
@@ -131,4 +133,30 @@ fn configuration_is_what_units_and_other_files_mention() {
         "ExecStart=/nix/store/a-nginx/bin/nginx -c '/nix/store/b-nginx.conf'\nEnvironmentFile=/etc/x.env\n",
     ];
     assert_eq!(mentioned(texts), ["/nix/store/b-nginx.conf", "/etc/x.env"]);
+}
+
+#[test]
+fn insecure_packages_are_found_by_their_names() {
+    let system = |name: &str| System {
+        packages: vec![name.to_owned()],
+        ..System::default()
+    };
+    let found = |name| told(&checks(&system(name), None, &Settings::default()));
+    assert!(found("olm-3.2.16")[0].starts_with("warn deploy.lint.insecure"));
+    assert!(found("polm-3.2.16")[0].starts_with("ok "));
+    assert!(found("openssl-3.4.1")[0].starts_with("ok "));
+}
+
+#[test]
+fn a_full_boot_partition_is_told() {
+    let state = State {
+        boot_free_bytes: Some(1 << 20),
+        ..State::default()
+    };
+    let found = told(&checks(
+        &System::default(),
+        Some(&state),
+        &Settings::default(),
+    ));
+    assert_eq!(found, ["warn deploy.lint.boot_space nearly full"]);
 }

@@ -153,6 +153,25 @@ pub fn build(installables: &[Installable]) -> Result<Vec<String>, Error> {
     built.into_iter().map(path).collect()
 }
 
+/// Evaluates a system without building it, and returns its derivation.
+pub fn derivation(installable: &Installable) -> Result<String, Error> {
+    let what = format!("{}#{}", installable.flake, installable.system);
+    let nix = Program::find("nix")?
+        .args([
+            "--extra-experimental-features",
+            "nix-command flakes",
+            "eval",
+            "--raw",
+        ])
+        .arg(format!("{}.drvPath", installable.attribute()))
+        .folder(&installable.folder);
+    let answer = nix.output().map_err(|source| match source {
+        program::Error::Failed { .. } => Error::Build { what, source },
+        other => Error::Program(other),
+    })?;
+    Ok(String::from_utf8_lossy(&answer).trim().to_owned())
+}
+
 /// Lists the closure of a path with sizes, or says that the local store does not have it.
 pub fn closure(path: &str) -> Result<Option<Vec<StorePath>>, Error> {
     let store = |source| Error::Store {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use ops_common::check::Check;
 use ops_common::output;
 use serde::Serialize;
 
@@ -28,7 +29,7 @@ pub struct Preview {
 /// One line of a printed plan.
 #[derive(Debug, Serialize)]
 pub struct Line {
-    /// `package` or `unit`.
+    /// `package`, `unit` or `lint`.
     pub kind: &'static str,
     /// What happens.
     pub action: String,
@@ -54,6 +55,29 @@ impl output::Record for Line {
         "delta_bytes",
         "reason",
     ];
+}
+
+impl Line {
+    /// The line of a finding.
+    #[must_use]
+    pub fn of(check: &Check) -> Self {
+        let fix = check.fix.as_ref();
+        let fix = fix.map_or_else(String::new, |fix| format!(": {fix}"));
+        let place = if check.subject.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", check.subject)
+        };
+        Self {
+            kind: "lint",
+            action: check.status.word().to_owned(),
+            name: check.check.clone(),
+            old: String::new(),
+            new: String::new(),
+            delta_bytes: None,
+            reason: format!("{place}{}{fix}", check.message),
+        }
+    }
 }
 
 impl Preview {
@@ -107,9 +131,9 @@ impl Preview {
         }))
     }
 
-    /// The lines of the plan: packages first, then units in the order of the work.
-    pub fn lines(&self) -> impl Iterator<Item = Line> {
-        let packages = self.packages.iter().map(|package| Line {
+    /// The lines of the plan that are about packages.
+    pub fn packages(&self) -> impl Iterator<Item = Line> {
+        self.packages.iter().map(|package| Line {
             kind: "package",
             action: package.change.word().to_owned(),
             name: package.name.clone(),
@@ -117,7 +141,11 @@ impl Preview {
             new: package.new.clone(),
             delta_bytes: Some(package.delta_bytes),
             reason: String::new(),
-        });
+        })
+    }
+
+    /// The lines of the plan: packages first, then units in the order of the work.
+    pub fn lines(&self) -> impl Iterator<Item = Line> {
         let units = self.units.iter().map(|change| Line {
             kind: "unit",
             action: change.action.word().to_owned(),
@@ -127,7 +155,7 @@ impl Preview {
             delta_bytes: None,
             reason: change.reason.clone(),
         });
-        packages.chain(units)
+        self.packages().chain(units)
     }
 }
 

@@ -22,45 +22,73 @@ pub struct Likeness {
     pub differing: Vec<String>,
 }
 
-/// Finds the record that proves a commit, or says what is missing.
-pub fn proof(
+/// What has to be proved.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The commit.
+    pub revision: &'a Revision,
+    /// How long it must have run.
+    pub soak: Duration,
+    /// The time of day.
+    pub now: Timestamp,
+}
+
+/// Finds the record that proves a commit, or says what is missing. A commit that changes nothing of the proving host's system is
+/// not deployed to it again, and so has no record of its own: then `built`, which returns the system that the commit gives that
+/// host, is asked.
+pub fn proof<E>(
     log: &[Record],
     state: &State,
-    revision: &Revision,
-    soak: Duration,
-    now: Timestamp,
-) -> Result<Record, String> {
+    wanted: Wanted<'_>,
+    built: impl FnOnce() -> Result<String, E>,
+) -> Result<Result<Record, String>, E> {
+    let Wanted {
+        revision,
+        soak,
+        now,
+    } = wanted;
     if revision.commit.is_empty() {
-        return Err("the flake is in no repository, so there is no commit to compare".to_owned());
+        return Ok(Err(
+            "the flake is in no repository, so there is no commit to compare".to_owned(),
+        ));
     }
     let deployed = log
         .iter()
         .rev()
         .find(|record| record.outcome == Outcome::Deployed);
-    let record = deployed.ok_or("it has no record of a healthy deployment")?;
-    if record.revision.commit != revision.commit {
-        let short = |commit: &str| commit.get(..12).unwrap_or("none").to_owned();
-        return Err(format!(
-            "it proved commit {}, not {}",
-            short(&record.revision.commit),
-            short(&revision.commit)
+    let Some(record) = deployed else {
+        return Ok(Err("it has no record of a healthy deployment".to_owned()));
+    };
+    if state.current.as_deref() != Some(record.new.as_str()) {
+        return Ok(Err(
+            "what it runs now is not what its record says".to_owned()
         ));
     }
-    if record.revision.dirty {
-        return Err("it was deployed with changes that are not committed".to_owned());
-    }
-    if state.current.as_deref() != Some(record.new.as_str()) {
-        return Err("what it runs now is not what its record says".to_owned());
+    let of_commit = record.revision.commit == revision.commit && !record.revision.dirty;
+    if !of_commit && built()? != record.new {
+        return Ok(Err(another_commit(record, revision)));
     }
     let age = now.duration_since(record.at).unsigned_abs();
     if age < soak {
-        return Err(format!(
+        return Ok(Err(format!(
             "it has run this commit for {}s, not for {}s",
             age.as_secs(),
             soak.as_secs()
-        ));
+        )));
     }
-    Ok(record.clone())
+    Ok(Ok(record.clone()))
+}
+
+fn another_commit(record: &Record, revision: &Revision) -> String {
+    let short = |commit: &str| commit.get(..12).unwrap_or("none").to_owned();
+    if record.revision.commit == revision.commit {
+        return "it was deployed with changes that are not committed".to_owned();
+    }
+    format!(
+        "it proved commit {}, not {}",
+        short(&record.revision.commit),
+        short(&revision.commit)
+    )
 }
 
 /// Compares the proved system with the one that production would get.
@@ -140,30 +168,57 @@ mod tests {
         )
     }
 
+    /// A proof where the commit gives the proving host this system.
+    fn proof_with(
+        log: &[Record],
+        state: &State,
+        revision: &Revision,
+        soak: u64,
+        built: &str,
+    ) -> Result<Record, String> {
+        let wanted = Wanted {
+            revision,
+            soak: Duration::from_secs(soak),
+            now: fixture().3,
+        };
+        let built = || Ok::<_, std::convert::Infallible>(built.to_owned());
+        proof(log, state, wanted, built).unwrap()
+    }
+
     #[test]
     fn a_healthy_record_of_the_same_commit_is_a_proof() {
-        let (record, state, revision, now) = fixture();
+        let (record, state, revision, _) = fixture();
         let failed = Record {
             outcome: Outcome::RolledBack,
             ..Record::default()
         };
+        let log = [record.clone(), failed];
+        assert_eq!(proof_with(&log, &state, &revision, 3600, "q"), Ok(record));
+    }
+
+    #[test]
+    fn a_commit_that_changes_nothing_is_proved_by_the_one_before() {
+        let (record, state, _, _) = fixture();
+        let later = Revision {
+            commit: "d".repeat(40),
+            ..Revision::default()
+        };
+        let proved = proof_with(&[record.clone()], &state, &later, 3600, "p");
+        assert_eq!(proved, Ok(record.clone()));
+        let mut dirty = record.clone();
+        dirty.revision.dirty = true;
         assert_eq!(
-            proof(
-                &[record.clone(), failed],
-                &state,
-                &revision,
-                Duration::from_hours(1),
-                now
-            ),
-            Ok(record)
+            proof_with(&[dirty.clone()], &state, &later, 0, "p"),
+            Ok(dirty)
         );
+        assert!(proof_with(&[record], &state, &later, 3601, "p").is_err());
     }
 
     #[test]
     fn what_is_missing_is_said() {
-        let (record, state, revision, now) = fixture();
+        let (record, state, revision, _) = fixture();
         let missing = |record: Record, state: &State, revision: &Revision, soak: u64| {
-            proof(&[record], state, revision, Duration::from_secs(soak), now).unwrap_err()
+            proof_with(&[record], state, revision, soak, "q").unwrap_err()
         };
         assert!(missing(record.clone(), &state, &revision, 3601).contains("for 3600s"));
         assert!(missing(record.clone(), &State::default(), &revision, 0).contains("runs now"));

@@ -15,7 +15,7 @@ use crate::facts;
 use crate::line::Line;
 use crate::record::{Outcome, Record};
 use crate::state::State;
-use crate::switch::{Ready, Request, System, is_there};
+use crate::switch::{Ready, Request, System, is_there, must_have};
 use crate::worklog;
 
 /// Brings the systems to the hosts and through the safe order.
@@ -147,7 +147,9 @@ fn bring(
         return Ok(None);
     }
     let started = Instant::now();
-    if request.copy {
+    if one.closure.is_empty() {
+        must_have(&one.seen, &one.new)?;
+    } else if request.copy {
         copy::copy(line, &one.closure, request.substitute)?;
     }
     record.step("copy", started);

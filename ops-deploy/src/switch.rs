@@ -1,11 +1,13 @@
 //! Several hosts at once: one build, then each host goes its own way through the safe order.
 
+use ops_common::check::Check;
 use ops_common::host::Command;
 use ops_common::hosts::{Target, fan_out};
 use ops_common::output;
 use ops_common::tool::Context;
 use serde::Serialize;
 
+use crate::ahead;
 use crate::closure::StorePath;
 use crate::deployment::Way;
 use crate::error::Error;
@@ -114,8 +116,20 @@ pub struct Ready<'a> {
     pub closure: Vec<StorePath>,
     /// What would change, where both systems are known here.
     pub preview: Option<Preview>,
+    /// Traps in the system, and on the way to it.
+    pub findings: Vec<Check>,
+    /// Whether the host can decrypt the secrets of the system.
+    pub secrets: Vec<Check>,
     /// The flake output that it was built from.
     pub flake: String,
+}
+
+impl Ready<'_> {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_there(&self, way: Way, settings: &Settings) -> bool {
+        is_there(&self.seen.state, &self.new, way, settings)
+    }
 }
 
 /// Connects to all hosts and asks for their state, all at the same time.
@@ -195,25 +209,45 @@ pub fn is_there(state: &State, new: &str, way: Way, settings: &Settings) -> bool
     runs && boots && !sick && state.pending.is_none()
 }
 
-/// Works out what the switch would change on a host.
-pub fn prepare(seen: Seen<'_>, new: String, flake: String) -> Result<Ready<'_>, Error> {
-    let closure = nix::closure(&new)?.unwrap_or_default();
-    let preview = match seen.state.old() {
-        Some(old) if !closure.is_empty() => {
-            Preview::between(old, &new, &closure, Some(&seen.state))?
-        }
-        _ => None,
-    };
-    if preview.is_none() && seen.state.old().is_some() {
-        seen.line
-            .report
-            .note("the system that runs there is not known here, so there is no plan");
-    }
-    Ok(Ready {
+/// Works out what the switch would change on a host, unless there is nothing to do.
+pub fn prepare<'a>(
+    context: &Context,
+    request: &Request<'_>,
+    seen: Seen<'a>,
+    new: String,
+    flake: String,
+) -> Result<Ready<'a>, Error> {
+    let mut ready = Ready {
         seen,
         new,
-        closure,
-        preview,
+        closure: Vec::new(),
+        preview: None,
+        findings: Vec::new(),
+        secrets: Vec::new(),
         flake,
-    })
+    };
+    if ready.is_there(request.way, request.settings) {
+        return Ok(ready);
+    }
+    ready.closure = nix::closure(&ready.new)?.unwrap_or_default();
+    let state = &ready.seen.state;
+    if !ready.closure.is_empty() {
+        if let Some(old) = state.old() {
+            ready.preview = Preview::between(old, &ready.new, &ready.closure, Some(state))?;
+        }
+        ready.findings = ahead::traps(state.old(), &ready.new, Some(state), request.settings)?;
+        let destination = ahead::Destination {
+            host: &ready.seen.line.name(),
+            config: context.config()?.path(),
+        };
+        ready.secrets = ahead::secrets(&ready.new, destination)?;
+    }
+    if ready.preview.is_none() && state.old().is_some() {
+        ready
+            .seen
+            .line
+            .report
+            .note("the running system or the new one is not known here, so there is no plan");
+    }
+    Ok(ready)
 }

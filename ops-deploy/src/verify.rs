@@ -21,13 +21,13 @@ pub fn checks(state: &State, settings: &Settings) -> Vec<Check> {
         state.store_free_bytes,
         LITTLE_SPACE,
     ));
-    checks.extend(space(
-        "deploy.boot_space",
-        "/boot",
-        state.boot_free_bytes,
-        LITTLE_BOOT_SPACE,
-    ));
+    checks.extend(boot_space("deploy.boot_space", state));
     checks
+}
+
+/// Judges what is left of `/boot`, where that is a place of its own.
+pub(crate) fn boot_space(name: &str, state: &State) -> Option<Check> {
+    space(name, "/boot", state.boot_free_bytes, LITTLE_BOOT_SPACE)
 }
 
 fn units(state: &State, settings: &Settings) -> Vec<Check> {

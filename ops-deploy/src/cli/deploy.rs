@@ -1,20 +1,20 @@
 //! The verbs that change something: arguments resolved, the domain called, systems printed.
 
-use std::io::IsTerminal;
-
 use ops_common::exit::{Failure, Status, describe};
 use ops_common::hosts::{self, Target};
 use ops_common::tool::Context;
 
-use super::{Activate, Build, Copy, Promote, Rollback, Switch, Which, store_path};
+use super::{
+    Activate, Build, BuildOn, Copy, Promote, Rollback, Switch, Which, confirm, store_path,
+};
 use crate::deployment::Way;
 use crate::error::Error;
 use crate::handoff::{self, Handed};
 use crate::line::Line;
 use crate::record::Record;
 use crate::settings::Settings;
-use crate::switch::{self, Ready, Request, System};
-use crate::{copy, facts, git, log, nix, promote, rollback, rollout};
+use crate::switch::{self, Ready, Request, Seen, System};
+use crate::{build_there, copy, facts, git, log, nix, promote, rollback, rollout};
 
 impl Switch {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
@@ -33,17 +33,31 @@ impl Switch {
             self.allow_dirty,
             &context.report,
         )?;
+        let here = self.build_on == BuildOn::Here;
         let (seen, paths) = std::thread::scope(|scope| {
             let seen = scope.spawn(|| switch::look(context, &targets, self.hosts.jobs));
             let paths = match &self.store_path {
                 Some(path) => store_path(path).map(|path| vec![path; targets.len()]),
-                None => nix::build(&flakes).map_err(Error::Nix),
+                None if here => nix::build(&flakes).map_err(Error::Nix),
+                None => Ok(Vec::new()),
             };
             (seen.join(), paths)
         });
-        let paths = paths?;
+        let mut paths = paths?;
         let seen = seen.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         switch::check(&seen)?;
+        if !here {
+            let work: Vec<_> = seen.iter().zip(&flakes).collect();
+            let built = hosts::fan_out(&work, self.hosts.jobs, |(seen, flake)| {
+                build_there::build(&seen.line, flake)
+            });
+            paths = built.into_iter().collect::<Result<_, _>>()?;
+        }
+        let request = Request {
+            substitute: self.substitute,
+            all_or_nothing: self.all_or_nothing,
+            ..Request::new(&settings, &facts, self.hosts.jobs)
+        };
         let mut ready = Vec::with_capacity(seen.len());
         for ((seen, path), flake) in seen.into_iter().zip(paths).zip(&flakes) {
             let flake = if self.store_path.is_some() {
@@ -51,22 +65,27 @@ impl Switch {
             } else {
                 format!("{}#{}", flake.flake, flake.system)
             };
-            ready.push(switch::prepare(seen, path, flake)?);
+            ready.push(switch::prepare(context, &request, seen, path, flake)?);
         }
-        let is_there =
-            |one: &Ready<'_>| switch::is_there(&one.seen.state, &one.new, Way::Switch, &settings);
-        if !self.yes && !ready.iter().all(is_there) {
-            confirm(context, &ready)?;
-        }
-        let request = Request {
-            substitute: self.substitute,
-            all_or_nothing: self.all_or_nothing,
-            ..Request::new(&settings, &facts, self.hosts.jobs)
-        };
-        let (systems, status) = rollout::deploy(context, &request, &ready);
-        print_systems(context, &systems, targets.len())?;
-        Ok(status)
+        go(context, &request, &ready, self.yes)
     }
+}
+
+/// Tells what is known before, asks where there is somebody to ask, and deploys.
+fn go(
+    context: &Context,
+    request: &Request<'_>,
+    ready: &[Ready<'_>],
+    is_wanted: bool,
+) -> Result<Status, Error> {
+    confirm::warn(ready)?;
+    let is_there = |one: &Ready<'_>| one.is_there(request.way, request.settings);
+    if !is_wanted && !ready.iter().all(is_there) {
+        confirm::ask(ready)?;
+    }
+    let (systems, status) = rollout::deploy(context, request, ready);
+    print_systems(context, &systems, ready.len())?;
+    Ok(status)
 }
 
 impl Build {
@@ -179,7 +198,8 @@ impl Activate {
             ..Request::new(&settings, &facts, self.hosts.jobs)
         };
         let paths = systems.into_iter().map(|system| system.path).collect();
-        on_hosts(context, &targets, &request, paths)
+        let seen = switch::look(context, &targets, self.hosts.jobs)?;
+        on_hosts(context, seen, &request, paths)
     }
 }
 
@@ -197,47 +217,59 @@ impl Rollback {
             .iter()
             .map(|seen| rollback::destination(&seen.state, &seen.line.name(), to))
             .collect::<Result<_, _>>()?;
-        drop(seen);
         let request = Request {
             action: "rollback",
             copy: false,
             ..Request::new(&settings, &facts, self.hosts.jobs)
         };
-        on_hosts(context, &targets, &request, paths)
+        on_hosts(context, seen, &request, paths)
     }
 }
 
 /// Activates systems that the hosts must have.
 fn on_hosts(
     context: &Context,
-    targets: &[Target],
+    seen: Vec<Seen<'_>>,
     request: &Request<'_>,
     paths: Vec<String>,
 ) -> Result<Status, Error> {
-    let seen = switch::look(context, targets, request.jobs)?;
     switch::check(&seen)?;
     let mut ready = Vec::with_capacity(seen.len());
     for (seen, path) in seen.into_iter().zip(paths) {
         switch::must_have(&seen, &path)?;
-        ready.push(switch::prepare(seen, path, String::new())?);
+        ready.push(switch::prepare(
+            context,
+            request,
+            seen,
+            path,
+            String::new(),
+        )?);
     }
-    let (systems, status) = rollout::deploy(context, request, &ready);
-    print_systems(context, &systems, targets.len())?;
-    Ok(status)
+    go(context, request, &ready, true)
 }
 
 impl Promote {
-    /// The record of the host that has proved the commit.
+    /// The record of the host that has proved the system that this commit gives it.
     fn proof(
         &self,
         context: &Context,
         from: &Target,
+        flake: &nix::Installable,
         revision: &git::Revision,
     ) -> Result<Record, Error> {
         let line = Line::connect(context, from, context.report.clone())?;
         let (log, _) = log::read(&line.host(), &self.from)?;
-        let now = jiff::Timestamp::now();
-        let proved = promote::proof(&log, &line.state()?, revision, self.soak.duration(), now);
+        let wanted = promote::Wanted {
+            revision,
+            soak: self.soak.duration(),
+            now: jiff::Timestamp::now(),
+        };
+        let built = || -> Result<String, Error> {
+            Ok(nix::build(std::slice::from_ref(flake))?
+                .pop()
+                .unwrap_or_default())
+        };
+        let proved = promote::proof(&log, &line.state()?, wanted, built)?;
         proved.map_err(|reason| Error::NotProved {
             host: from.name.clone(),
             reason,
@@ -249,15 +281,15 @@ impl Promote {
         let settings = Settings::read(config)?;
         let froms = hosts::targets(context, std::slice::from_ref(&self.from))?;
         let tos = hosts::targets(context, std::slice::from_ref(&self.to))?;
-        let (Some(from), Some(to)) = (froms.first(), tos.first()) else {
-            return Ok(Status::Usage);
+        let ([from], [to]) = (froms.as_slice(), tos.as_slice()) else {
+            return Err(hosts::Error::Several(froms.len().max(tos.len())).into());
         };
         let flake = facts::installable(config, to);
         let facts = facts::gather(config, &settings, Some(&flake), false, &context.report)?;
-        let proved = self.proof(context, from, &facts.revision)?;
+        let proving = facts::installable(config, from);
+        let proved = self.proof(context, from, &proving, &facts.revision)?;
         let new = nix::build(std::slice::from_ref(&flake))?
-            .into_iter()
-            .next()
+            .pop()
             .unwrap_or_default();
         let likeness = promote::likeness(&proved.new, &new, &settings.units)?;
         likeness
@@ -269,26 +301,17 @@ impl Promote {
         let seen = switch::look(context, &tos, 1)?;
         switch::check(&seen)?;
         let named = format!("{}#{}", flake.flake, flake.system);
-        let ready = seen
-            .into_iter()
-            .map(|seen| switch::prepare(seen, new.clone(), named.clone()))
-            .collect::<Result<Vec<_>, _>>()?;
-        if !self.yes
-            && !ready
-                .iter()
-                .all(|one| switch::is_there(&one.seen.state, &one.new, Way::Switch, &settings))
-        {
-            confirm(context, &ready)?;
-        }
         let request = Request {
             action: "promote",
             origin,
             substitute: self.substitute,
             ..Request::new(&settings, &facts, 1)
         };
-        let (systems, status) = rollout::deploy(context, &request, &ready);
-        print_systems(context, &systems, 1)?;
-        Ok(status)
+        let ready = seen
+            .into_iter()
+            .map(|seen| switch::prepare(context, &request, seen, new.clone(), named.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
+        go(context, &request, &ready, self.yes)
     }
 }
 
@@ -301,41 +324,4 @@ fn print_systems(context: &Context, systems: &[System], hosts: usize) -> Result<
         output.record(&system.host, system)?;
     }
     Ok(output.finish()?)
-}
-
-/// Shows the plan and asks, if there is somebody to ask. Without a terminal it goes ahead.
-fn confirm(context: &Context, ready: &[Ready<'_>]) -> Result<(), Error> {
-    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Ok(());
-    }
-    for one in ready {
-        let Some(preview) = &one.preview else {
-            continue;
-        };
-        for line in preview.lines() {
-            let versions = [line.old.as_str(), line.new.as_str()].join(" ");
-            context.report.warn(format_args!(
-                "{}: {} {} {} {}",
-                one.seen.line.name(),
-                line.action,
-                line.name,
-                versions.trim(),
-                line.reason
-            ));
-        }
-    }
-    let names = ready
-        .iter()
-        .map(|one| one.seen.line.name())
-        .collect::<Vec<_>>()
-        .join(", ");
-    context
-        .report
-        .warn(format_args!("deploy to {names}? [y/N]"));
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    match read {
-        Ok(_) if matches!(answer.trim(), "y" | "yes") => Ok(()),
-        _ => Err(Error::NotConfirmed),
-    }
 }

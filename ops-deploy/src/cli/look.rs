@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ops_common::check::Check;
+use ops_common::check::{Check, State as Finding};
 use ops_common::exit::Status;
 use ops_common::host::Host;
 use ops_common::hosts::{self, HostArgs};
@@ -10,58 +10,76 @@ use ops_common::tool::Context;
 use ops_common::watch;
 
 use super::{Gate, Lint, Log, Plan, StatusOf, Verify, store_path};
+use crate::deployment::Way;
 use crate::error::Error;
 use crate::gate::{self, Rules};
 use crate::lint;
-use crate::preview::Preview;
+use crate::preview::{Line, Preview};
 use crate::probe::{self, Surroundings};
 use crate::settings::Settings;
 use crate::state::{self, State};
-use crate::{facts, log, nix, status, switch, verify};
+use crate::switch::Request;
+use crate::{ahead, copy, dry_run, facts, log, nix, status, switch, verify};
 
 impl Plan {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
-        let preview = match self.what.as_slice() {
+        let settings = Settings::read(context.config()?)?;
+        let (host, lines) = match self.what.as_slice() {
             [old, new] => {
                 let (old, new) = (store_path(old)?, store_path(new)?);
                 let closure = nix::closure(&new)?.ok_or_else(|| Error::NotHere(new.clone()))?;
-                Preview::between(&old, &new, &closure, None)?.ok_or(Error::NotHere(old))?
+                let preview = Preview::between(&old, &new, &closure, None)?;
+                let preview = preview.ok_or_else(|| Error::NotHere(old.clone()))?;
+                let traps = ahead::traps(Some(&old), &new, None, &settings)?;
+                let lines: Vec<_> = preview.lines().chain(traps.iter().map(Line::of)).collect();
+                (hosts::this_machine(), lines)
             }
-            _ => self.for_host(context)?,
+            _ => (self.what.concat(), self.for_host(context, &settings)?),
         };
         let mut output = context.output()?;
-        let host = self
-            .what
-            .first()
-            .filter(|_| self.what.len() == 1)
-            .map_or_else(hosts::this_machine, Clone::clone);
-        for line in preview.lines() {
+        for line in lines {
             output.record(&host, &line)?;
         }
         output.finish()?;
         Ok(Status::Done)
     }
 
-    fn for_host(&self, context: &Context) -> Result<Preview, Error> {
+    fn for_host(&self, context: &Context, settings: &Settings) -> Result<Vec<Line>, Error> {
         let config = context.config()?;
         let targets = hosts::targets(context, &self.what)?;
         let [target] = targets.as_slice() else {
             return Err(hosts::Error::Several(targets.len()).into());
         };
-        let seen = switch::look(context, &targets, 1)?;
         let new = match &self.store_path {
             Some(path) => store_path(path)?,
             None => nix::build(&[facts::installable(config, target)])?
-                .into_iter()
-                .next()
+                .pop()
                 .unwrap_or_default(),
         };
-        let Some(seen) = seen.into_iter().next() else {
-            return Ok(Preview::default());
+        let Some(seen) = switch::look(context, &targets, 1)?.pop() else {
+            return Ok(Vec::new());
         };
         let old = seen.state.old().unwrap_or("").to_owned();
-        let ready = switch::prepare(seen, new, String::new())?;
-        ready.preview.ok_or(Error::NotHere(old))
+        let facts = facts::Facts::default();
+        let request = Request::new(settings, &facts, 1);
+        let ready = switch::prepare(context, &request, seen, new, String::new())?;
+        if ready.is_there(Way::Switch, settings) {
+            return Ok(Vec::new());
+        }
+        let findings = ready.findings.iter().chain(&ready.secrets);
+        let findings = findings
+            .filter(|check| check.status > Finding::Ok)
+            .map(Line::of);
+        if self.ask_host {
+            copy::copy(&ready.seen.line, &ready.closure, false)?;
+            let mut lines = dry_run::ask(&ready.seen.line, &ready.new)?;
+            let packages = ready.preview.iter().flat_map(Preview::packages);
+            lines.splice(..0, packages);
+            lines.extend(findings);
+            return Ok(lines);
+        }
+        let preview = ready.preview.as_ref().ok_or(Error::NotHere(old))?;
+        Ok(preview.lines().chain(findings).collect())
     }
 }
 
@@ -192,6 +210,7 @@ impl Lint {
                         path: path.clone(),
                         source,
                     })?;
+                let system = system.with_closure_of(&path)?;
                 Ok::<_, Error>(lint::checks(&system, None, &settings))
             });
         }

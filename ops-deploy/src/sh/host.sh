@@ -193,6 +193,12 @@ finish() {
   esac
 }
 
+# told ID: the outcome of a deployment that the timer has ended, if it has.
+told() {
+  alone
+  tail -n 1 $lib/log.jsonl | sed -n 's/^{"id":"'"$1"'",.*"outcome":"\([a-z-]*\)","reason":.*/\1/p'
+}
+
 # errors CURSOR: the errors in the journal since then, the last twenty.
 errors() { journalctl -q -o cat -p err -n 20 --after-cursor="$1"; }
 

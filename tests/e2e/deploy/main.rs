@@ -9,6 +9,7 @@
     reason = "a scenario is read from its beginning to its end"
 )]
 
+mod ahead;
 mod bed;
 mod cut;
 mod judge;

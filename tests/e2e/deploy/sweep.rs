@@ -13,6 +13,9 @@ use crate::bed::{After, Bed, System, host, long_run};
 
 const QUICK: &str = "health_window: 300ms, rollback_after: 3s, health: []";
 
+/// For what must go well, however busy this machine is.
+const PATIENT: &str = "health_window: 300ms, rollback_after: 60s, health: []";
+
 /// How long the host may take until it has settled by itself: the armed time, the way back, and a slow machine.
 const PATIENCE_S: u32 = 90;
 
@@ -89,7 +92,7 @@ fn faults_at_random_moments() {
     };
     let (seed, count) = (seed(), if long_run() { 150 } else { 6 });
     let mut random = Random(seed);
-    let (host, bed) = (host(lab, "sweep-1"), Bed::new().settings(QUICK));
+    let (host, bed) = (host(lab, "sweep-1"), Bed::new().settings(PATIENT));
     let whole = undisturbed(&bed, &host);
     #[expect(clippy::print_stdout, reason = "a failure must be repeatable")]
     {
@@ -134,7 +137,9 @@ fn strike(bed: &Bed, host: &LabHost, fault: Fault, round: u32, sick: bool) {
     if sick {
         system = system.service("bad", "exit 1");
     }
+    bed.set(QUICK);
     let new = bed.build("sweep-link", &system);
+    bed.set(PATIENT);
     let tool = bed
         .ops(&["switch", "sweep-link", "--store-path", &new])
         .timeout(Duration::from_mins(3))
@@ -168,7 +173,7 @@ fn strike(bed: &Bed, host: &LabHost, fault: Fault, round: u32, sick: bool) {
     let ran = tool.finish();
     let told = format!("round {round}: {fault:?}, sick: {sick}\n{ran}");
     // What a dead tool had begun on the host may still be at work, before it has taken the lock too.
-    let busy = "pgrep -f \"[s]shd-session: root|[o]ps-deploy\" >/dev/null || systemctl is-active -q ops-deploy-lock ops-deploy-revert.timer ops-deploy-revert";
+    let busy = "pgrep -f \"[s]shd-session: root|[T]he part of a deployment\" >/dev/null || systemctl is-active -q ops-deploy-lock ops-deploy-revert.timer ops-deploy-revert";
     let settle = format!("timeout {PATIENCE_S} sh -c 'while {busy}; do sleep 0.1; done'");
     assert_eq!(host.sh(&settle).status, 0, "it is never over\n{told}");
     let mut after = After::of(host);
@@ -176,6 +181,7 @@ fn strike(bed: &Bed, host: &LabHost, fault: Fault, round: u32, sick: bool) {
         // Nobody was left to clean up: the next run does, whatever it is for.
         assert_eq!(after.left, "/var/lib/ops-deploy/pending.json", "{told}");
         assert_eq!(after.current, after.boots, "{told}");
+        bed.systems(&[("sweep-link", &system)]);
         let again = bed
             .ops(&["switch", "sweep-link", "--store-path", &after.current])
             .run()
