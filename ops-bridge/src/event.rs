@@ -123,6 +123,29 @@ pub(crate) fn of<'a>(line: &Line<'a>) -> Event<'a> {
     }
 }
 
+/// Whether [`of`] looks at the fields of lines with this message, below the level of a warning.
+pub(crate) fn has_fields(message: &str) -> bool {
+    const STARTS: [&str; 5] = [
+        "Sent ",
+        "Sending ",
+        "Reconnecting due to ",
+        "WebSocket ",
+        "Received ",
+    ];
+    STARTS.iter().any(|start| message.starts_with(start))
+        || matches!(
+            message,
+            "Initializing bridge"
+                | "Error in socket mode connection"
+                | "Uploading attachment to Slack"
+                | "Ignoring duplicate message"
+                | "Ignoring duplicate reaction"
+                | "Target reaction not found"
+                | "Target message not found"
+                | "Not bridging edit: sender doesn't match original message sender"
+        )
+}
+
 fn unit_change(message: &str) -> Option<UnitChange> {
     if let Some((_, after)) = message.split_once("Main process exited, code=") {
         let (kind, rest) = after.split_once(", status=")?;

@@ -33,6 +33,7 @@ pub mod http;
 mod json;
 mod known;
 mod latency;
+mod light;
 mod line;
 mod log;
 mod login;

@@ -148,6 +148,18 @@ impl<'a> Line<'a> {
             })
     }
 
+    /// A line of the bridge of which only this is known, and needed.
+    pub(crate) fn light(level: Level, message: &'a str, envelope: &'a Envelope) -> Self {
+        Self {
+            at: envelope.at,
+            level: Some(level),
+            message: Cow::Borrowed(message),
+            writer: Writer::Bridge,
+            envelope,
+            fields: Form::Plain,
+        }
+    }
+
     fn read_json(text: &'a str, envelope: &'a Envelope) -> Option<Self> {
         if !text.starts_with('{') {
             return None;

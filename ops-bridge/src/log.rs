@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use crate::error::Error;
 use crate::line::{Level, Line, Writer};
 use crate::mask::{self, Shown};
-use crate::source::{self, Window};
+use crate::source::{self, Depth, Window};
 
 /// Lines shown where nothing else is said.
 const LINES: usize = 100;
@@ -223,7 +223,9 @@ pub(crate) fn print_file(
     printer: &mut Printer,
 ) -> Result<Status, Error> {
     let mut sink = Sink::new(wish.lines, printer);
-    source::read_file(name, wish.window, |line| sink.take(wish, line, false))?;
+    source::read_file_to(Depth::All, name, wish.window, |line| {
+        sink.take(wish, line, false);
+    })?;
     sink.finish()
 }
 
@@ -239,7 +241,9 @@ pub(crate) fn print_host(
         arguments.push(format!("--lines={lines}"));
     }
     let mut sink = Sink::new(wish.last(), printer);
-    source::read_host(host, unit, &arguments, |line| sink.take(wish, line, false))?;
+    source::read_host_to(Depth::All, host, (unit, &arguments), |line| {
+        sink.take(wish, line, false);
+    })?;
     sink.finish()
 }
 
@@ -266,7 +270,7 @@ pub(crate) fn follow(
             )),
         }
         let mut sink = Sink::new(None, printer);
-        let ended = source::read_host(&host, unit, &arguments, |line| {
+        let ended = source::read_host_to(Depth::All, &host, (unit, &arguments), |line| {
             sink.take(wish, line, true);
             if sink.failed.is_none() && !line.envelope.cursor.is_empty() {
                 cursor = Some(line.envelope.cursor.clone());

@@ -8,7 +8,8 @@ use std::io::{self, BufRead, Read};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::line::{Envelope, Line};
-use crate::{json, pretty};
+use crate::source::Depth;
+use crate::{json, light, pretty};
 
 /// What is kept of one line; the rest of a longer one is read over.
 const LONGEST: u64 = 1 << 20;
@@ -19,16 +20,23 @@ pub(crate) struct Reader<R> {
     raw: Vec<u8>,
     text: String,
     envelope: Envelope,
+    depth: Depth,
 }
 
 impl<R: BufRead> Reader<R> {
-    /// Starts to read.
+    /// Starts to read what the analysis looks at.
     pub(crate) fn new(input: R) -> Self {
+        Self::to(Depth::Known, input)
+    }
+
+    /// Starts to read.
+    pub(crate) fn to(depth: Depth, input: R) -> Self {
         Self {
             input,
             raw: Vec::new(),
             text: String::new(),
             envelope: Envelope::default(),
+            depth,
         }
     }
 
@@ -44,6 +52,14 @@ impl<R: BufRead> Reader<R> {
         }
         self.text.clear();
         self.envelope.clear();
+        if self.depth == Depth::Known {
+            if let Some((level, message)) = light::read(&self.raw, &mut self.envelope) {
+                // It was read as text there.
+                let message = std::str::from_utf8(&self.raw[message]).unwrap_or_default();
+                return Ok(Some(Line::light(level, message, &self.envelope)));
+            }
+            self.envelope.clear();
+        }
         if starts_entry(&self.raw) {
             self.read_export()?;
         } else {
@@ -197,6 +213,18 @@ impl Envelope {
                 | "_TRANSPORT"
                 | "JSON"
         )
+    }
+
+    /// Takes a field that stands in the journal's JSON without escapes. Nothing for one that changes how the line is read.
+    pub(crate) fn take_plain(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+        if key == b"JSON" {
+            return None;
+        }
+        let key = std::str::from_utf8(key).ok()?;
+        if Self::wants(key) || key == "__REALTIME_TIMESTAMP" {
+            self.take(key, std::str::from_utf8(value).ok()?, &mut String::new());
+        }
+        Some(())
     }
 
     /// Takes a field of the journal.

@@ -120,11 +120,30 @@ fn told(moment: Moment) -> String {
     }
 }
 
+/// How much of each line is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// What the analysis looks at.
+    Known,
+    /// Everything, to be shown.
+    All,
+}
+
 /// Hands each line of a host's journal to `each`, and returns the time on the host.
 pub(crate) fn read_host(
     host: &Host,
     unit: &str,
     arguments: &[String],
+    each: impl FnMut(&Line<'_>),
+) -> Result<Timestamp, Error> {
+    read_host_to(Depth::Known, host, (unit, arguments), each)
+}
+
+/// The same to any depth.
+pub(crate) fn read_host_to(
+    depth: Depth,
+    host: &Host,
+    (unit, arguments): (&str, &[String]),
     mut each: impl FnMut(&Line<'_>),
 ) -> Result<Timestamp, Error> {
     let failed = |reason: String| Error::Journal {
@@ -137,7 +156,7 @@ pub(crate) fn read_host(
     let mut now = String::new();
     // A read that fails is explained by the end of the process, which is asked for below.
     let mut broken = output.read_line(&mut now).err();
-    let mut reader = Reader::new(output);
+    let mut reader = Reader::to(depth, output);
     while broken.is_none() {
         match reader.next() {
             Ok(Some(line)) => each(&line),
@@ -189,6 +208,16 @@ fn seconds(text: &str) -> Option<Timestamp> {
 pub(crate) fn read_file(
     name: &OsStr,
     window: Window,
+    each: impl FnMut(&Line<'_>),
+) -> Result<(), Error> {
+    read_file_to(Depth::Known, name, window, each)
+}
+
+/// The same to any depth.
+pub(crate) fn read_file_to(
+    depth: Depth,
+    name: &OsStr,
+    window: Window,
     mut each: impl FnMut(&Line<'_>),
 ) -> Result<(), Error> {
     let failed = |error| Error::Input(input::Error::new(name, error));
@@ -198,7 +227,7 @@ pub(crate) fn read_file(
         Timestamp::UNIX_EPOCH
     };
     let bounds = window.fixed(now);
-    let mut reader = Reader::new(BufReader::with_capacity(1 << 18, input::open(name)?));
+    let mut reader = Reader::to(depth, BufReader::with_capacity(1 << 18, input::open(name)?));
     let mut known = 0_u64;
     while let Some(line) = reader.next().map_err(failed)? {
         // A record of `status --json` is no line of the bridge, but tells of it all the same.
