@@ -2,6 +2,8 @@
 //!
 //! A rate limit, a firewall and a server with federation switched off are no faults of the same kind as a dead server.
 
+use std::time::Duration;
+
 use ops_common::check::State;
 
 use crate::document::{self, DocumentError};
@@ -55,6 +57,13 @@ fn after(seconds: Option<&str>) -> String {
     seconds.map_or_else(String::new, |seconds| format!(", retry after {seconds} s"))
 }
 
+/// The older way to say it, in the body, as whole seconds.
+fn after_ms(reply: &Reply) -> Option<String> {
+    let told = document::object(&reply.body).ok()?;
+    let millis = told.get("retry_after_ms")?.as_u64()?;
+    Some(millis.div_ceil(1000).to_string())
+}
+
 fn code(code: Option<&str>) -> String {
     code.map_or_else(String::new, |code| format!(" {code}"))
 }
@@ -74,6 +83,17 @@ impl AnswerFault {
             Self::Compressed(_) => "compressed",
             Self::Document(DocumentError::Html) => "html",
             Self::Document(_) => "document",
+        }
+    }
+
+    /// How long whoever asks too often shall wait; none where that is not told in seconds, or where nobody is limited.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited(Some(seconds)) => {
+                seconds.trim().parse().ok().map(Duration::from_secs)
+            }
+            _ => None,
         }
     }
 
@@ -118,9 +138,8 @@ pub fn body(reply: &Reply) -> Result<&[u8], AnswerFault> {
     match reply.status {
         200 => (),
         429 => {
-            return Err(AnswerFault::RateLimited(
-                reply.header("retry-after").map(str::to_owned),
-            ));
+            let told = reply.header("retry-after").map(str::to_owned);
+            return Err(AnswerFault::RateLimited(told.or_else(|| after_ms(reply))));
         }
         403 if document::federation_disabled(reply.status, &reply.body) => {
             return Err(AnswerFault::FederationDisabled);
@@ -150,7 +169,6 @@ pub fn body(reply: &Reply) -> Result<&[u8], AnswerFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
         Reply {
@@ -178,6 +196,12 @@ mod tests {
                 "rate limited, retry after 7 s",
             ),
             (429, &[], "<html>", "rate limited"),
+            (
+                429,
+                &[],
+                r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":1500}"#,
+                "rate limited, retry after 2 s",
+            ),
             (403, &[], disabled, "federation is disabled"),
             (
                 403,

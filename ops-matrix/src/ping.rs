@@ -25,6 +25,9 @@ pub const CHECK: &str = "matrix.ping";
 /// An event type that no client shows.
 const EVENT: &str = "dev.ops.ping";
 
+/// Even with a limit of nothing an event is waited for this long.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The most of a sync reply that is read: the filter leaves one kind of event of one room.
 const SYNC_LIMIT: u64 = 4 << 20;
 
@@ -51,11 +54,36 @@ pub fn look(view: &View<'_>, url: &Url, tokens: &Tokens, limit: Span) -> Result<
         address,
         tokens,
     };
-    Ok(vec![match pinger.ping(limit) {
-        Ok(check) => check,
-        Err(failure) => Check::new(failure.state(), CHECK, subject, failure.to_string())
-            .data(json!({"fault": failure.word()})),
-    }])
+    Ok(vec![pinger.ping(limit).unwrap_or_else(|failed| {
+        let (failure, fix) = (&failed.failure, failed.fix());
+        let mut check = Check::new(failure.state(), CHECK, subject, failed.to_string())
+            .data(json!({"fault": failure.word()}));
+        check.fix = fix.map(str::to_owned);
+        check
+    })])
+}
+
+/// What could not be done, and by which account.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} with {token}: {failure}")]
+struct Failed {
+    what: &'static str,
+    token: &'static str,
+    failure: ProbeFailure,
+}
+
+impl Failed {
+    fn fix(&self) -> Option<&'static str> {
+        match &self.failure {
+            ProbeFailure::Answer(AnswerFault::Status { status: 401, .. }) => {
+                Some("log the account in again, and put its new token into matrix.tokens")
+            }
+            ProbeFailure::Answer(AnswerFault::Status { status: 403, .. }) => {
+                Some("let the account join the room, with the right to send and redact")
+            }
+            other => other.fix(),
+        }
+    }
 }
 
 struct Pinger<'a> {
@@ -65,59 +93,87 @@ struct Pinger<'a> {
     tokens: &'a Tokens,
 }
 
+/// An answer, and when its question was asked.
+struct Answered {
+    object: Map<String, Value>,
+    asked_at: Instant,
+}
+
 impl Pinger<'_> {
-    fn ping(&self, limit: Span) -> Result<Check, ProbeFailure> {
+    fn ping(&self, limit: Span) -> Result<Check, Failed> {
         let room = encoded(&self.tokens.room);
-        let receiver = self.tokens.receiver.as_ref().unwrap_or(&self.tokens.sender);
+        let start = text(&self.sync("", Duration::ZERO)?, "next_batch");
+        let id = format!("ops{}", jiff::Timestamp::now().as_nanosecond());
+        let sent = self
+            .ask(
+                &self.tokens.sender,
+                Duration::ZERO,
+                "PUT",
+                &format!("rooms/{room}/send/{EVENT}/{id}"),
+                Some(json!({"ping": id})),
+            )
+            .map_err(|failure| Failed {
+                what: "send",
+                token: "token_a",
+                failure,
+            })?;
+        let send_s = seconds(sent.asked_at.elapsed());
+        let event = text(&sent.object, "event_id");
+        let seen_s = self.wait_for(&event, &start, sent.asked_at, limit);
+        // Whatever came of it, the event is taken back.
+        let redact = format!("rooms/{room}/redact/{}/{id}r", encoded(&event));
+        let reason = Some(json!({"reason": "ping"}));
+        let redacted = self.ask(&self.tokens.sender, Duration::ZERO, "PUT", &redact, reason);
+        Ok(self.judge(send_s, seen_s?, limit, redacted.is_ok()))
+    }
+
+    /// Seconds until the receiver has the event, if it comes in time.
+    fn wait_for(
+        &self,
+        event: &str,
+        since: &str,
+        sent_at: Instant,
+        limit: Span,
+    ) -> Result<Option<f64>, Failed> {
+        let patience = patience(limit);
+        let mut since = since.to_owned();
+        while sent_at.elapsed() < patience {
+            let left = patience.saturating_sub(sent_at.elapsed());
+            let reply = self.sync(&since, left.min(Duration::from_secs(10)))?;
+            since = text(&reply, "next_batch");
+            if Value::Object(reply).to_string().contains(event) {
+                return Ok(Some(seconds(sent_at.elapsed())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is new for the receiver, which nothing but an event of ours in the room is.
+    fn sync(&self, since: &str, wait: Duration) -> Result<Map<String, Value>, Failed> {
+        let (receiver, token) = match &self.tokens.receiver {
+            Some(receiver) => (receiver, "token_b"),
+            None => (&self.tokens.sender, "token_a"),
+        };
         let filter = json!({
             "presence": {"types": []}, "account_data": {"types": []},
             "room": {"rooms": [self.tokens.room], "timeline": {"types": [EVENT], "limit": 10},
                      "state": {"types": []}, "ephemeral": {"types": []}, "account_data": {"types": []}},
         });
-        let filter = encoded(&filter.to_string());
-        let start = self.ask(
-            receiver,
-            "GET",
-            &format!("sync?timeout=0&filter={filter}"),
-            None,
-        )?;
-        let mut since = text(&start, "next_batch");
-        let id = format!("ops{}", jiff::Timestamp::now().as_nanosecond());
-        let sent_at = Instant::now();
-        let sent = self.ask(
-            &self.tokens.sender,
-            "PUT",
-            &format!("rooms/{room}/send/{EVENT}/{id}"),
-            Some(json!({"ping": id})),
-        )?;
-        let send_s = seconds(sent_at.elapsed());
-        let event = text(&sent, "event_id");
-        // Twice the limit: so a slow event is measured, and a lost one ends.
-        let patience = limit.duration().saturating_mul(2);
-        let mut seen_s = None;
-        while seen_s.is_none() && sent_at.elapsed() < patience {
-            let wait = patience
-                .saturating_sub(sent_at.elapsed())
-                .min(Duration::from_secs(10))
-                .as_millis();
-            let path = format!(
-                "sync?timeout={wait}&since={}&filter={filter}",
-                encoded(&since)
-            );
-            let reply = self.ask(receiver, "GET", &path, None)?;
-            since = text(&reply, "next_batch");
-            if Value::Object(reply).to_string().contains(&event) {
-                seen_s = Some(seconds(sent_at.elapsed()));
-            }
-        }
-        let redact = format!("rooms/{room}/redact/{}/{id}r", encoded(&event));
-        let redacted = self.ask(
-            &self.tokens.sender,
-            "PUT",
-            &redact,
-            Some(json!({"reason": "ping"})),
+        let mut path = format!(
+            "sync?timeout={}&filter={}",
+            wait.as_millis(),
+            encoded(&filter.to_string())
         );
-        Ok(self.judge(send_s, seen_s, limit, redacted.is_ok()))
+        if !since.is_empty() {
+            path = format!("{path}&since={}", encoded(since));
+        }
+        self.ask(receiver, wait, "GET", &path, None)
+            .map(|answered| answered.object)
+            .map_err(|failure| Failed {
+                what: "sync",
+                token,
+                failure,
+            })
     }
 
     fn judge(&self, send_s: f64, seen_s: Option<f64>, limit: Span, cleaned: bool) -> Check {
@@ -127,7 +183,7 @@ impl Pinger<'_> {
                 State::Fail,
                 format!(
                     "the event did not arrive within {} s",
-                    limit.as_seconds() * 2.0
+                    patience(limit).as_secs_f64()
                 ),
             ),
             Some(took) if took >= limit.as_seconds() => {
@@ -147,14 +203,40 @@ impl Pinger<'_> {
         }
     }
 
+    /// Asks what may be answered only after `wait`, and where the server says "later" once more then, if that is in time: a limit is no fault of the server, and
+    /// sends and redactions of one id count once.
     fn ask(
         &self,
         token: &Token,
+        wait: Duration,
         method: &str,
         path: &str,
         body: Option<Value>,
-    ) -> Result<Map<String, Value>, ProbeFailure> {
+    ) -> Result<Answered, ProbeFailure> {
+        let body = body.map(|body| body.to_string().into_bytes());
+        let first = self.ask_once(token, wait, method, path, body.clone());
+        let Err(ProbeFailure::Answer(fault)) = &first else {
+            return first;
+        };
+        match (fault.retry_after(), self.view.deadline().left()) {
+            (Some(later), Ok(left)) if later < left => {
+                std::thread::sleep(later);
+                self.ask_once(token, wait, method, path, body)
+            }
+            _ => first,
+        }
+    }
+
+    fn ask_once(
+        &self,
+        token: &Token,
+        wait: Duration,
+        method: &str,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Answered, ProbeFailure> {
         let endpoint = self.base.at(self.address);
+        let asked_at = Instant::now();
         let opened = probe::open(self.view, &endpoint)?;
         let path = format!("{}/_matrix/client/v3/{path}", self.base.prefix);
         let request = Request {
@@ -165,13 +247,19 @@ impl Pinger<'_> {
                 ("authorization", token.header()),
                 ("content-type", "application/json".to_owned()),
             ],
-            body: body.map(|body| body.to_string().into_bytes()),
+            body,
         };
-        let reply = opened
-            .session
-            .ask(&request, SYNC_LIMIT, self.view.deadline())?;
-        Ok(document::object(answer::body(&reply)?).map_err(AnswerFault::from)?)
+        // A question that the server may sit on for a while has that much longer.
+        let deadline = self.view.deadline().or_after(wait + self.view.patience());
+        let reply = opened.session.ask(&request, SYNC_LIMIT, deadline)?;
+        let object = document::object(answer::body(&reply)?).map_err(AnswerFault::from)?;
+        Ok(Answered { object, asked_at })
     }
+}
+
+/// How long an event is waited for: beyond the limit, so that a slow one is measured, and not for ever.
+fn patience(limit: Span) -> Duration {
+    limit.duration().saturating_mul(2).max(SHORTEST_PATIENCE)
 }
 
 fn text(object: &Map<String, Value>, member: &str) -> String {

@@ -33,6 +33,8 @@ pub(crate) enum Act {
 pub(crate) enum Start {
     /// With a TLS handshake.
     Tls(Arc<ServerConfig>),
+    /// With the first request.
+    Plain,
     /// With this answer to whatever comes first, and then the end.
     Raw(Vec<u8>),
     /// Never.
@@ -114,6 +116,7 @@ impl Fake {
                     answers,
                 )
             }
+            Start::Plain => self.talk(stream, None, answers),
             Start::Raw(bytes) => {
                 // The client's first words are read, or closing would reset what is sent.
                 let heard = stream.read(&mut [0; 4096])?;

@@ -14,7 +14,7 @@ const OTHER: &str = "other.example";
 struct Two {
     here: LabHost,
     other: LabHost,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     _names: Names,
     _address: Address,
 }
@@ -54,7 +54,7 @@ impl Two {
         Self {
             here,
             other,
-            folder,
+            _folder: folder,
             _names: names,
             _address: address,
         }
@@ -123,7 +123,7 @@ fn register(host: &LabHost) -> String {
 }
 
 /// Makes a room and gives its id.
-fn room(host: &LabHost, token: &str, body: &Value) -> String {
+pub(crate) fn room(host: &LabHost, token: &str, body: &Value) -> String {
     let ask = format!(
         "curl -fsS http://127.0.0.1:8008/_matrix/client/v3/createRoom -H 'Authorization: Bearer {token}' -d @- | jq -r .room_id"
     );
@@ -210,7 +210,6 @@ fn two_homeservers_find_and_believe_each_other() {
         "{}",
         ran.out()
     );
-    ping(&two);
     // A dead peer is told as such by the one that cannot reach it.
     two.here.sh("systemctl stop nginx").expect(0);
     let ran = matrix(&two.other, "federation chat.example").expect(1);
@@ -219,78 +218,6 @@ fn two_homeservers_find_and_believe_each_other() {
         "{}",
         ran.out()
     );
-}
-
-/// An event through a room, with a token that only ops-secrets sees in the clear.
-fn ping(two: &Two) {
-    let token = two
-        .here
-        .sh("jq -r .access_token /etc/ops-lab/op.json")
-        .expect(0)
-        .out()
-        .trim()
-        .to_owned();
-    let room = room(&two.here, &token, &json!({"preset": "private_chat"}));
-    let folder = two.folder.path();
-    let secrets = |args: &[&str]| {
-        tool("ops-secrets")
-            .args(args)
-            .dir(folder)
-            .env("SOPS_AGE_KEY_FILE", "key.txt")
-    };
-    secrets(&["keygen", "-o", "key.txt"]).run().expect(0);
-    let key = std::fs::read_to_string(folder.join("key.txt")).unwrap();
-    let recipient = key
-        .lines()
-        .find_map(|line| line.strip_prefix("# public key: "))
-        .expect("a recipient")
-        .to_owned();
-    let clear = json!({"token_a": token, "room": room}).to_string();
-    let sealed = secrets(&[
-        "encrypt",
-        "--age",
-        &recipient,
-        "--input-type",
-        "json",
-        "--output-type",
-        "json",
-        "-",
-    ]);
-    std::fs::write(
-        folder.join("ping.json"),
-        sealed.stdin(clear).run().expect(0).stdout,
-    )
-    .unwrap();
-    std::fs::write(folder.join("ops.yaml"), "matrix: {tokens: ping.json}\n").unwrap();
-    let run = |args: &[&str]| {
-        tool("ops-matrix")
-            .args(["ping", "--json"])
-            .args(args)
-            .dir(folder)
-            .env("SOPS_AGE_KEY_FILE", "key.txt")
-            .run()
-    };
-    let ran = run(&["--host", two.here.name()]).expect(0);
-    let found = &ran.json()[0];
-    assert_eq!(
-        (&found["status"], &found["limit"], &found["data"]["cleaned"]),
-        (&json!("ok"), &json!(5.0), &json!(true)),
-        "{}",
-        ran.out()
-    );
-    assert!(!ran.out().contains(&token) && !ran.err().contains(&token));
-    // Nothing is left in the room but that something was taken back.
-    let messages = format!(
-        "curl -fsS 'http://127.0.0.1:8008/_matrix/client/v3/rooms/{room}/messages?dir=b' -H 'Authorization: Bearer {token}'"
-    );
-    let kept = two
-        .here
-        .sh(&format!(
-            "{messages} | jq -c '.chunk[] | select(.type == \"dev.ops.ping\").content'"
-        ))
-        .expect(0);
-    assert_eq!(kept.out(), "{}\n");
-    run(&[]).expect(2).complains("--host localhost");
 }
 
 /// What a real server is called, the step at which its peers find it, and what is published for it. `V4` and `V6` stand

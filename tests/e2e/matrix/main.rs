@@ -21,4 +21,5 @@ mod federation;
 mod homeserver;
 mod names;
 mod paths;
+mod ping;
 mod platform;
