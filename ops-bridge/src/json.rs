@@ -169,7 +169,7 @@ impl<'a> Value<'a> {
 }
 
 /// Appends the text of a string's inside. An escape that does not exist is kept as it was written.
-fn unescape(inner: &str, text: &mut String) {
+pub(crate) fn unescape(inner: &str, text: &mut String) {
     let mut rest = inner;
     while let Some(at) = memchr(b'\\', rest.as_bytes()) {
         text.push_str(&rest[..at]);

@@ -1,80 +1,134 @@
-//! The short way through a line of the journal: most lines of a bridge at debug are looked at for their time, level and message
-//! only. Those are found without taking the bridge's own JSON apart, which stands escaped within the journal's.
+//! The short way through a line of the journal. The bridge's own JSON stands escaped in a field of the journal's, among two dozen
+//! others: what matters of it is found without taking the journal's JSON apart, and most lines of a bridge at debug are looked at
+//! for their time, level and message only.
 //!
-//! What this does not understand, or what has fields that matter, goes the long way.
+//! What this does not understand goes the long way.
 
 use std::ops::Range;
 
-use memchr::memmem;
+use jiff::{SignedDuration, Timestamp};
+use memchr::memmem::{self, Finder};
 
 use crate::event;
 use crate::line::{Envelope, Level};
 
-/// How a message of the bridge's JSON begins within the journal's JSON, and where it is: the logger writes it last.
-const START: &[u8] = br#"{\"level\":\""#;
+/// How the bridge's JSON begins within the journal's, how its message does, which is written last, and how it ends.
+const START: &str = r#""MESSAGE":"{\"level\":\""#;
 const MESSAGE: &[u8] = br#"\"message\":\""#;
 const END: &[u8] = br#"\"}"#;
+
+/// The bridge's own writer for the journal was used: nothing here is as it should be.
+const NATIVE: &str = r#""JSON":""#;
 
 /// No message that matters is longer, name and all.
 const LONGEST: usize = 200;
 
-/// Level of a line whose fields nobody looks at, and where its message stands; the envelope is filled. Nothing if the line has to go the long way.
-pub(crate) fn read(raw: &[u8], envelope: &mut Envelope) -> Option<(Level, Range<usize>)> {
-    let mut rest = raw.strip_prefix(b"{")?;
-    let mut inner = None;
-    loop {
-        let (key, after) = string(rest)?;
-        rest = after.strip_prefix(b":")?;
-        let value;
-        if key == b"MESSAGE" {
-            let text = rest
-                .strip_prefix(b"\"")
-                .filter(|text| text.starts_with(START))?;
-            // Every quote within is behind a backslash, so this is the end.
-            let end = memmem::find(text, b"}\"")? + 1;
-            inner = Some(&text[..end]);
-            rest = &text[end + 1..];
-        } else {
-            (value, rest) = string(rest)?;
-            envelope.take_plain(key, value)?;
-        }
-        match rest.split_first()? {
-            (b',', after) => rest = after,
-            (b'}', b"") => break,
-            _ => return None,
+/// Finds things in lines.
+#[derive(Clone, Debug)]
+pub(crate) struct Light {
+    start: Finder<'static>,
+    next: Finder<'static>,
+    native: Finder<'static>,
+    at: Finder<'static>,
+    counted: Finder<'static>,
+    boot: Finder<'static>,
+}
+
+/// What was found: places in the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nobody looks at the fields.
+    Message(Level, Range<usize>),
+    /// The bridge's JSON, escaped.
+    Inner(Range<usize>),
+}
+
+impl Light {
+    pub(crate) fn new() -> Self {
+        Self {
+            start: Finder::new(START),
+            next: Finder::new(r#"",""#),
+            native: Finder::new(NATIVE),
+            at: Finder::new(r#""__REALTIME_TIMESTAMP":""#),
+            counted: Finder::new(r#""__MONOTONIC_TIMESTAMP":""#),
+            boot: Finder::new(r#""_BOOT_ID":""#),
         }
     }
-    let inner = inner.filter(|_| envelope.at.is_some())?;
-    let level = inner.get(START.len()..)?;
-    let level = match level.get(..5)? {
+
+    /// Looks into a line, and fills the envelope. Nothing if the line has to go the long way.
+    pub(crate) fn find(&self, raw: &[u8], envelope: &mut Envelope) -> Option<Found> {
+        if !raw.starts_with(b"{\"") || !raw.ends_with(b"\"}") {
+            return None;
+        }
+        let start = self.start.find(raw)? + r#""MESSAGE":""#.len();
+        // Every quote within is behind a backslash: a bare one ends the text, before the next field or the end of the line.
+        let end = match self.next.find(&raw[start..]) {
+            Some(length) => start + length,
+            None => raw.len() - 2,
+        };
+        if end == 0 || raw[end - 1] != b'}' {
+            return None;
+        }
+        if self
+            .native
+            .find(&raw[..start])
+            .or_else(|| self.native.find(&raw[end..]))
+            .is_some()
+        {
+            return None;
+        }
+        let micros: i64 = number(value(&self.at, raw)?)?;
+        envelope.at = Some(Timestamp::from_microsecond(micros).ok()?);
+        envelope.counted = value(&self.counted, raw)
+            .and_then(number)
+            .map(SignedDuration::from_micros);
+        if let Some(boot) = value(&self.boot, raw) {
+            envelope.boot.push_str(std::str::from_utf8(boot).ok()?);
+        }
+        Some(message(raw, start..end).unwrap_or(Found::Inner(start..end)))
+    }
+}
+
+/// The value of a field that holds no quotes.
+fn value<'a>(name: &Finder<'_>, raw: &'a [u8]) -> Option<&'a [u8]> {
+    let value = &raw[name.find(raw)? + name.needle().len()..];
+    Some(&value[..memchr::memchr(b'"', value)?])
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The message of a line whose fields nobody looks at.
+fn message(raw: &[u8], inner: Range<usize>) -> Option<Found> {
+    let level = match raw
+        .get(inner.start + r#"{\"level\":\""#.len()..)?
+        .get(..5)?
+    {
         b"debug" => Level::Debug,
         b"trace" => Level::Trace,
         [b'i', b'n', b'f', b'o', _] => Level::Info,
         _ => return None,
     };
-    let inner = inner.strip_suffix(END)?;
-    let near = inner.len().saturating_sub(LONGEST);
-    let at = near + memmem::rfind(&inner[near..], MESSAGE)? + MESSAGE.len();
-    let message = std::str::from_utf8(&inner[at..]).ok()?;
+    let end = inner.end - END.len();
+    let near = inner.start.max(end.saturating_sub(LONGEST));
+    let near_end = raw.get(near..end).filter(|_| raw[end..].starts_with(END))?;
+    let start = near + memmem::rfind(near_end, MESSAGE)? + MESSAGE.len();
+    let message = std::str::from_utf8(&raw[start..end]).ok()?;
     let is_plain = memchr::memchr(b'\\', message.as_bytes()).is_none();
-    let start = message.as_ptr().addr() - raw.as_ptr().addr();
-    (is_plain && !event::has_fields(message)).then(|| (level, start..start + message.len()))
-}
-
-/// A string without escapes, and what follows it.
-fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let text = text.strip_prefix(b"\"")?;
-    let end = memchr::memchr2(b'"', b'\\', text)?;
-    (text[end] == b'"').then(|| (&text[..end], &text[end + 1..]))
+    (is_plain && !event::has_fields(message)).then_some(Found::Message(level, start..end))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(raw: &str) -> Option<(Level, &str)> {
-        let (level, message) = super::read(raw.as_bytes(), &mut Envelope::default())?;
-        Some((level, &raw[message]))
+    fn find(raw: &str) -> Option<Result<(Level, &str), &str>> {
+        let found = Light::new().find(raw.as_bytes(), &mut Envelope::default())?;
+        Some(match found {
+            Found::Message(level, message) => Ok((level, &raw[message])),
+            Found::Inner(inner) => Err(&raw[inner]),
+        })
     }
 
     #[test]
@@ -87,22 +141,32 @@ mod tests {
         };
         let boring =
             line(r#"{"level":"debug","x":{"message":"y"},"message":"Handling remote event"}"#);
-        assert_eq!(read(&boring), Some((Level::Debug, "Handling remote event")));
+        assert_eq!(
+            find(&boring),
+            Some(Ok((Level::Debug, "Handling remote event")))
+        );
         let info = line(r#"{"level":"info","message":"tick"}"#);
-        assert_eq!(read(&info), Some((Level::Info, "tick")));
-        for long in [
+        assert_eq!(find(&info), Some(Ok((Level::Info, "tick"))));
+        for inner in [
             r#"{"level":"error","message":"tick"}"#,
             r#"{"level":"debug","message":"Sent new bridge state"}"#,
             r#"{"level":"debug","message":"Reconnecting due to x"}"#,
             r#"{"level":"debug","x":"y"}"#,
             r#"{"level":"debug","message":"tick","x":1}"#,
+            r#"{"level":"debug","message":"tick","x":{}}"#,
+        ] {
+            let escaped = inner.replace('"', "\\\"");
+            assert_eq!(find(&line(inner)), Some(Err(&*escaped)), "{inner}");
+        }
+        for long in [
             r#"{"level":"debug","message":"tick""#,
+            "{\"level\":\"debug\",\"message\":\"tick\"}\\n",
             "plain",
         ] {
-            assert_eq!(read(&line(long)), None, "{long}");
+            assert_eq!(find(&line(long)), None, "{long}");
         }
-        assert_eq!(read(&boring.replace("_PID", "JSON")), None);
-        assert_eq!(read(&boring[..boring.len() - 1]), None);
-        assert_eq!(read(&boring.replace("__REALTIME_TIMESTAMP", "OTHER")), None);
+        assert_eq!(find(&boring.replace("_PID", "JSON")), None);
+        assert_eq!(find(&boring[..boring.len() - 1]), None);
+        assert_eq!(find(&boring.replace("__REALTIME_TIMESTAMP", "OTHER")), None);
     }
 }

@@ -7,9 +7,10 @@ use std::io::{self, BufRead, Read};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::light::{Found, Light};
 use crate::line::{Envelope, Line};
 use crate::source::Depth;
-use crate::{json, light, pretty};
+use crate::{json, pretty};
 
 /// What is kept of one line; the rest of a longer one is read over.
 const LONGEST: u64 = 1 << 20;
@@ -21,6 +22,7 @@ pub(crate) struct Reader<R> {
     text: String,
     envelope: Envelope,
     depth: Depth,
+    light: Light,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -37,6 +39,7 @@ impl<R: BufRead> Reader<R> {
             text: String::new(),
             envelope: Envelope::default(),
             depth,
+            light: Light::new(),
         }
     }
 
@@ -52,14 +55,34 @@ impl<R: BufRead> Reader<R> {
         }
         self.text.clear();
         self.envelope.clear();
-        if self.depth == Depth::Known {
-            if let Some((level, message)) = light::read(&self.raw, &mut self.envelope) {
+        let found = match self.depth {
+            Depth::Known => self.light.find(&self.raw, &mut self.envelope),
+            Depth::All => None,
+        };
+        match found {
+            Some(Found::Message(level, message)) => {
                 // It was read as text there.
                 let message = std::str::from_utf8(&self.raw[message]).unwrap_or_default();
                 return Ok(Some(Line::light(level, message, &self.envelope)));
             }
-            self.envelope.clear();
+            Some(Found::Inner(inner)) => {
+                json::unescape(&String::from_utf8_lossy(&self.raw[inner]), &mut self.text);
+            }
+            None => self.read_long()?,
         }
+        pretty::without_colours(&mut self.text);
+        if self.text.ends_with('\n') {
+            self.text.truncate(self.text.trim_end_matches('\n').len());
+        }
+        Ok(Some(Line::read(
+            without_syslog_prefix(&self.text),
+            &self.envelope,
+        )))
+    }
+
+    /// Reads a line of any form into `text` and the envelope.
+    fn read_long(&mut self) -> io::Result<()> {
+        self.envelope.clear();
         if starts_entry(&self.raw) {
             self.read_export()?;
         } else {
@@ -72,14 +95,7 @@ impl<R: BufRead> Reader<R> {
                 self.text.push_str(&raw);
             }
         }
-        pretty::without_colours(&mut self.text);
-        if self.text.ends_with('\n') {
-            self.text.truncate(self.text.trim_end_matches('\n').len());
-        }
-        Ok(Some(Line::read(
-            without_syslog_prefix(&self.text),
-            &self.envelope,
-        )))
+        Ok(())
     }
 
     /// Reads one line of the input into `raw`, bounded. False at the end.
@@ -213,18 +229,6 @@ impl Envelope {
                 | "_TRANSPORT"
                 | "JSON"
         )
-    }
-
-    /// Takes a field that stands in the journal's JSON without escapes. Nothing for one that changes how the line is read.
-    pub(crate) fn take_plain(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
-        if key == b"JSON" {
-            return None;
-        }
-        let key = std::str::from_utf8(key).ok()?;
-        if Self::wants(key) || key == "__REALTIME_TIMESTAMP" {
-            self.take(key, std::str::from_utf8(value).ok()?, &mut String::new());
-        }
-        Some(())
     }
 
     /// Takes a field of the journal.
