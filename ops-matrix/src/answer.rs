@@ -34,6 +34,9 @@ pub enum AnswerFault {
         /// Where to.
         location: String,
     },
+    /// Something in front of the server knows nobody of the name in `Host`.
+    #[error("HTTP 421: nobody is served there under this Host")]
+    Misdirected,
     /// Not found, with the server's own error code or without.
     #[error("HTTP 404{}", code(.0.as_deref()))]
     NotFound(Option<String>),
@@ -78,6 +81,7 @@ impl AnswerFault {
             Self::Blocked(_) => "blocked",
             Self::Gateway(_) => "gateway",
             Self::Redirect { .. } => "redirect",
+            Self::Misdirected => "misdirected",
             Self::NotFound(_) => "not_found",
             Self::Status { .. } => "status",
             Self::Compressed(_) => "compressed",
@@ -122,6 +126,9 @@ impl AnswerFault {
             Self::Gateway(_) => Some(
                 "see with 'ops-matrix status' whether the homeserver listens where the proxy looks for it",
             ),
+            Self::Misdirected => Some(
+                "give the proxy a server block for the name that peers send as Host, port and all",
+            ),
             Self::Compressed(_) => Some("send Content-Encoding only to clients that accept it"),
             Self::Document(DocumentError::Html) => Some(
                 "the path is served by something else: route it to the homeserver or to its JSON file",
@@ -151,6 +158,7 @@ pub fn body(reply: &Reply) -> Result<&[u8], AnswerFault> {
             return Err(AnswerFault::Redirect { status, location });
         }
         404 => return Err(AnswerFault::NotFound(errcode())),
+        421 => return Err(AnswerFault::Misdirected),
         status => {
             return Err(AnswerFault::Status {
                 status,

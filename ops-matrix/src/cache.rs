@@ -21,12 +21,20 @@ pub const SHORTEST: Duration = Duration::from_mins(5);
 /// `expires_in` is `Expires` minus `Date`, where both could be read.
 #[must_use]
 pub fn lifetime(cache_control: Option<&str>, expires_in: Option<i64>) -> Duration {
-    let told = cache_control
+    told(cache_control, expires_in).map_or(DEFAULT, |told| told.clamp(SHORTEST, LONGEST))
+}
+
+/// How long peers may keep an answer that is an error: never longer than an hour, whatever its headers say.
+#[must_use]
+pub fn error_lifetime(cache_control: Option<&str>, expires_in: Option<i64>) -> Duration {
+    told(cache_control, expires_in).map_or(LONGEST_ERROR, |told| told.min(LONGEST_ERROR))
+}
+
+fn told(cache_control: Option<&str>, expires_in: Option<i64>) -> Option<Duration> {
+    cache_control
         .and_then(max_age)
-        .or_else(|| expires_in.map(|left| u64::try_from(left).unwrap_or(0)));
-    told.map_or(DEFAULT, |seconds| {
-        Duration::from_secs(seconds).clamp(SHORTEST, LONGEST)
-    })
+        .or_else(|| expires_in.map(|left| u64::try_from(left).unwrap_or(0)))
+        .map(Duration::from_secs)
 }
 
 /// The seconds of `max-age`, or none for the directives that forbid keeping.
@@ -66,6 +74,19 @@ mod tests {
                 expected,
                 "{cache_control:?} {expires_in:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_error_is_forgotten_after_an_hour() {
+        for (cache_control, expires_in, expected) in [
+            (None, None, LONGEST_ERROR),
+            (Some("max-age=86400"), None, LONGEST_ERROR),
+            (Some("max-age=60"), None, Duration::from_secs(60)),
+            (None, Some(-5), Duration::ZERO),
+        ] {
+            let found = error_lifetime(cache_control, expires_in);
+            assert_eq!(found, expected, "{cache_control:?} {expires_in:?}");
         }
     }
 }

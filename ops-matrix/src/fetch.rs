@@ -125,7 +125,12 @@ impl Fetched {
         let expires_in = instant("expires")
             .zip(instant("date"))
             .map(|(expires, date)| expires - date);
-        Some(cache::lifetime(reply.header("cache-control"), expires_in))
+        let keep = if reply.status == 200 {
+            cache::lifetime
+        } else {
+            cache::error_lifetime
+        };
+        Some(keep(reply.header("cache-control"), expires_in))
     }
 }
 

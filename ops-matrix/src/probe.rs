@@ -69,6 +69,7 @@ impl ProbeFailure {
             Self::Tls(TlsFailure::NotTls) => "not_tls",
             Self::Tls(TlsFailure::Closed) => "tls_closed",
             Self::Tls(TlsFailure::UnknownName(_)) => "unknown_name",
+            Self::Tls(TlsFailure::NoCertificate(_)) => "no_certificate",
             Self::Tls(TlsFailure::Incompatible) => "tls_incompatible",
             Self::Tls(_) => "tls",
             Self::Http(HttpError::Timeout) => "timeout",
@@ -99,6 +100,9 @@ impl ProbeFailure {
             Self::Answer(fault) => fault.fix(),
             Self::Tls(TlsFailure::NotTls) => {
                 Some("serve TLS on this port, or point discovery at the port that does")
+            }
+            Self::Tls(TlsFailure::NoCertificate(_)) => {
+                Some("give the server a default certificate that is for its address")
             }
             Self::Tls(TlsFailure::Incompatible) => Some("enable TLS 1.2 and 1.3"),
             Self::Tls(TlsFailure::UnknownName(_)) => {

@@ -1,6 +1,7 @@
 //! One TLS handshake that looks before it judges: the chain is recorded whatever it is, and [`crate::chain`] says what it is worth.
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,11 @@ pub enum TlsFailure {
     /// The name has no certificate there.
     #[error("the server knows no '{0}' (unrecognized name)")]
     UnknownName(String),
+    /// An address has no SNI, and without one the server has nothing to show.
+    #[error(
+        "the server shows no certificate to whoever sends no name, as peers of the address '{0}' do"
+    )]
+    NoCertificate(String),
     /// Only versions or ciphers that nobody should use any more.
     #[error("no TLS version or cipher in common: 1.2 or 1.3 is needed")]
     Incompatible,
@@ -144,6 +150,11 @@ fn classify(error: &io::Error, name: &str) -> TlsFailure {
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
     {
         Some(rustls::Error::InvalidMessage(_)) => TlsFailure::NotTls,
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::AccessDenied
+            | AlertDescription::UnrecognisedName
+            | AlertDescription::HandshakeFailure,
+        )) if name.parse::<IpAddr>().is_ok() => TlsFailure::NoCertificate(name.to_owned()),
         Some(rustls::Error::AlertReceived(AlertDescription::UnrecognisedName)) => {
             TlsFailure::UnknownName(name.to_owned())
         }

@@ -10,6 +10,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 /// What a client asked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
+    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) host: String,
     pub(crate) sni: Option<String>,
@@ -179,7 +180,8 @@ fn request(reader: &mut impl BufRead, sni: Option<&str>) -> io::Result<Option<As
     }
     let mut words = line.split_ascii_whitespace().map(str::to_owned);
     let mut asked = Asked {
-        path: words.nth(1).unwrap_or_default(),
+        method: words.next().unwrap_or_default(),
+        path: words.next().unwrap_or_default(),
         sni: sni.map(str::to_owned),
         ..Asked::default()
     };

@@ -70,7 +70,7 @@ impl Scene {
 }
 
 /// `federation chat.example:8448` against one server.
-fn federation(
+pub(crate) fn federation(
     bed: &Bed,
     start: Start,
     answers: impl Fn(&crate::fake::Asked) -> Act + Send + Sync + 'static,
@@ -88,7 +88,7 @@ fn federation(
     }
 }
 
-fn with_config(bed: &Bed, config: Arc<ServerConfig>) -> Scene {
+pub(crate) fn with_config(bed: &Bed, config: Arc<ServerConfig>) -> Scene {
     federation(bed, Start::Tls(config), well("chat.example:8448"))
 }
 
@@ -97,7 +97,7 @@ fn with_keys(bed: &Bed, change: fn(&mut Value), spoil: fn(&mut Value)) -> Scene 
     with_key_reply(bed, move || Act::Send(json(&body)))
 }
 
-fn with_key_reply(bed: &Bed, act: impl Fn() -> Act + Send + Sync + 'static) -> Scene {
+pub(crate) fn with_key_reply(bed: &Bed, act: impl Fn() -> Act + Send + Sync + 'static) -> Scene {
     federation(
         bed,
         Start::Tls(Arc::clone(&bed.good)),
@@ -106,7 +106,7 @@ fn with_key_reply(bed: &Bed, act: impl Fn() -> Act + Send + Sync + 'static) -> S
 }
 
 /// The same, and the run may take no longer than a second: the fault is that nothing comes.
-fn hurried(mut scene: Scene) -> Scene {
+pub(crate) fn hurried(mut scene: Scene) -> Scene {
     scene.args.extend(Scene::args("--timeout 1s"));
     scene
 }
@@ -114,7 +114,7 @@ fn hurried(mut scene: Scene) -> Scene {
 const TLS_ALERT_UNRECOGNIZED_NAME: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 112];
 const TLS_ALERT_PROTOCOL_VERSION: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 70];
 
-fn leaf(days: (i64, i64)) -> Leaf {
+pub(crate) fn leaf(days: (i64, i64)) -> Leaf {
     Leaf { days, ..GOOD }
 }
 
@@ -195,7 +195,7 @@ const HTTP: &[Row] = &[
 ];
 
 /// `wellknown KIND chat.example` against one server at the port of HTTPS.
-fn well_known(
+pub(crate) fn well_known(
     bed: &Bed,
     kind: &str,
     answers: impl Fn(&crate::fake::Asked) -> Act + Send + Sync + 'static,
@@ -213,7 +213,7 @@ fn well_known(
     }
 }
 
-fn document(
+pub(crate) fn document(
     bed: &Bed,
     kind: &str,
     status: u16,
@@ -282,8 +282,9 @@ fn the_matrix_is_as_long_as_promised() {
         + SIGNATURES.len()
         + HTTP.len()
         + WELL_KNOWN.len()
-        + crate::federation::ROWS.len();
-    assert!(rows >= 60, "{rows} rows");
+        + crate::federation::ROWS.len()
+        + crate::wire::ROWS.len();
+    assert!(rows >= 90, "{rows} rows");
 }
 
 /// Runs rows, some at a time, and tells all that do not end as they should.

@@ -11,7 +11,13 @@ use crate::homeserver::{keys, well};
 use crate::names::{Known, Names, alias, srv, v4, v6};
 
 /// A name server, and `verb chat.example` that asks it.
-fn named(bed: &Bed, verb: &str, known: &[(&str, Known)], fakes: Vec<Fake>, more: &str) -> Scene {
+pub(crate) fn named(
+    bed: &Bed,
+    verb: &str,
+    known: &[(&str, Known)],
+    fakes: Vec<Fake>,
+    more: &str,
+) -> Scene {
     let names = Names::start(known);
     let args = format!(
         "{verb} --dns {} --cafile {} --timeout 4s {more}",
@@ -25,16 +31,16 @@ fn named(bed: &Bed, verb: &str, known: &[(&str, Known)], fakes: Vec<Fake>, more:
     }
 }
 
-fn homeserver(bed: &Bed, ip: &str) -> Fake {
+pub(crate) fn homeserver(bed: &Bed, ip: &str) -> Fake {
     Fake::start(ip, Start::Tls(Arc::clone(&bed.good)), well("chat.example"))
 }
 
-fn records(records: &[hickory_proto::rr::RData]) -> Known {
+pub(crate) fn records(records: &[hickory_proto::rr::RData]) -> Known {
     Known::Records(records.to_vec())
 }
 
 /// A well-known at a loopback address that delegates to `to`, reached by the port of HTTPS.
-fn delegating(bed: &Bed, ip: &str, to: &str) -> Fake {
+pub(crate) fn delegating(bed: &Bed, ip: &str, to: &str) -> Fake {
     let body = format!(r#"{{"m.server":"{to}"}}"#);
     Fake::start(ip, Start::Tls(Arc::clone(&bed.good)), move |_| {
         Act::Send(json(&body))
@@ -95,7 +101,7 @@ fn split(bed: &Bed, one: &str, other: &str) -> (Fake, Fake) {
     )
 }
 
-fn split_scene(bed: &Bed, one: Fake, other: Fake) -> Scene {
+pub(crate) fn split_scene(bed: &Bed, one: Fake, other: Fake) -> Scene {
     let port = one.address.port();
     let known = [("both.example", records(&[v4("127.0.0.1"), v6("::1")]))];
     named(
@@ -113,7 +119,7 @@ fn faults_of_names_are_named() {
 }
 
 /// The route of `name`, as `address step host sni` for each target.
-fn targets(bed: &Bed, name: &str, known: &[(&str, Known)], more: &str) -> Vec<String> {
+pub(crate) fn targets(bed: &Bed, name: &str, known: &[(&str, Known)], more: &str) -> Vec<String> {
     let names = Names::start(known);
     let args = format!(
         "resolve {name} --dns {} --cafile {} --json {more}",

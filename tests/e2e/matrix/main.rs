@@ -14,6 +14,7 @@
 )]
 
 mod certificates;
+mod deviations;
 mod fake;
 mod faults;
 mod federating;
@@ -23,3 +24,4 @@ mod names;
 mod paths;
 mod ping;
 mod platform;
+mod wire;
