@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::dotenv;
 use crate::error::Error;
+use crate::generation::Accounts;
 use crate::private::Folder;
 use crate::tree::{Data, Value};
 
@@ -35,6 +36,8 @@ pub struct Setting {
     pub pristine: bool,
     /// As this user.
     pub user: Option<String>,
+    /// Without waiting for it.
+    pub background: bool,
 }
 
 /// The variables of a document: nested keys are joined with `_`.
@@ -87,11 +90,19 @@ fn program(job: &Job, setting: &Setting) -> Result<Program, program::Error> {
         Job::Shell(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
         Job::Argv(argv) => argv.clone(),
     };
+    let accounts = setting
+        .user
+        .as_ref()
+        .map(|_| Accounts::read())
+        .unwrap_or_default();
     let mut program = match &setting.user {
         None => Program::find(&argv[0])?.args(&argv[1..]),
         Some(user) => {
             // The user's own groups, and nothing of ours.
-            let group = format!("--regid={user}");
+            let group = match accounts.group_of(user) {
+                Some(group) => format!("--regid={group}"),
+                None => format!("--regid={user}"),
+            };
             Program::find("setpriv")?
                 .arg(format!("--reuid={user}"))
                 .arg(group)
@@ -102,6 +113,11 @@ fn program(job: &Job, setting: &Setting) -> Result<Program, program::Error> {
     };
     if setting.pristine {
         program.command().env_clear();
+    }
+    if let Some(user) = &setting.user {
+        let home = accounts.home(user).map(|home| ("HOME", home.to_owned()));
+        let names = [("USER", user.clone()), ("LOGNAME", user.clone())];
+        program.command().envs(names.into_iter().chain(home));
     }
     program
         .command()
@@ -141,6 +157,14 @@ pub fn env(
     program
         .command()
         .envs(variables.iter().map(|(name, value)| (name, value.as_str())));
+    if setting.background {
+        let quiet = program.command().stdin(Stdio::null()).stdout(Stdio::null());
+        quiet.stderr(Stdio::null());
+        return match program.spawn() {
+            Ok(_) => Status::Done,
+            Err(error) => not_run(tell, &error, 126),
+        };
+    }
     let error = program.command().exec();
     let status = if error.kind() == std::io::ErrorKind::NotFound {
         127

@@ -16,6 +16,7 @@ use crate::private;
 #[derive(Debug, Default)]
 pub struct Accounts {
     users: BTreeMap<String, (u32, u32)>,
+    homes: BTreeMap<String, String>,
     groups: BTreeMap<String, u32>,
 }
 
@@ -29,7 +30,12 @@ impl Accounts {
                 .map(|line| line.split(':').map(str::to_owned).collect())
                 .collect()
         };
-        let users = fields("/etc/passwd").into_iter().filter_map(|line| {
+        let passwd = fields("/etc/passwd");
+        let homes = passwd
+            .iter()
+            .filter_map(|line| Some((line.first()?.clone(), line.get(5)?.clone())))
+            .collect();
+        let users = passwd.into_iter().filter_map(|line| {
             Some((
                 line.first()?.clone(),
                 (line.get(2)?.parse().ok()?, line.get(3)?.parse().ok()?),
@@ -40,6 +46,7 @@ impl Accounts {
             .filter_map(|line| Some((line.first()?.clone(), line.get(2)?.parse().ok()?)));
         Self {
             users: users.collect(),
+            homes,
             groups: groups.collect(),
         }
     }
@@ -63,6 +70,18 @@ impl Accounts {
             None => own,
         };
         Ok((uid, gid))
+    }
+
+    /// The number of a user's own group.
+    #[must_use]
+    pub fn group_of(&self, name: &str) -> Option<u32> {
+        self.users.get(name).map(|(_, group)| *group)
+    }
+
+    /// The home folder of a user.
+    #[must_use]
+    pub fn home(&self, name: &str) -> Option<&str> {
+        self.homes.get(name).map(String::as_str)
     }
 
     fn group(&self, name: &str) -> Option<u32> {

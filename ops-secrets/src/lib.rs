@@ -25,6 +25,8 @@ pub mod exec;
 pub mod file;
 pub mod filestatus;
 pub mod format;
+#[cfg(test)]
+mod fuzz;
 pub mod generation;
 pub mod ini;
 pub mod install;

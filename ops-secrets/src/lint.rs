@@ -54,8 +54,14 @@ pub fn file(
     if metadata.len() > LARGE || path.file_name().is_some_and(|name| name == ".sops.yaml") {
         return Ok(Vec::new());
     }
-    let bytes = std::fs::read(path).map_err(failed)?;
     let subject = path.display().to_string();
+    if is_leftover(path) {
+        let message = "a run that was killed left it behind: it may hold plain text";
+        return Ok(vec![
+            Check::fail("secrets.leftover", subject, message).fix("remove it"),
+        ]);
+    }
+    let bytes = std::fs::read(path).map_err(failed)?;
     if is_key_file(&bytes) && metadata.permissions().mode() & 0o077 != 0 {
         let message = format!(
             "it holds a private key, and its mode is {:o}",
@@ -83,8 +89,16 @@ pub fn file(
         });
         return Ok(found.into_iter().collect());
     }
-    let file = Encrypted::parse(path.to_owned(), bytes, format)?;
-    encrypted(&file, rule.as_ref(), names, identities)
+    // A file that cannot be read says nothing about the others.
+    let looked = Encrypted::parse(path.to_owned(), bytes, format)
+        .and_then(|file| encrypted(&file, rule.as_ref(), names, identities));
+    Ok(looked.unwrap_or_else(|error| vec![Check::fail("secrets.key", subject, describe(&error))]))
+}
+
+/// Whether a file has the name of one that is being written, or was when the writer died.
+fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".ops-") && name.ends_with(b".tmp")
 }
 
 /// The findings about an encrypted file.

@@ -39,6 +39,7 @@ impl Run {
         let setting = Setting {
             pristine: self.pristine,
             user: self.user,
+            background: false,
         };
         let job = match self.shell {
             Some(line) => Job::Shell(line),
@@ -64,8 +65,12 @@ pub(super) struct ExecEnv {
     run: Run,
 
     /// Accepted for scripts written for sops: it is always so
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, conflicts_with = "background")]
     same_process: bool,
+
+    /// Start it, and do not wait for it
+    #[arg(long)]
+    background: bool,
 
     #[command(flatten)]
     input: Input,
@@ -87,7 +92,8 @@ impl ExecEnv {
         )?;
         let data = Data::from(&decrypt::without_metadata(format, &unlocked.opened));
         let variables = exec::variables(&data)?;
-        let (job, setting) = self.run.split();
+        let (job, mut setting) = self.run.split();
+        setting.background = self.background;
         Ok(exec::env(&job, &setting, &variables, &|message| {
             context.report.error(message);
         }))

@@ -157,8 +157,8 @@ impl GitSetup {
 /// Look for what is wrong with the secrets of a tree
 ///
 /// Files that a rule of .sops.yaml names but that are not encrypted (secrets.plaintext), recipients that differ from the
-/// rule (secrets.recipients), files that no key at hand opens (secrets.key), rules that are not valid (secrets.rules) and
-/// private keys that others can read (secrets.mode). Decrypts no value.
+/// rule (secrets.recipients), files that no key at hand opens (secrets.key), rules that are not valid (secrets.rules),
+/// private keys that others can read (secrets.mode) and what a killed run left behind (secrets.leftover). Decrypts no value.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ops-secrets lint

@@ -81,3 +81,24 @@ fn exec_file_gives_a_fifo_or_a_file_in_memory_and_wipes_it() {
         .run()
         .expect(2);
 }
+
+#[test]
+fn another_user_gets_their_own_home_and_a_job_in_the_background_is_not_waited_for() {
+    let bed = bed();
+    if ops_tests::command("id").arg("-u").run().out().trim() == "0" {
+        let ran = bed
+            .ops(&["exec-env", "--user", "nobody", "e.yaml", "id -un; echo $USER $LOGNAME $user; cd \"$HOME\"; grep -q \"^nobody:.*:$HOME:\" /etc/passwd && echo home"])
+            .run()
+            .expect(0);
+        assert_eq!(ran.out(), "nobody\nnobody nobody admin\nhome\n", "{ran}");
+    } else {
+        ops_tests::skip("root");
+    }
+    let fifo = bed.path("fifo");
+    ops_tests::command("mkfifo").arg(&fifo).run().expect(0);
+    // The job cannot end before this test reads from it.
+    bed.ops(&["exec-env", "--background", "e.yaml", "echo $user > fifo"])
+        .run()
+        .expect(0);
+    assert_eq!(bed.read("fifo"), "admin\n");
+}

@@ -208,3 +208,92 @@ fn dotenv_both_ways() {
 fn ini_both_ways() {
     both_ways("ini", documents::ini, &documents::INI);
 }
+
+/// Random bytes, with the features that they have.
+fn bytes(seed: u64) -> (Vec<u8>, Vec<&'static str>) {
+    let mut chance = documents::Chance::new(seed);
+    let mut used = Vec::new();
+    let mut content = Vec::new();
+    for _ in 0..chance.below(6) {
+        let (feature, piece): (_, Vec<u8>) = match chance.below(6) {
+            0 => ("text", b"some words\n".to_vec()),
+            1 => (
+                "no UTF-8",
+                (0..chance.below(300) + 1)
+                    .map(|_| 0x80 | chance.below(128) as u8)
+                    .collect(),
+            ),
+            2 => ("zeroes", vec![0; chance.below(40) + 1]),
+            3 => ("what JSON escapes", b"\"<&>\\\t\x01\xe2\x80\xa8".to_vec()),
+            4 => (
+                "looks encrypted",
+                b"{\"data\": \"ENC[AES256_GCM,data:\", \"sops\": {}}".to_vec(),
+            ),
+            _ => ("carriage returns", b"a\r\nb\r".to_vec()),
+        };
+        used.push(feature);
+        content.extend(piece);
+    }
+    if content.is_empty() {
+        used.push("nothing");
+    }
+    if content.len() > 200 {
+        used.push("long");
+    }
+    (content, used)
+}
+
+#[test]
+fn binary_both_ways() {
+    if sops().is_none() {
+        return ops_tests::skip("sops");
+    }
+    let bed = Bed::new();
+    let mut coverage = Coverage::default();
+    for seed in 0..rounds() {
+        let (content, used) = bytes(seed);
+        coverage.add(&used);
+        bed.write("plain", &content);
+        let recipient = &bed.recipient;
+        let ours = bed
+            .ops(&["encrypt", "--age", recipient, "plain"])
+            .run()
+            .expect(0)
+            .out();
+        let theirs = bed
+            .sops(&["encrypt", "--age", recipient, "plain"])
+            .run()
+            .expect(0)
+            .out();
+        assert_eq!(skeleton(&ours), skeleton(&theirs), "seed {seed}");
+        bed.write("ours", ours);
+        bed.write("theirs", theirs);
+        let back = |tool: ops_tests::Tool| tool.run().expect(0).stdout;
+        assert_eq!(
+            back(bed.ops(&["decrypt", "--require-seal", "ours"])),
+            content,
+            "seed {seed}"
+        );
+        assert_eq!(
+            back(bed.ops(&["decrypt", "theirs"])),
+            content,
+            "seed {seed}"
+        );
+        assert_eq!(back(bed.sops(&["decrypt", "ours"])), content, "seed {seed}");
+    }
+    let documents = usize::try_from(rounds()).expect("a small number");
+    coverage.require(
+        "binary",
+        documents,
+        &[
+            "text",
+            "no UTF-8",
+            "zeroes",
+            "what JSON escapes",
+            "looks encrypted",
+            "carriage returns",
+            "nothing",
+            "long",
+        ],
+    );
+}

@@ -112,7 +112,7 @@ fn identity_of(pem: &str) -> String {
 }
 
 /// BIP 173.
-fn bech32(prefix: &str, bytes: &[u8]) -> String {
+pub(crate) fn bech32(prefix: &str, bytes: &[u8]) -> String {
     const LETTERS: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
     let bits: Vec<u8> = bytes
         .iter()

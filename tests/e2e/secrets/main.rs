@@ -26,6 +26,8 @@ mod keys;
 mod leaks;
 mod link;
 mod memory;
+mod places;
+mod plugins;
 mod shapes;
 mod statuses;
 mod tamper;

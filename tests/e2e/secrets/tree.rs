@@ -164,3 +164,31 @@ fn diff_compares_plain_texts() {
         "without a key, the file as it is"
     );
 }
+
+#[test]
+fn lint_finds_what_a_killed_run_left_and_one_bad_file_hides_nothing() {
+    let bed = Bed::new();
+    bed.write(
+        ".sops.yaml",
+        format!("creation_rules: [{{age: {}}}]\n", bed.recipient),
+    );
+    bed.write("t/e.yaml", bed.encrypt("p.yaml", "a: x\n"));
+    bed.write("t/.ops-abc.tmp", "a: x\n");
+    bed.write("t/broken.yaml", "a: x\nsops: {}\n");
+    let found = bed.ops(&["lint", "--json", "t"]).run().expect(1).json();
+    let status = |check: &str, file: &str| {
+        let of = |found: &&serde_json::Value| {
+            found["check"] == check
+                && found["subject"]
+                    .as_str()
+                    .is_some_and(|name| name.ends_with(file))
+        };
+        found.iter().find(of).map(|found| found["status"].clone())
+    };
+    assert_eq!(
+        status("secrets.leftover", ".ops-abc.tmp"),
+        Some("fail".into())
+    );
+    assert_eq!(status("secrets.key", "broken.yaml"), Some("fail".into()));
+    assert_eq!(status("secrets.key", "e.yaml"), Some("ok".into()));
+}
