@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufReader, Read, Write};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -149,9 +150,13 @@ fn channel_facts(id: &str) -> Value {
 
 /// The bot's own operations come back as events, a little later.
 fn echo(shared: &Arc<Shared>, echoes: Vec<Value>) {
+    let delay = shared.state().echo_delay;
+    send_after(shared, delay, echoes);
+}
+
+fn send_after(shared: &Arc<Shared>, delay: Duration, echoes: Vec<Value>) {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
-        let delay = shared.state().echo_delay;
         thread::sleep(delay);
         for event in &echoes {
             shared.send(event);
@@ -174,7 +179,12 @@ fn history(shared: &Shared, channel: &str) -> Value {
 
 fn post(shared: &Arc<Shared>, channel: &str, user: &str, text: &str) -> Value {
     let message = shared.post(channel, user, text);
-    echo(shared, vec![events::message(&message, None)]);
+    let delay = {
+        let mut state = shared.state();
+        let human = (user == HUMAN).then(|| state.human_delays.pop_front());
+        human.flatten().unwrap_or(state.echo_delay)
+    };
+    send_after(shared, delay, vec![events::message(&message, None)]);
     json!({"ok": true, "channel": channel, "ts": message.ts})
 }
 

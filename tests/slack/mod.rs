@@ -73,6 +73,8 @@ struct State {
     files: HashMap<String, (String, Vec<u8>)>,
     number: u64,
     echo_delay: Duration,
+    /// How late the events of the human's next posts over the Web API come.
+    human_delays: VecDeque<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -203,6 +205,16 @@ impl Slack {
             .entry(method.to_owned())
             .or_default()
             .extend(faults);
+    }
+
+    /// Sends the bot's echoes so much later than the call that made them.
+    pub(crate) fn echo_after(&self, delay: Duration) {
+        self.shared.state().echo_delay = delay;
+    }
+
+    /// Sends the event of the human's next post so late.
+    pub(crate) fn delay_human(&self, delay: Duration) {
+        self.shared.state().human_delays.push_back(delay);
     }
 
     /// Ends all faults of a method.

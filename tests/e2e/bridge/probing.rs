@@ -15,6 +15,37 @@ fn value(records: &[Value], subject: &str) -> f64 {
         .unwrap_or_else(|| panic!("no {subject} in {records:#?}"))
 }
 
+/// What `ping` and the passive `latency` say a message takes, each way, with a delay in it.
+fn measure(bed: &Bed, delay: Duration) -> [f64; 4] {
+    let since = jiff::Timestamp::now();
+    bed.slack.fail("chat.postMessage", [Fault::Late(delay)]);
+    bed.slack.delay_human(delay);
+    let too_long = delay > Duration::from_secs(5);
+    let active = bed
+        .bridge("ping --tokens ping.yaml --json --timeout 2m")
+        .expect(i32::from(too_long))
+        .json();
+    let passive = bed.bridge(&format!("latency --json --since {since}"));
+    let passive = passive.expect(i32::from(too_long)).json();
+    [
+        value(&active, "matrix->slack message"),
+        value(&active, "slack->matrix message"),
+        value(&passive, "matrix->slack p99"),
+        value(&passive, "slack->matrix p99"),
+    ]
+}
+
+/// The least of each of several measurements.
+fn least(times: usize, mut measure: impl FnMut() -> [f64; 4]) -> [f64; 4] {
+    let mut least = measure();
+    for _ in 1..times {
+        for (kept, new) in least.iter_mut().zip(measure()) {
+            *kept = kept.min(new);
+        }
+    }
+    least
+}
+
 #[test]
 fn a_probe_goes_both_ways_and_measures_what_was_delayed() {
     let Some(lab) = Lab::get() else {
@@ -36,24 +67,33 @@ fn a_probe_goes_both_ways_and_measures_what_was_delayed() {
     );
     bed.slack.wait_until_empty("C1");
 
-    for delay in [500, 2000, 6000] {
-        bed.slack.fail(
-            "chat.postMessage",
-            [Fault::Late(Duration::from_millis(delay))],
-        );
-        let wanted = Duration::from_millis(delay).as_secs_f64();
-        let ran = bed
-            .bridge("ping --tokens ping.yaml --json --timeout 2m")
-            .expect(i32::from(delay > 5000));
-        let measured = value(&ran.json(), "matrix->slack message");
+    // Beside what each way takes by itself, the delay is told by both within a tenth of it.
+    bed.slack.echo_after(Duration::ZERO);
+    let alone = least(3, || measure(&bed, Duration::ZERO));
+    for millis in [500, 2000, 6000] {
+        let delay = Duration::from_millis(millis);
+        let wanted = delay.as_secs_f64();
+        let is_told = |measured: &[f64; 4]| {
+            let added = measured
+                .iter()
+                .zip(&alone)
+                .map(|(with, without)| with - without);
+            added
+                .into_iter()
+                .all(|added| (added - wanted).abs() <= wanted / 10.0)
+        };
+        // What else the machine does can only make it longer.
+        let mut measured = measure(&bed, delay);
+        for _ in 0..4 {
+            if !is_told(&measured) {
+                measured = measure(&bed, delay);
+            }
+        }
         assert!(
-            measured >= wanted && measured <= wanted * 1.1 + 0.2,
-            "{measured} for {wanted}"
+            is_told(&measured),
+            "{measured:?} less {alone:?} for {wanted}"
         );
     }
-    let passive = bed.bridge("latency --json").expect(1).json();
-    let p99 = value(&passive, "matrix->slack p99");
-    assert!((5.8..=6.8).contains(&p99), "{p99}");
 
     bed.slack
         .fail("chat.postMessage", [Fault::Code("restricted_action")]);
