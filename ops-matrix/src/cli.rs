@@ -100,7 +100,8 @@ struct VersionsArgs {
 /// the kernel: a log that says "Listening on" proves nothing.
 ///
 /// Checks: matrix.unit (value: seconds since its start), matrix.listeners, matrix.answer (one for each listener),
-/// matrix.federation_enabled, matrix.disk (value: free bytes), matrix.errors (lines in the journal since its start).
+/// matrix.federation_enabled, matrix.disk (value: free bytes), matrix.backup (value: seconds since the newest), matrix.errors
+/// (lines in the journal since its start).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -28,6 +28,8 @@ pub const ANSWER: &str = "matrix.answer";
 pub const FEDERATION: &str = "matrix.federation_enabled";
 /// The file system of the state.
 pub const DISK: &str = "matrix.disk";
+/// The backups that the homeserver makes of its database.
+pub const BACKUP: &str = "matrix.backup";
 /// Errors in the journal since the start.
 pub const ERRORS: &str = "matrix.errors";
 
@@ -35,12 +37,16 @@ pub const ERRORS: &str = "matrix.errors";
 const LOW_PERCENT: f64 = 10.0;
 const NO_PERCENT: f64 = 2.0;
 
+/// A backup that is older than this is worth a word.
+const OLD_BACKUP_S: i64 = 7 * 86400;
+
 /// Everything about the homeserver of a host.
 pub fn look(host: &Host, view: &View<'_>, settings: &Settings) -> Result<Vec<Check>, Error> {
     let unit = ask(host, settings)?;
     let mut checks = vec![state(&unit), listening(&unit)];
     checks.extend(answers(view, &unit));
     checks.extend(disk(&unit));
+    checks.extend(backup(&unit));
     checks.push(errors(&unit));
     Ok(checks)
 }
@@ -240,6 +246,28 @@ fn disk(unit: &Unit) -> Option<Check> {
     Some(check.data(json!({"used_bytes": disk.used_bytes, "free_bytes": disk.free_bytes, "size_bytes": disk.size_bytes})))
 }
 
+fn backup(unit: &Unit) -> Option<Check> {
+    const FIX: &str =
+        "run 'server backup-database' on a timer: admin_signal_execute does it on SIGUSR2";
+    let backups = unit.backups.as_ref()?;
+    let folder = &backups.folder;
+    let data = json!({"backups": backups.number});
+    let Some(age) = backups.newest_age_s else {
+        let message = "no backup of the database, though there is a folder for them";
+        return Some(Check::warn(BACKUP, folder, message).fix(FIX).data(data));
+    };
+    let hours = age / 3600;
+    let message = format!("{} backups, the newest {hours} h old", backups.number);
+    let check = if age > OLD_BACKUP_S {
+        Check::warn(BACKUP, folder, message).fix(FIX)
+    } else {
+        Check::ok(BACKUP, folder, message)
+    };
+    #[expect(clippy::cast_precision_loss, reason = "an age has few digits")]
+    let age = age as f64;
+    Some(check.value(age, "s").data(data))
+}
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "a size is shown, not counted with"
@@ -328,6 +356,26 @@ mod tests {
             })
             .to_vec();
         assert!(listening(&unit).message.contains("could not bind its port"));
+    }
+
+    #[test]
+    fn a_backup_is_there_old_or_missing() {
+        let judged = |newest_age_s: Option<i64>| {
+            let mut unit = unit("active", "running");
+            unit.backups = Some(crate::unit::Backups {
+                folder: "/var/backups/continuwuity".into(),
+                number: u64::from(newest_age_s.is_some()),
+                newest_age_s,
+            });
+            backup(&unit).map(|check| (check.status, check.value))
+        };
+        assert_eq!(judged(Some(7200)), Some((State::Ok, Some(7200.0))));
+        assert_eq!(
+            judged(Some(8 * 86400)),
+            Some((State::Warn, Some(691_200.0)))
+        );
+        assert_eq!(judged(None), Some((State::Warn, None)));
+        assert_eq!(backup(&unit("active", "running")), None);
     }
 
     #[test]

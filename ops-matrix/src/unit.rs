@@ -22,6 +22,8 @@ pub struct Unit {
     pub active_s: Option<f64>,
     /// The file system of its state.
     pub disk: Option<Disk>,
+    /// The backups of its database, if it is set to make any.
+    pub backups: Option<Backups>,
     /// Its journal since it was started, the newest last.
     pub journal: Vec<Line>,
     /// The login user may not read the journal.
@@ -51,6 +53,17 @@ pub struct Disk {
     pub free_bytes: u64,
     /// The size of the file system.
     pub size_bytes: u64,
+}
+
+/// The folder of backups that the conduwuit family makes of its database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backups {
+    /// Where they are.
+    pub folder: String,
+    /// How many there are.
+    pub number: u64,
+    /// Seconds since the newest was made.
+    pub newest_age_s: Option<i64>,
 }
 
 /// One line of the journal.
@@ -98,6 +111,7 @@ impl Unit {
             active_s: clock
                 .and_then(|clock| clock.since(properties.get("ActiveEnterTimestampMonotonic")?)),
             disk: disk(section("disk")?),
+            backups: backups(section("backup")?),
             blind: !section("blind")?.trim().is_empty(),
             journal: section("journal")?.lines().filter_map(line).collect(),
             name,
@@ -195,6 +209,20 @@ fn disk(text: &str) -> Option<Disk> {
     })
 }
 
+/// `FOLDER`, the number of backups, and the seconds since 1970 of the newest and of now.
+fn backups(text: &str) -> Option<Backups> {
+    let mut words = text.split('\t').map(str::trim);
+    let folder = words.next().filter(|folder| !folder.is_empty())?.to_owned();
+    let number = words.next()?.parse().ok()?;
+    let newest: Option<i64> = words.next()?.parse().ok();
+    let now: i64 = words.next()?.parse().ok()?;
+    Some(Backups {
+        folder,
+        number,
+        newest_age_s: newest.map(|newest| now - newest),
+    })
+}
+
 /// A line of `journalctl -o short-unix`: `SECONDS HOST PROGRAM[PID]: TEXT`.
 fn line(line: &str) -> Option<Line> {
     let (at, rest) = line.split_once(' ')?;
@@ -226,6 +254,8 @@ uid 998
 lrwx------ 1 u g 64 Nov 24 09:00 7 -> socket:[41234]
 ::section disk
 /var/lib/continuwuity\t2048\t1000\t500
+::section backup
+/var/backups/continuwuity\t2\t1795400000\t1795450000
 ::section blind
 ::section journal
 1795450208.492267 box conduwuit[123]: 2026-11-23T16:10:08Z  INFO x: Listening on [127.0.0.1:8008]
@@ -258,6 +288,15 @@ lrwx------ 1 u g 64 Nov 24 09:00 7 -> socket:[41234]
         assert_eq!(
             (disk.used_bytes, disk.size_bytes, disk.free_bytes),
             (Some(2_097_152), 1_024_000, 512_000)
+        );
+        let backups = unit.backups.expect("backups");
+        assert_eq!(
+            (
+                backups.folder.as_str(),
+                backups.number,
+                backups.newest_age_s
+            ),
+            ("/var/backups/continuwuity", 2, Some(50_000))
         );
         assert_eq!(unit.journal.len(), 1);
         assert!(

@@ -43,6 +43,26 @@ if [ -d "$folder" ]; then
   df -Pk "$folder/" | awk -v folder="$folder" -v used="${used:--}" 'NR == 2 { print folder "\t" used "\t" $2 "\t" $4 }'
 fi
 
+# The conduwuit family writes backups where its configuration says; the first line of meta/N is when. Nothing else of the
+# configuration is read: it has secrets.
+echo '::section backup'
+setting() { value Environment | tr ' ' '\n' | sed -n "s/^\"\{0,1\}\(CONTINUWUITY\|CONDUWUIT\|TUWUNEL\)_$1=\([^\"]*\).*/\2/p" | head -n 1; }
+backups=$(setting DATABASE_BACKUP_PATH)
+config=$(value ExecStart | sed -n "s/.* \(-c\|--config\)[ =]\([^ ;]*\).*/\2/p" | head -n 1)
+[ -n "$config" ] || config=$(setting CONFIG)
+[ -n "$backups" ] || [ ! -r "$config" ] ||
+  backups=$(sed -n 's/^ *database_backup_path *= *"\([^"]*\)".*/\1/p' "$config" | head -n 1)
+if [ -n "$backups" ]; then
+  number=0 newest=
+  for file in "$backups"/meta/[0-9]*; do
+    [ -f "$file" ] || continue
+    number=$((number + 1))
+    at=$(head -n 1 "$file")
+    [ "${at:-0}" -le "${newest:-0}" ] 2>/dev/null || newest=$at
+  done
+  printf '%s\t%s\t%s\t%s\n' "$backups" "$number" "$newest" "$(date +%s)"
+fi
+
 # Who may not read the journal gets an empty one, which must not look like a quiet server.
 echo '::section blind'
 [ "$(id -u)" = 0 ] || id -Gn | grep -qwE 'systemd-journal|adm|wheel' || echo yes

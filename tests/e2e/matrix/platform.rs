@@ -193,6 +193,27 @@ fn a_homeserver_that_is_not_well_is_told_apart() {
         "{}",
         ran.out()
     );
+    // Its backups, by the folder that its configuration names; what else stands there is nobody's business.
+    host.sh("mkdir -p /var/backups/hs/meta && printf 'database_backup_path = \"/var/backups/hs\"\\nregistration_token = \"s3cr3t\"\\n' > /etc/hs.toml").expect(0);
+    replace("/bin/sh -c 'exec sleep infinity' sh --config /etc/hs.toml");
+    let backup = || record(&status(1), "matrix.backup", "/var/backups/hs");
+    assert_eq!(backup()["status"], "warn");
+    host.sh("date +%s -d '-2 hours' > /var/backups/hs/meta/2; date +%s -d '-9 days' > /var/backups/hs/meta/1").expect(0);
+    let found = backup();
+    assert_eq!(
+        (
+            &found["status"],
+            &found["message"],
+            &found["data"]["backups"]
+        ),
+        (
+            &Value::from("ok"),
+            &Value::from("2 backups, the newest 2 h old"),
+            &Value::from(2)
+        ),
+        "{found}"
+    );
+    assert!(!status(1).out().contains("s3cr3t"));
     // No unit at all.
     let bare = lab.host("matrix-none", Kind::Plain);
     bare.sh("rm -f /etc/systemd/system/matrix-continuwuity.service; systemctl daemon-reload")
