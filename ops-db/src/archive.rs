@@ -10,7 +10,7 @@ mod header;
 mod toc;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::BufRead;
 
 pub use self::content::LargeObjects;
 use self::content::{Content, Decoder};
@@ -36,7 +36,7 @@ pub struct Scan {
 }
 
 /// Reads an archive to its end and proves that it is whole.
-pub fn scan(input: impl Read) -> Result<Scan, Damage> {
+pub fn scan(input: impl BufRead) -> Result<Scan, Damage> {
     let mut cursor = Cursor::new(input);
     let header = header::read(&mut cursor)?;
     let entries = toc::read(&mut cursor, &header)?;
@@ -55,7 +55,7 @@ pub fn scan(input: impl Read) -> Result<Scan, Damage> {
 }
 
 /// Reads the front of an archive only: what it says that it holds.
-pub fn contents(input: impl Read) -> Result<Vec<Entry>, Damage> {
+pub fn contents(input: impl BufRead) -> Result<Vec<Entry>, Damage> {
     let mut cursor = Cursor::new(input);
     let header = header::read(&mut cursor)?;
     toc::read(&mut cursor, &header)
@@ -87,7 +87,7 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    fn read(&mut self, kind: u8, cursor: &mut Cursor<impl Read>) -> Result<(), Damage> {
+    fn read(&mut self, kind: u8, cursor: &mut Cursor<impl BufRead>) -> Result<(), Damage> {
         if kind != DATA && kind != LARGE_OBJECTS {
             return Err(cursor.damage(Fault::Block(kind)));
         }
@@ -105,7 +105,7 @@ impl<'a> Blocks<'a> {
         read.map_err(|damage| damage.within(&name))
     }
 
-    fn table(&mut self, entry: &Entry, cursor: &mut Cursor<impl Read>) -> Result<(), Damage> {
+    fn table(&mut self, entry: &Entry, cursor: &mut Cursor<impl BufRead>) -> Result<(), Damage> {
         let content = self.content(entry.is_copied, cursor)?;
         let (rows, bytes, sha256) = content.finish().map_err(|fault| cursor.damage(fault))?;
         self.tables.push(Table {
@@ -119,7 +119,7 @@ impl<'a> Blocks<'a> {
         Ok(())
     }
 
-    fn large_objects(&mut self, cursor: &mut Cursor<impl Read>) -> Result<(), Damage> {
+    fn large_objects(&mut self, cursor: &mut Cursor<impl BufRead>) -> Result<(), Damage> {
         loop {
             if cursor.int()? == 0 {
                 return Ok(());
@@ -131,7 +131,11 @@ impl<'a> Blocks<'a> {
     }
 
     /// One run of chunks up to its end mark: a chunk of no length.
-    fn content(&self, is_copied: bool, cursor: &mut Cursor<impl Read>) -> Result<Decoder, Damage> {
+    fn content(
+        &self,
+        is_copied: bool,
+        cursor: &mut Cursor<impl BufRead>,
+    ) -> Result<Decoder, Damage> {
         let mut decoder = Decoder::new(self.compression, Content::new(is_copied))
             .map_err(|fault| cursor.damage(fault))?;
         loop {
@@ -143,7 +147,7 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    fn finish(self, cursor: &Cursor<impl Read>) -> Result<(Vec<Table>, LargeObjects), Damage> {
+    fn finish(self, cursor: &Cursor<impl BufRead>) -> Result<(Vec<Table>, LargeObjects), Damage> {
         match self.owed.first_key_value() {
             Some((_, entry)) => Err(cursor.damage(Fault::Missing {
                 count: self.owed.len(),

@@ -1,6 +1,6 @@
 //! `pg_dump` on a host, and the truth about how it ended.
 
-use std::io::{BufReader, Write};
+use std::io::Write;
 
 use ops_common::host::{Command, Process};
 use ops_common::span::Span;
@@ -74,7 +74,7 @@ impl Dump<'_> {
             Format::Archive => archive::scan(copy)
                 .map(Scan::Archive)
                 .map_err(|damage| damage.to_string()),
-            Format::Plain => plain::scan(BufReader::with_capacity(256 << 10, copy))
+            Format::Plain => plain::scan(copy)
                 .map(Scan::Plain)
                 .map_err(|damage| damage.to_string()),
         });

@@ -126,7 +126,7 @@ impl Source {
             input: dump,
             kept: Vec::new(),
         };
-        let entries = archive::contents(&mut front);
+        let entries = archive::contents(BufReader::new(&mut front));
         self.dump = Box::new(io::Cursor::new(front.kept).chain(front.input));
         entries.map_err(|damage| match damage.fault {
             Fault::Read(error) => crate::error::of_reading(&self.name, error),

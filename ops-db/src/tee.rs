@@ -1,12 +1,25 @@
 //! One stream, two readers: it is written down and examined at the same time, in constant memory.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// How much travels at a time, and how many of those may wait.
 const PIECE: usize = 256 << 10;
 const WAITING: usize = 16;
+
+/// What travels: a buffer that both sides look at, and that is used again when both have seen it.
+#[derive(Clone)]
+struct Piece {
+    buffer: Arc<Vec<u8>>,
+    length: usize,
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
 
 /// Which side failed.
 #[derive(Debug)]
@@ -29,7 +42,7 @@ pub fn tee<T: Send>(
         let examiner = scope.spawn(move || {
             examine(Copy {
                 receiver,
-                piece: Arc::new([]),
+                piece: None,
                 at: 0,
                 is_ended: false,
             })
@@ -42,32 +55,43 @@ pub fn tee<T: Send>(
     })
 }
 
-type Piece = Option<Arc<[u8]>>;
-
 /// The end is said, so that a source that fails is not taken for one that ends.
 fn copy(
     source: &mut dyn Read,
     sink: &mut dyn Write,
-    sender: SyncSender<Piece>,
+    sender: SyncSender<Option<Piece>>,
 ) -> Result<u64, Broken> {
-    let mut buffer = vec![0; PIECE];
-    let (mut copied, mut sender) = (0, Some(sender));
+    let (mut used, mut copied, mut sender) = (Vec::new(), 0, Some(sender));
     loop {
-        let read = fill(source, &mut buffer).map_err(Broken::Source)?;
-        let piece = (read > 0).then(|| Arc::from(&buffer[..read]));
+        let mut buffer = unused(&mut used);
+        let length = match Arc::get_mut(&mut buffer) {
+            Some(buffer) => fill(source, buffer).map_err(Broken::Source)?,
+            None => unreachable!("nobody else has an unused buffer"),
+        };
+        let piece = Piece { buffer, length };
         // An examiner that has found damage reads no more; the copy goes on, and its end decides.
         if sender
             .as_ref()
-            .is_some_and(|sender| sender.send(piece).is_err())
+            .is_some_and(|sender| sender.send((length > 0).then(|| piece.clone())).is_err())
         {
             sender = None;
         }
-        if read == 0 {
+        if length == 0 {
             return Ok(copied);
         }
-        sink.write_all(&buffer[..read]).map_err(Broken::Sink)?;
-        copied += read as u64;
+        sink.write_all(piece.bytes()).map_err(Broken::Sink)?;
+        copied += length as u64;
+        used.push(piece.buffer);
     }
+}
+
+/// The buffer used last that the examiner is done with, which is still in the processor's cache; a new one if it has all.
+fn unused(used: &mut Vec<Arc<Vec<u8>>>) -> Arc<Vec<u8>> {
+    let is_free = |buffer: &mut Arc<Vec<u8>>| Arc::get_mut(buffer).is_some();
+    let place = (0..used.len())
+        .rev()
+        .find(|place| is_free(&mut used[*place]));
+    place.map_or_else(|| Arc::new(vec![0; PIECE]), |place| used.remove(place))
 }
 
 /// Whole pieces where the source gives small ones.
@@ -86,25 +110,41 @@ fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// The examiner's end.
 pub struct Copy {
-    receiver: Receiver<Piece>,
-    piece: Arc<[u8]>,
+    receiver: Receiver<Option<Piece>>,
+    piece: Option<Piece>,
     at: usize,
     is_ended: bool,
 }
 
-impl Read for Copy {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.piece.len() && !self.is_ended {
+impl BufRead for Copy {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let is_read = |piece: &Piece| self.at == piece.length;
+        if self.piece.as_ref().is_none_or(is_read) && !self.is_ended {
+            // Given back first, so that it can be filled again meanwhile.
+            (self.piece, self.at) = (None, 0);
             match self.receiver.recv() {
-                Ok(Some(piece)) => (self.piece, self.at) = (piece, 0),
+                Ok(Some(piece)) => self.piece = Some(piece),
                 Ok(None) => self.is_ended = true,
                 Err(_) => return Err(io::Error::other("the source failed")),
             }
         }
-        let there = &self.piece[self.at..];
+        Ok(self
+            .piece
+            .as_ref()
+            .map_or(&[], |piece| &piece.bytes()[self.at..]))
+    }
+
+    fn consume(&mut self, taken: usize) {
+        self.at += taken;
+    }
+}
+
+impl Read for Copy {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let there = self.fill_buf()?;
         let taken = there.len().min(buffer.len());
         buffer[..taken].copy_from_slice(&there[..taken]);
-        self.at += taken;
+        self.consume(taken);
         Ok(taken)
     }
 }

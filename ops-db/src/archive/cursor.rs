@@ -1,7 +1,7 @@
 //! A buffered reader that knows its place, and the primitives an archive is written in.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 
 /// The longest name or owner believed; longer ones are damage, not names.
 const LONGEST_NAME: u64 = 1 << 20;
@@ -89,25 +89,18 @@ pub enum Fault {
     Read(#[source] io::Error),
 }
 
-/// A reader with a place.
+/// A reader with a place. It looks at the bytes where they are.
 pub(super) struct Cursor<R> {
     input: R,
-    buffer: Box<[u8]>,
-    start: usize,
-    end: usize,
     passed: u64,
     int_size: usize,
     offset_size: usize,
 }
 
-impl<R: Read> Cursor<R> {
+impl<R: BufRead> Cursor<R> {
     pub(super) fn new(input: R) -> Self {
-        let buffer = vec![0; 128 << 10].into_boxed_slice();
         Self {
             input,
-            buffer,
-            start: 0,
-            end: 0,
             passed: 0,
             int_size: 4,
             offset_size: 8,
@@ -132,32 +125,34 @@ impl<R: Read> Cursor<R> {
     }
 
     pub(super) fn byte_or_end(&mut self) -> Result<Option<u8>, Damage> {
-        if self.start == self.end && self.fill()? == 0 {
-            return Ok(None);
-        }
-        self.byte().map(Some)
+        let first = self.there()?.first().copied();
+        self.pass_over(usize::from(first.is_some()));
+        Ok(first)
     }
 
     pub(super) fn byte(&mut self) -> Result<u8, Damage> {
-        if self.start == self.end && self.fill()? == 0 {
-            return Err(self.damage(Fault::Truncated));
-        }
-        let byte = self.buffer[self.start];
-        self.start += 1;
-        self.passed += 1;
-        Ok(byte)
+        self.byte_or_end()?
+            .ok_or_else(|| self.damage(Fault::Truncated))
     }
 
     /// A sign byte and a little-endian magnitude.
     pub(super) fn int(&mut self) -> Result<i64, Damage> {
-        let sign = self.byte()?;
-        let mut magnitude = 0;
-        for place in 0..self.int_size {
-            magnitude |= i64::from(self.byte()?) << (8 * place);
+        let mut bytes = [0; 9];
+        let size = 1 + self.int_size;
+        // There is one before every row, and nearly always it is there as a whole.
+        if let Some(whole) = self.there()?.get(..size) {
+            bytes[..size].copy_from_slice(whole);
+            self.pass_over(size);
+        } else {
+            for byte in &mut bytes[..size] {
+                *byte = self.byte()?;
+            }
         }
+        let [sign, magnitude @ ..] = bytes;
+        let magnitude = i64::from_le_bytes(magnitude);
         match sign {
             0 => Ok(magnitude),
-            1 => Ok(-magnitude),
+            1 => Ok(magnitude.wrapping_neg()),
             _ => Err(self.damage(Fault::Number(sign.into(), "sign"))),
         }
     }
@@ -220,29 +215,45 @@ impl<R: Read> Cursor<R> {
         to: &mut dyn FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<(), Damage> {
         while length > 0 {
-            if self.start == self.end && self.fill()? == 0 {
+            let there = self.there()?;
+            let taken =
+                usize::try_from(length).map_or(there.len(), |length| length.min(there.len()));
+            if taken == 0 {
                 return Err(self.damage(Fault::Truncated));
             }
-            let there = self.end - self.start;
-            let taken = usize::try_from(length).map_or(there, |length| length.min(there));
-            to(&self.buffer[self.start..self.start + taken]).map_err(|fault| self.damage(fault))?;
-            self.start += taken;
-            self.passed += taken as u64;
+            to(&there[..taken]).map_err(|fault| self.damage(fault))?;
+            self.pass_over(taken);
             length -= taken as u64;
         }
         Ok(())
     }
 
-    fn fill(&mut self) -> Result<usize, Damage> {
+    /// The bytes that are there without waiting, or the next that come; none at the end.
+    fn there(&mut self) -> Result<&[u8], Damage> {
+        let offset = self.passed;
         loop {
-            match self.input.read(&mut self.buffer) {
-                Ok(read) => {
-                    (self.start, self.end) = (0, read);
-                    return Ok(read);
-                }
+            match self.input.fill_buf() {
+                Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.damage(Fault::Read(error))),
+                Err(error) => {
+                    return Err(Damage {
+                        offset,
+                        entry: None,
+                        fault: Fault::Read(error),
+                    });
+                }
             }
         }
+        // Asked once more, since a borrow that is returned from a loop is not understood: it reads nothing.
+        self.input.fill_buf().map_err(|error| Damage {
+            offset,
+            entry: None,
+            fault: Fault::Read(error),
+        })
+    }
+
+    fn pass_over(&mut self, taken: usize) {
+        self.input.consume(taken);
+        self.passed += taken as u64;
     }
 }

@@ -1,6 +1,6 @@
 //! The first bytes of an archive: who wrote it, when, of which database.
 
-use std::io::Read;
+use std::io::BufRead;
 
 use super::cursor::{Cursor, Damage, Fault};
 
@@ -34,7 +34,7 @@ pub enum Compression {
     Zstd,
 }
 
-pub(super) fn read(cursor: &mut Cursor<impl Read>) -> Result<Header, Damage> {
+pub(super) fn read(cursor: &mut Cursor<impl BufRead>) -> Result<Header, Damage> {
     for expected in b"PGDMP" {
         if cursor.byte()? != *expected {
             return Err(cursor.damage(Fault::Foreign));
@@ -63,7 +63,7 @@ pub(super) fn read(cursor: &mut Cursor<impl Read>) -> Result<Header, Damage> {
     })
 }
 
-fn sizes(cursor: &mut Cursor<impl Read>) -> Result<(), Damage> {
+fn sizes(cursor: &mut Cursor<impl BufRead>) -> Result<(), Damage> {
     let (int_size, offset_size, format) = (cursor.byte()?, cursor.byte()?, cursor.byte()?);
     for (size, what) in [
         (int_size, "size of a number"),
@@ -81,7 +81,10 @@ fn sizes(cursor: &mut Cursor<impl Read>) -> Result<(), Damage> {
 }
 
 /// Up to 1.14 a zlib level, of which 0 means none; from 1.15 a name of the method.
-fn compression(cursor: &mut Cursor<impl Read>, version: (u8, u8)) -> Result<Compression, Damage> {
+fn compression(
+    cursor: &mut Cursor<impl BufRead>,
+    version: (u8, u8),
+) -> Result<Compression, Damage> {
     if version < (1, 15) {
         return match cursor.int()? {
             0 => Ok(Compression::None),
@@ -99,7 +102,7 @@ fn compression(cursor: &mut Cursor<impl Read>, version: (u8, u8)) -> Result<Comp
 }
 
 /// The fields of C's `struct tm`.
-fn local_time(cursor: &mut Cursor<impl Read>) -> Result<String, Damage> {
+fn local_time(cursor: &mut Cursor<impl BufRead>) -> Result<String, Damage> {
     let mut field = [0; 7];
     for place in &mut field {
         *place = cursor.int()?;

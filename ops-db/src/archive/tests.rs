@@ -1,3 +1,5 @@
+use std::io::{BufReader, Read};
+
 use super::*;
 
 const NONE: &[u8] = include_bytes!("../../golden/pg15-none.dump");
@@ -66,7 +68,12 @@ fn compression_changes_nothing_of_what_is_found() {
 
 #[test]
 fn it_does_not_matter_how_the_bytes_arrive() {
-    assert_eq!(scan(Drip(NONE)).unwrap().tables, scan(NONE).unwrap().tables);
+    assert_eq!(
+        scan(BufReader::with_capacity(1, Drip(NONE)))
+            .unwrap()
+            .tables,
+        scan(NONE).unwrap().tables
+    );
 }
 
 #[test]

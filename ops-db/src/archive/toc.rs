@@ -1,7 +1,7 @@
 //! The table of contents: what the archive says it holds.
 
 use std::fmt;
-use std::io::Read;
+use std::io::BufRead;
 
 use super::cursor::{Cursor, Damage, Fault};
 use super::header::Header;
@@ -45,7 +45,10 @@ impl fmt::Display for Entry {
     }
 }
 
-pub(super) fn read(cursor: &mut Cursor<impl Read>, header: &Header) -> Result<Vec<Entry>, Damage> {
+pub(super) fn read(
+    cursor: &mut Cursor<impl BufRead>,
+    header: &Header,
+) -> Result<Vec<Entry>, Damage> {
     let count = cursor.length()?;
     // Grown as entries come: a flipped bit in the count must not reserve gigabytes.
     let mut entries = Vec::new();
@@ -56,7 +59,7 @@ pub(super) fn read(cursor: &mut Cursor<impl Read>, header: &Header) -> Result<Ve
 }
 
 /// The fields in the order of `WriteToc` in `pg_backup_archiver.c`.
-fn entry(cursor: &mut Cursor<impl Read>, header: &Header) -> Result<Entry, Damage> {
+fn entry(cursor: &mut Cursor<impl BufRead>, header: &Header) -> Result<Entry, Damage> {
     let id = cursor.int()?;
     if id <= 0 {
         return Err(cursor.damage(Fault::Number(id, "entry number")));
