@@ -18,12 +18,13 @@ use ops_common::span::Span;
 use crate::draft::Draft;
 use crate::dump::{Dump, Scan};
 use crate::error::Error;
-use crate::manifest::{File, Kind, LargeObjects, Manifest};
+use crate::manifest::{File, Kind, LargeObjects, Manifest, Origin};
+use crate::mark::{self, Mark};
 use crate::reach::Server;
 use crate::seal::{Sealer, Summed};
 use crate::server::Session;
 use crate::source::Format;
-use crate::{archive, catalogue, count, hex, keys};
+use crate::{archive, count, hex, keys};
 
 /// Writes a bare dump to `output`.
 pub fn to_stream(
@@ -85,27 +86,40 @@ pub struct Options {
     pub streams: Option<usize>,
 }
 
-/// Takes a backup of one database into `folder`; its file. That it failed is noted there too, for `prune`.
+/// Takes a backup of one database into `folder`; its file. That it has begun, or failed, is noted there too, for `prune`.
 pub fn to_folder(
     server: &Server<'_>,
     database: &str,
     folder: &Path,
     options: &Options,
 ) -> Result<PathBuf, Error> {
-    let mark = catalogue::failure_mark(folder, database);
-    match take(server, database, folder, options) {
-        Ok(path) => {
-            drop(std::fs::remove_file(mark));
-            Ok(path)
-        }
+    let mut mark = Mark::new(
+        database,
+        Origin {
+            host: server.host().name().to_owned(),
+            machine: String::new(),
+        },
+    );
+    let path = mark.path(folder);
+    let was_marked = path.exists();
+    mark.save(folder);
+    let taken = server.origin().and_then(|origin| {
+        mark.origin = origin;
+        mark.save(folder);
+        take(server, database, folder, options)
+    });
+    match &taken {
+        Ok(_) => mark::clear(folder, &mark),
         // The one that runs will say how it ended.
-        Err(error @ Error::Locked { .. }) => Err(error),
+        Err(Error::Locked { .. }) if was_marked => {}
+        Err(Error::Locked { .. }) => drop(std::fs::remove_file(path)),
         Err(error) => {
-            let told = ops_common::exit::describe(&error);
-            drop(ops_common::atomic::write(&mark, told.as_bytes(), 0o600));
-            Err(error)
+            mark.at = Timestamp::now();
+            mark.reason = Some(ops_common::exit::describe(error));
+            mark.save(folder);
         }
     }
+    taken
 }
 
 fn take(
@@ -262,7 +276,7 @@ fn begin(server: &Server<'_>, session: &Session, database: &str) -> Result<Manif
         program: format!("ops-db {}", env!("CARGO_PKG_VERSION")),
         kind: Kind::Database,
         database: database.to_owned(),
-        host: server.host().name().to_owned(),
+        origin: server.origin()?,
         at,
         server_version: version,
         snapshot: Some(snapshot),

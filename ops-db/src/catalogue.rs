@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use ops_common::output::Record;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::manifest::{self, Manifest, PARTS};
+use crate::manifest::{self, Manifest, Origin, PARTS, SUFFIX};
 use crate::{parts, seal};
 
 /// One file of a folder of backups.
@@ -27,6 +28,11 @@ pub struct Backup {
     pub state: State,
     /// When it was last seen to be whole.
     pub verified_at: Option<Timestamp>,
+    /// The machine it was taken from.
+    pub origin: Option<String>,
+    /// The same with the name by which it was asked.
+    #[serde(skip)]
+    pub from: Option<Origin>,
     /// When it was last restored.
     #[serde(skip)]
     pub drilled_at: Option<Timestamp>,
@@ -40,6 +46,7 @@ impl Record for Backup {
         "size_bytes",
         "state",
         "verified_at",
+        "origin",
     ];
 }
 
@@ -57,7 +64,7 @@ pub enum State {
     Unverified,
 }
 
-/// Files of these endings are backups; `.tmp` is what a dead run leaves.
+/// Files of these endings are backups; `.tmp` is what a dead run leaves, and so is a manifest without its backup.
 const ENDINGS: [&str; 6] = [".zst", ".age", ".dump", ".sql", ".pgdump", ".tmp"];
 
 /// Directories of these endings are.
@@ -72,71 +79,121 @@ pub fn read(folder: &Path) -> Result<Vec<Backup>, Error> {
     let mut backups = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let endings: &[&str] = if path.is_dir() { &FOLDERS } else { &ENDINGS };
-        if endings.iter().any(|ending| name.ends_with(ending)) {
-            backups.push(backup(&path)?);
+        match backup(&path) {
+            Ok(backup) => backups.extend(backup),
+            // Somebody has just removed it.
+            Err(Error::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     backups.sort_by(|one, other| (one.at, &one.file).cmp(&(other.at, &other.file)));
     Ok(backups)
 }
 
-fn backup(path: &Path) -> Result<Backup, Error> {
-    let failed = |source| Error::Read {
+/// What one name of a folder is; nothing if it is no backup and no rest of one.
+fn backup(path: &Path) -> Result<Option<Backup>, Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let endings: &[&str] = if path.is_dir() { &FOLDERS } else { &ENDINGS };
+    let is_backup = endings.iter().any(|ending| name.ends_with(ending));
+    let is_orphan = name
+        .strip_suffix(SUFFIX)
+        .is_some_and(|backup| !path.with_file_name(backup).exists());
+    if !is_backup && !is_orphan {
+        return Ok(None);
+    }
+    let size_bytes = size(path).map_err(|source| Error::Read {
         path: path.to_owned(),
         source,
+    })?;
+    let (state, manifest) = if is_orphan {
+        (State::Partial, manifest::read(path).ok().flatten())
+    } else if name.ends_with(".tmp") {
+        (State::Partial, None)
+    } else {
+        judged(path, size_bytes)?
     };
-    let size_bytes = size(path).map_err(failed)?;
-    let beside = manifest::load(path)?;
     let mut backup = Backup {
         file: path.to_owned(),
         database: None,
         at: None,
         size_bytes,
-        state: State::Unverified,
+        state,
         verified_at: None,
+        origin: None,
+        from: None,
         drilled_at: None,
     };
-    let ends_in = |ending| path.extension().is_some_and(|found| found == ending);
-    if ends_in("tmp") {
-        return Ok(Backup {
-            state: State::Partial,
-            ..backup
-        });
-    }
-    let known = match beside {
-        Some(manifest) => {
-            backup.state = state(&manifest, size_bytes);
-            (backup.verified_at, backup.drilled_at) =
-                (manifest.verified_at(), manifest.drilled_at());
-            Some(manifest)
-        }
-        None if ends_in("zst") => {
-            let inside = File::open(path)
-                .and_then(|mut file| seal::peek(&mut file))
-                .map_err(failed)?;
-            if inside.is_none() {
-                backup.state = State::Partial;
-            }
-            inside
-        }
-        None if ends_in(PARTS) => {
-            if parts::files(path).is_err() {
-                backup.state = State::Partial;
-            }
-            parts::peek(path)
-        }
-        None => None,
-    };
-    if let Some(manifest) = known {
+    if let Some(manifest) = manifest {
+        (backup.verified_at, backup.drilled_at) = (manifest.verified_at(), manifest.drilled_at());
         (backup.database, backup.at) = (Some(manifest.database), Some(manifest.at));
+        backup.origin = Some(manifest.origin.name().to_owned());
+        backup.from = Some(manifest.origin);
     }
-    Ok(backup)
+    Ok(Some(backup))
+}
+
+/// What a backup of this size is worth, and what is known of it.
+fn judged(path: &Path, size_bytes: u64) -> Result<(State, Option<Manifest>), Error> {
+    let seal = seal_of(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let beside = match manifest::load(path) {
+        Ok(beside) => beside,
+        Err(Error::Damaged { .. }) => return Ok((State::Damaged, seal.manifest())),
+        Err(error) => return Err(error),
+    };
+    let Some(beside) = beside else {
+        let state = match seal {
+            Seal::Missing => State::Partial,
+            Seal::Closed | Seal::Open(_) => State::Unverified,
+        };
+        return Ok((state, seal.manifest()));
+    };
+    let state = match (state(&beside, size_bytes), &seal) {
+        // What is beside is of another backup, or what is inside has been changed.
+        (_, Seal::Open(inside)) if !inside.is_of_the_same(&beside) => State::Damaged,
+        (State::Ok, Seal::Missing) => State::Damaged,
+        (state, _) => state,
+    };
+    Ok((state, Some(beside)))
+}
+
+/// What the end of a file says, without reading the rest.
+enum Seal {
+    /// Nothing without a key, or nothing since files of this kind have no seal.
+    Closed,
+    /// There is none where one should be.
+    Missing,
+    /// The manifest inside.
+    Open(Box<Manifest>),
+}
+
+impl Seal {
+    fn manifest(self) -> Option<Manifest> {
+        match self {
+            Self::Open(manifest) => Some(*manifest),
+            Self::Closed | Self::Missing => None,
+        }
+    }
+}
+
+fn seal_of(path: &Path) -> std::io::Result<Seal> {
+    let open = |found: Option<Manifest>| {
+        found.map_or(Seal::Missing, |manifest| Seal::Open(Box::new(manifest)))
+    };
+    let ends_in = |path: &Path, ending| path.extension().is_some_and(|found| found == ending);
+    if ends_in(path, "zst") {
+        return seal::peek(&mut File::open(path)?).map(open);
+    }
+    if !ends_in(path, PARTS) {
+        return Ok(Seal::Closed);
+    }
+    Ok(match parts::files(path) {
+        Ok(files) if files.iter().any(|file| ends_in(file, "age")) => Seal::Closed,
+        Ok(_) => open(parts::peek(path)),
+        Err(_) => Seal::Missing,
+    })
 }
 
 /// The size of a file, or of all files in a directory.
@@ -160,19 +217,21 @@ fn state(manifest: &Manifest, size_bytes: u64) -> State {
     }
 }
 
-/// When the newest good backup of each database was taken; nothing where there is no folder.
+/// The newest moment of the whole backups of each database of one host.
 #[must_use]
-pub fn newest(folder: &Path) -> BTreeMap<String, Timestamp> {
-    let backups = read(folder).unwrap_or_default();
-    let good = backups
-        .into_iter()
-        .filter(|backup| backup.state == State::Ok);
-    good.filter_map(|backup| Some((backup.database?, backup.at?)))
-        .collect()
-}
-
-/// The file that says that the last backup of a database into this folder failed; it goes with the next that succeeds.
-#[must_use]
-pub fn failure_mark(folder: &Path, database: &str) -> PathBuf {
-    folder.join(format!(".{}.failed", manifest::safe(database)))
+pub fn newest(
+    backups: &[Backup],
+    origin: &Origin,
+    moment: impl Fn(&Backup) -> Option<Timestamp>,
+) -> BTreeMap<String, Timestamp> {
+    let mut newest = BTreeMap::new();
+    for backup in backups {
+        let is_good =
+            backup.state == State::Ok && backup.from.as_ref().is_some_and(|from| from.is(origin));
+        if let (true, Some(name), Some(at)) = (is_good, &backup.database, moment(backup)) {
+            let known = newest.entry(name.clone()).or_insert(at);
+            *known = at.max(*known);
+        }
+    }
+    newest
 }

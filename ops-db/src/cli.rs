@@ -22,7 +22,7 @@ use crate::parameters::{self, Parameter};
 use crate::query::{self, Question};
 use crate::reach::Server;
 use crate::settings::Settings;
-use crate::{catalogue, list, tables};
+use crate::{list, tables};
 
 /// Look at PostgreSQL, back it up, prove the backup, restore it
 ///
@@ -102,7 +102,7 @@ struct QueryArgs {
     #[arg(value_name = "SQL")]
     sql: OsString,
 
-    /// Put this value, as a quoted literal, where the query says :'name' (can be repeated)
+    /// Put this value where the query says :'name', as a literal, or :"name", as a name (can be repeated)
     #[arg(short = 'P', long = "parameter", value_name = "NAME=VALUE")]
     parameters: Vec<Parameter>,
 
@@ -186,10 +186,7 @@ impl ListArgs {
     fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
         hosts::ask(context, &self.hosts, |host| {
-            let newest = catalogue::newest(&settings.backups);
-            list::look(&self.role.server(host, &settings, context), |name| {
-                newest.get(name).copied()
-            })
+            list::look(&self.role.server(host, &settings, context))
         })
     }
 }

@@ -133,7 +133,21 @@ pub enum Error {
         /// What was wanted.
         what: String,
     },
+    /// A dump of another kind.
+    #[error("'{name}' is {what}, which is not read here")]
+    OtherKind {
+        /// The file.
+        name: String,
+        /// Its kind.
+        what: &'static str,
+    },
     /// An encrypted backup and no key for it.
+    #[error("cannot decrypt '{name}': none of the keys given is one of its recipients'")]
+    WrongKey {
+        /// The file.
+        name: String,
+    },
+    /// An encrypted backup that does not open.
     #[error("cannot decrypt '{name}': {reason}")]
     Decrypt {
         /// The file.
@@ -203,6 +217,8 @@ impl Failure for Error {
             }
             Self::Damaged { .. }
             | Self::Foreign(_)
+            | Self::OtherKind { .. }
+            | Self::WrongKey { .. }
             | Self::Absent { .. }
             | Self::Decrypt { .. } => Status::BadInput,
             Self::Key { .. } => Status::BadConfig,
@@ -216,7 +232,10 @@ impl Failure for Error {
             Self::Hosts(error) => error.hint(),
             Self::Host(error) => error.hint(),
             Self::Config(error) => error.hint(),
-            Self::Decrypt { .. } => Some("name the file with your key: --identity FILE".to_owned()),
+            Self::OtherKind { .. } => Some("pg_dump -Fc makes one that is".to_owned()),
+            Self::WrongKey { .. } | Self::Decrypt { .. } => {
+                Some("name the file with your key: --identity FILE".to_owned())
+            }
             Self::Unconfirmed(name) => Some(format!(
                 "--replace {name} says that you mean it; the old one is kept under another name"
             )),

@@ -20,6 +20,7 @@ pub mod hex;
 pub mod keys;
 pub mod list;
 pub mod manifest;
+pub mod mark;
 pub mod parameters;
 pub mod parts;
 pub mod plain;

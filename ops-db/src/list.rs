@@ -1,9 +1,12 @@
 //! `ops-db list`: the databases of a server, and how old their newest backups are.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use ops_common::output::Record;
 use serde::Serialize;
 
+use crate::catalogue;
 use crate::copied::Row;
 use crate::error::Error;
 use crate::reach::Server;
@@ -38,14 +41,22 @@ SELECT d.datname, pg_catalog.pg_get_userbyid(d.datdba),
     WHERE a.datid = d.oid AND a.backend_type = 'client backend' AND a.pid <> pg_catalog.pg_backend_pid())
 FROM pg_catalog.pg_database d WHERE NOT d.datistemplate ORDER BY d.datname";
 
-/// The databases of a server. `newest` says when the newest backup of a database was taken.
-pub fn look(
-    server: &Server<'_>,
-    newest: impl Fn(&str) -> Option<Timestamp>,
-) -> Result<Vec<Database>, Error> {
+/// The databases of a server, and how old their backups on this machine are.
+pub fn look(server: &Server<'_>) -> Result<Vec<Database>, Error> {
     let rows = server.rows(HOME, DATABASES)?;
+    let folder = &server.settings().backups;
+    // A machine without backups has none of anything; one whose backups cannot be read is told so by `backups`.
+    let backups = catalogue::read(folder).unwrap_or_default();
+    let newest = if backups.is_empty() {
+        BTreeMap::new()
+    } else {
+        catalogue::newest(&backups, &server.origin()?, |backup| backup.at)
+    };
     let now = Timestamp::now();
-    let age = |name: &str| newest(name).map(|at| now.duration_since(at).as_secs());
+    let age = |name: &str| {
+        let at = newest.get(name)?;
+        Some(now.duration_since(*at).as_secs())
+    };
     Ok(rows.into_iter().map(|row| database(row, &age)).collect())
 }
 

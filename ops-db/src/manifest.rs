@@ -29,7 +29,8 @@ pub struct Manifest {
     /// The database.
     pub database: String,
     /// The host it was taken from.
-    pub host: String,
+    #[serde(flatten)]
+    pub origin: Origin,
     /// The program that made the dump, with its arguments.
     pub command: Vec<String>,
     /// When the snapshot was taken.
@@ -72,6 +73,44 @@ pub struct Manifest {
     /// Every proof since, the last one wins; beside only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proofs: Vec<Proof>,
+}
+
+/// Where a database is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Origin {
+    /// The name by which the host was asked.
+    pub host: String,
+    /// What the machine calls itself; empty if it was not reached.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub machine: String,
+}
+
+impl Origin {
+    /// Whether both are the same machine: one has many names to ask it by, and may be asked on itself.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        if self.machine.is_empty() || other.machine.is_empty() {
+            self.host == other.host
+        } else {
+            self.machine == other.machine
+        }
+    }
+
+    /// Whether nothing says that they are two.
+    #[must_use]
+    pub fn may_be(&self, other: &Self) -> bool {
+        self.machine.is_empty() || other.machine.is_empty() || self.is(other)
+    }
+
+    /// What to call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        if self.machine.is_empty() {
+            &self.host
+        } else {
+            &self.machine
+        }
+    }
 }
 
 /// What a backup is of.
@@ -176,6 +215,20 @@ impl Manifest {
         });
     }
 
+    /// Whether both speak of one backup: nothing of this changes after the snapshot.
+    #[must_use]
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        let facts = |of: &Self| {
+            (
+                of.database.clone(),
+                of.origin.clone(),
+                of.at,
+                of.snapshot.clone(),
+            )
+        };
+        facts(self) == facts(other)
+    }
+
     /// The same without what is known beside only: what is written inside.
     #[must_use]
     pub fn inner(&self) -> Self {
@@ -213,11 +266,20 @@ pub fn beside(backup: &Path) -> PathBuf {
 
 /// The manifest beside a backup; none where there is none.
 pub fn load(backup: &Path) -> Result<Option<Manifest>, Error> {
-    let path = beside(backup);
-    let text = match std::fs::read(&path) {
+    read(&beside(backup))
+}
+
+/// The manifest in a file; none where there is no such file.
+pub fn read(path: &Path) -> Result<Option<Manifest>, Error> {
+    let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Read { path, source }),
+        Err(source) => {
+            return Err(Error::Read {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
     let parsed = serde_json::from_slice(&text);
     let damaged = |error: serde_json::Error| Error::Damaged {

@@ -20,6 +20,12 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
         files.extend(place(&path).map(|place| (place, path)));
     }
     files.sort();
+    if files.is_empty() && folder.join("toc.dat").is_file() {
+        return Err(Error::OtherKind {
+            name: folder.display().to_string(),
+            what: "a directory archive of pg_dump",
+        });
+    }
     let misses = |place| !files.iter().any(|(found, _)| *found == place);
     match [(FIRST, "pre-data"), (LAST, "post-data")]
         .into_iter()

@@ -3,7 +3,6 @@
 //! Only whole backups count and only whole backups go: a partial or unverified file is neither kept for a reason nor removed.
 //! A database whose last backup failed is left alone, since its old backups are all it has.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -12,7 +11,8 @@ use serde::Serialize;
 
 use crate::catalogue::{self, Backup, State};
 use crate::error::Error;
-use crate::manifest;
+use crate::manifest::{self, Origin};
+use crate::mark;
 use crate::parts;
 use crate::retention::Policy;
 
@@ -44,39 +44,76 @@ pub fn plan(
     policy: Policy,
     now: Timestamp,
 ) -> Result<(Vec<Decision>, Vec<String>), Error> {
-    let mut groups: BTreeMap<String, Vec<(Timestamp, Backup)>> = BTreeMap::new();
-    for backup in catalogue::read(folder)?
-        .into_iter()
-        .filter(|backup| backup.state == State::Ok)
-    {
-        if let (Some(database), Some(at)) = (backup.database.clone(), backup.at) {
-            groups.entry(database).or_default().push((at, backup));
+    let marks = mark::read(folder);
+    let (mut decisions, mut failed) = (Vec::new(), Vec::new());
+    for group in groups(catalogue::read(folder)?) {
+        if marks
+            .iter()
+            .any(|mark| mark.holds(&group.database, &group.origin, group.newest()))
+        {
+            failed.push(group.database);
+        } else {
+            decisions.extend(group.decide(policy, now));
         }
     }
-    let (failed, groups): (Vec<_>, Vec<_>) = groups
-        .into_iter()
-        .partition(|(database, _)| catalogue::failure_mark(folder, database).exists());
-    let decisions = groups.into_iter().flat_map(|(database, backups)| {
-        let taken: Vec<_> = backups.iter().map(|(at, _)| *at).collect();
-        let decide =
-            move |((at, backup), reasons): ((Timestamp, Backup), Vec<&'static str>)| Decision {
-                file: backup.file,
-                database: database.clone(),
-                at,
-                action: if reasons.is_empty() { "remove" } else { "keep" },
-                reasons: reasons.join(","),
-                size_bytes: backup.size_bytes,
-            };
-        backups
-            .into_iter()
-            .zip(policy.reasons(&taken, now))
-            .map(decide)
-            .collect::<Vec<_>>()
-    });
-    Ok((
-        decisions.collect(),
-        failed.into_iter().map(|(database, _)| database).collect(),
-    ))
+    Ok((decisions, failed))
+}
+
+/// The whole backups of one database of one host.
+struct Group {
+    database: String,
+    origin: Origin,
+    backups: Vec<(Timestamp, Backup)>,
+}
+
+impl Group {
+    fn newest(&self) -> Timestamp {
+        let taken = self.backups.iter().map(|(at, _)| *at);
+        taken.max().unwrap_or_default()
+    }
+
+    fn decide(self, policy: Policy, now: Timestamp) -> Vec<Decision> {
+        let taken: Vec<_> = self.backups.iter().map(|(at, _)| *at).collect();
+        let reasons = policy.reasons(&taken, now);
+        let decide = |((at, backup), reasons): ((Timestamp, Backup), Vec<&'static str>)| Decision {
+            file: backup.file,
+            database: self.database.clone(),
+            at,
+            action: if reasons.is_empty() { "remove" } else { "keep" },
+            reasons: reasons.join(","),
+            size_bytes: backup.size_bytes,
+        };
+        self.backups.into_iter().zip(reasons).map(decide).collect()
+    }
+}
+
+/// Two hosts may have a database of the same name, and their backups one folder.
+fn groups(backups: Vec<Backup>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for backup in backups {
+        let (State::Ok, Some(database), Some(at), Some(origin)) = (
+            backup.state,
+            backup.database.clone(),
+            backup.at,
+            backup.from.clone(),
+        ) else {
+            continue;
+        };
+        let known = groups
+            .iter_mut()
+            .find(|group| group.database == database && group.origin.is(&origin));
+        match known {
+            Some(group) => group.backups.push((at, backup)),
+            None => groups.push(Group {
+                database,
+                origin,
+                backups: vec![(at, backup)],
+            }),
+        }
+    }
+    groups
+        .sort_by(|one, other| (&one.database, &one.origin).cmp(&(&other.database, &other.origin)));
+    groups
 }
 
 /// Removes what was decided to go: the file first, so that what is left over after a crash is no backup.
@@ -113,43 +150,57 @@ fn remove_parts(folder: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::manifest::{File, Manifest, Means, Proof};
+    use crate::seal::Sealer;
 
-    fn put(folder: &Path, database: &str, at: &str, damage: Option<&str>) -> PathBuf {
+    fn put(
+        folder: &Path,
+        (database, host): (&str, &str),
+        at: &str,
+        damage: Option<&str>,
+    ) -> PathBuf {
         let at: Timestamp = at.parse().unwrap();
-        let path = folder.join(format!("{}.dump.zst", manifest::stem(database, at)));
-        ops_common::atomic::write(&path, b"12345", 0o600).unwrap();
-        let proof = Proof {
+        let path = folder.join(format!("{}{host}.dump.zst", manifest::stem(database, at)));
+        let mut manifest = Manifest {
+            database: database.into(),
+            origin: Origin {
+                host: host.into(),
+                machine: String::new(),
+            },
+            at,
+            ..Manifest::default()
+        };
+        let dump = Sealer::new(Vec::new(), &[]).unwrap();
+        let file = dump.finish(&manifest).unwrap();
+        ops_common::atomic::write(&path, &file, 0o600).unwrap();
+        manifest.proofs.push(Proof {
             by: Means::Parse,
             at,
             damage: damage.map(str::to_owned),
-        };
-        let file = Some(File {
-            bytes: 5,
+        });
+        manifest.file = Some(File {
+            bytes: file.len() as u64,
             ..File::default()
         });
-        Manifest {
-            database: database.into(),
-            at,
-            file,
-            proofs: vec![proof],
-            ..Manifest::default()
-        }
-        .save(&path)
-        .unwrap();
+        manifest.save(&path).unwrap();
         path
     }
 
     #[test]
     fn only_whole_backups_count_and_only_they_go() {
         let folder = tempfile::tempdir().unwrap();
-        let old = put(folder.path(), "a", "2026-01-01T00:00:00Z", None);
-        let new = put(folder.path(), "a", "2026-01-02T00:00:00Z", None);
-        let damaged = put(folder.path(), "a", "2026-01-03T00:00:00Z", Some("a bit"));
-        let unverified = put(folder.path(), "a", "2026-01-04T00:00:00Z", None);
+        let old = put(folder.path(), ("a", "h"), "2026-01-01T00:00:00Z", None);
+        let new = put(folder.path(), ("a", "h"), "2026-01-02T00:00:00Z", None);
+        let damaged = put(
+            folder.path(),
+            ("a", "h"),
+            "2026-01-03T00:00:00Z",
+            Some("a bit"),
+        );
+        let unverified = put(folder.path(), ("a", "h"), "2026-01-04T00:00:00Z", None);
         std::fs::remove_file(manifest::beside(&unverified)).unwrap();
-        let partial = put(folder.path(), "a", "2026-01-05T00:00:00Z", None);
+        let partial = put(folder.path(), ("a", "h"), "2026-01-05T00:00:00Z", None);
         ops_common::atomic::write(&partial, b"123", 0o600).unwrap();
-        let other = put(folder.path(), "b", "2025-01-01T00:00:00Z", None);
+        let other = put(folder.path(), ("b", "h"), "2025-01-01T00:00:00Z", None);
         let (decisions, failed) = plan(
             folder.path(),
             Policy {
@@ -179,10 +230,13 @@ mod tests {
     #[test]
     fn a_database_whose_last_backup_failed_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        put(folder.path(), "a", "2026-01-01T00:00:00Z", None);
-        put(folder.path(), "a", "2026-01-02T00:00:00Z", None);
-        ops_common::atomic::write(&catalogue::failure_mark(folder.path(), "a"), b"cut", 0o600)
-            .unwrap();
+        put(folder.path(), ("a", "h"), "2026-01-01T00:00:00Z", None);
+        put(folder.path(), ("a", "h"), "2026-01-02T00:00:00Z", None);
+        let origin = Origin {
+            host: "h".into(),
+            machine: String::new(),
+        };
+        mark::Mark::new("a", origin).save(folder.path());
         let (decisions, failed) = plan(
             folder.path(),
             Policy {
@@ -193,5 +247,40 @@ mod tests {
         )
         .unwrap();
         assert_eq!((decisions.len(), failed), (0, vec!["a".to_owned()]));
+    }
+    #[test]
+    fn two_hosts_in_one_folder_are_kept_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = put(folder.path(), ("a", "h"), "2026-01-01T00:00:00Z", None);
+        let there = put(folder.path(), ("a", "i"), "2026-01-02T00:00:00Z", None);
+        let last = Policy {
+            last: 1,
+            ..Policy::default()
+        };
+        let (decisions, _) = plan(folder.path(), last, Timestamp::now()).unwrap();
+        assert!(decisions.iter().all(|decision| decision.action == "keep"));
+        let origin = Origin {
+            host: "i".into(),
+            machine: "i".into(),
+        };
+        let found = catalogue::read(folder.path()).unwrap();
+        let newest = catalogue::newest(&found, &origin, |backup| backup.at);
+        assert_eq!(newest["a"].to_string(), "2026-01-02T00:00:00Z");
+        // Swapped manifests, one that is no manifest, and one without its backup.
+        let (one, other) = (manifest::beside(&here), manifest::beside(&there));
+        let kept = folder.path().join("kept");
+        std::fs::rename(&one, &kept).unwrap();
+        std::fs::rename(&other, &one).unwrap();
+        std::fs::rename(&kept, &other).unwrap();
+        let states = || -> Vec<State> {
+            let found = catalogue::read(folder.path()).unwrap();
+            found.iter().map(|backup| backup.state).collect()
+        };
+        assert_eq!(states(), [State::Damaged, State::Damaged]);
+        ops_common::atomic::write(&one, b"{", 0o600).unwrap();
+        std::fs::remove_file(&there).unwrap();
+        assert_eq!(states(), [State::Damaged, State::Partial]);
+        let (decisions, _) = plan(folder.path(), last, Timestamp::now()).unwrap();
+        assert!(decisions.is_empty());
     }
 }

@@ -9,11 +9,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ops_common::host::{Command, Finished, Host, Process};
+use ops_common::hosts;
 use ops_common::report::Report;
 use rustix::process::{Gid, Uid};
 
 use crate::copied::{self, Row};
 use crate::error::Error;
+use crate::manifest::Origin;
 use crate::server::{Dial, Session, joined};
 use crate::settings::Settings;
 
@@ -34,6 +36,8 @@ pub struct Server<'a> {
 /// A way in.
 struct Door {
     dial: Dial,
+    /// What the machine behind it calls itself.
+    machine: String,
     holder: Mutex<Option<Process>>,
 }
 
@@ -110,6 +114,22 @@ impl<'a> Server<'a> {
         self.host
     }
 
+    /// Which host that is, by the name it was asked by and by its own.
+    pub fn origin(&self) -> Result<Origin, Error> {
+        let machine = match self.door() {
+            Ok(door) => door.machine.clone(),
+            Err(Error::NoWay { .. }) => {
+                let said = self.host.output(&Command::new("uname").arg("-n"))?;
+                String::from_utf8_lossy(&said).trim_end().to_owned()
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Origin {
+            host: self.host.name().to_owned(),
+            machine,
+        })
+    }
+
     /// What the configuration says.
     #[must_use]
     pub fn settings(&self) -> &Settings {
@@ -169,6 +189,7 @@ impl<'a> Server<'a> {
         };
         Ok(Door {
             dial: Arc::new(dial),
+            machine: hosts::this_machine(),
             holder: Mutex::new(None),
         })
     }
@@ -212,13 +233,15 @@ impl<'a> Server<'a> {
                 },
             });
         }
-        let (host, path) = (self.host.clone(), path.trim_end().to_owned());
+        let (path, machine) = path.trim_end().split_once(' ').unwrap_or((&path, ""));
+        let (host, path, machine) = (self.host.clone(), path.to_owned(), machine.to_owned());
         let dial = move || {
             let stream = host.connect_unix(&path)?;
             joined(stream).map_err(Error::Stream)
         };
         Ok(Door {
             dial: Arc::new(dial),
+            machine,
             holder: Mutex::new(Some(process)),
         })
     }
@@ -343,6 +366,6 @@ trap 'exit 143' HUP INT TERM PIPE
 systemd-run --quiet --collect --unit="$name" --uid="$role" --socket-property=ListenStream="/run/$name.sock" \
   --socket-property=SocketMode=0600 --socket-property=SocketUser="${SUDO_USER:-root}" --socket-property=RemoveOnStop=yes \
   "$proxy" --exit-idle-time=10s "$target" >&2 || exit 69
-echo "/run/$name.sock"
+echo "/run/$name.sock $(uname -n)"
 read -r end
 exit 0"#;

@@ -107,6 +107,11 @@ impl Source {
             Format::Archive
         } else if starts(name, &mut *input, b"--")? {
             Format::Plain
+        } else if tar(name, &mut *input)? {
+            return Err(Error::OtherKind {
+                name: name.to_owned(),
+                what: "a tar archive of pg_dump, in which a missing end cannot be seen",
+            });
         } else {
             return Err(Error::Foreign(name.to_owned()));
         };
@@ -152,6 +157,16 @@ fn starts(name: &str, input: &mut dyn BufRead, with: &[u8]) -> Result<bool, Erro
     Ok(there.starts_with(with))
 }
 
+/// Whether it is a tar archive: those say so behind their first name.
+fn tar(name: &str, input: &mut dyn BufRead) -> Result<bool, Error> {
+    let there = input
+        .fill_buf()
+        .map_err(|error| crate::error::of_reading(name, error))?;
+    Ok(there
+        .get(257..)
+        .is_some_and(|rest| rest.starts_with(b"ustar")))
+}
+
 fn decrypted(
     name: &str,
     input: Box<dyn BufRead + Send>,
@@ -173,7 +188,12 @@ fn decrypted(
                 .iter()
                 .map(|identity| &**identity as &dyn age::Identity),
         )
-        .map_err(|error| refused(error.to_string()))?;
+        .map_err(|error| match error {
+            age::DecryptError::NoMatchingKeys => Error::WrongKey {
+                name: name.to_owned(),
+            },
+            error => refused(error.to_string()),
+        })?;
     Ok(Box::new(BufReader::with_capacity(256 << 10, plain)))
 }
 

@@ -11,7 +11,7 @@ use ops_common::check::Check;
 use ops_common::input;
 use serde_json::json;
 
-use crate::archive;
+use crate::archive::{self, Fault};
 use crate::error::{Error, of_reading};
 use crate::manifest::{self, LargeObjects, Manifest, Means, Proof};
 use crate::plain;
@@ -26,12 +26,19 @@ pub const CHECK: &str = "db.backup";
 /// Judges one file, and notes the judgement in the manifest beside it.
 pub fn file(name: &OsStr, identities: &[PathBuf]) -> Result<Check, Error> {
     let beside = if name == "-" {
-        None
+        Ok(None)
     } else {
-        manifest::load(Path::new(name))?
+        manifest::load(Path::new(name))
+    };
+    let subject = name.to_string_lossy().into_owned();
+    let beside = match beside {
+        // The file may be whole; but what was known of it is lost, and nothing more can be noted.
+        Err(error @ Error::Damaged { .. }) => {
+            return Ok(Check::fail(CHECK, subject, error.to_string()));
+        }
+        beside => beside?,
     };
     let verdict = judge(name, identities, beside.as_ref())?;
-    let subject = name.to_string_lossy().into_owned();
     if let (Some(mut manifest), false) = (beside, matches!(verdict, Verdict::Unknown(_))) {
         let damage = match &verdict {
             Verdict::Damaged(damage) => Some(damage.clone()),
@@ -95,7 +102,7 @@ fn judge(
             }
             content(&title, source, beside)
         }
-        Err(Error::Decrypt { reason, .. }) if identities.is_empty() => {
+        Err(error) if is_closed(&error, identities) => {
             match beside.and_then(|manifest| manifest.file.as_ref().zip(Some(manifest))) {
                 Some((expected, manifest)) => Ok(match differs_on_disk(name, expected)? {
                     Some(damage) => Verdict::Damaged(damage),
@@ -105,19 +112,38 @@ fn judge(
                         "whole by the checksum beside it, not decrypted",
                     ),
                 }),
-                None => Ok(Verdict::Unknown(format!(
-                    "it is encrypted, {reason}, and there is no manifest beside it"
-                ))),
+                None => Ok(Verdict::closed(&error)),
             }
         }
-        Err(error @ (Error::Damaged { .. } | Error::Foreign(_) | Error::Decrypt { .. })) => {
-            Ok(Verdict::Damaged(error.to_string()))
-        }
-        Err(error) => Err(error),
+        Err(error) => Verdict::of_error(error),
+    }
+}
+
+/// Whether the backup is for somebody else, which is no fault of its own.
+fn is_closed(error: &Error, identities: &[PathBuf]) -> bool {
+    match error {
+        Error::WrongKey { .. } => true,
+        Error::Decrypt { .. } => identities.is_empty(),
+        _ => false,
     }
 }
 
 impl Verdict {
+    fn closed(error: &Error) -> Self {
+        Self::Unknown(format!("{error}, and there is no manifest beside it"))
+    }
+
+    /// What is not read here may be whole; what cannot be read here is not.
+    fn of_error(error: Error) -> Result<Self, Error> {
+        match error {
+            Error::OtherKind { .. } => Ok(Self::Unknown(error.to_string())),
+            Error::Damaged { .. } | Error::Foreign(_) | Error::Decrypt { .. } => {
+                Ok(Self::Damaged(error.to_string()))
+            }
+            error => Err(error),
+        }
+    }
+
     fn damage(self) -> Option<Self> {
         matches!(self, Self::Damaged(_)).then_some(self)
     }
@@ -156,6 +182,10 @@ fn content(name: &str, source: Source, beside: Option<&Manifest>) -> Result<Verd
                 };
                 (scan.tables, Some(objects), scan.bytes)
             }
+            // Nobody knows what such an archive has to be like; but the seal around it is ours.
+            Err(damage) if matches!(damage.fault, Fault::Newer(_) | Fault::Older(_)) => {
+                return unread(name, &mut dump, damage.to_string(), is_sealed);
+            }
             Err(damage) => {
                 return broken(name, damage.to_string(), std::error::Error::source(&damage));
             }
@@ -178,12 +208,35 @@ fn content(name: &str, source: Source, beside: Option<&Manifest>) -> Result<Verd
             return Ok(Verdict::Damaged(damage));
         }
     }
+    if let (Some(inside), Some(beside)) = (inside, beside)
+        && *inside != beside.inner()
+    {
+        return Ok(Verdict::Damaged(
+            "the manifest beside it is not the one inside".to_owned(),
+        ));
+    }
     if is_sealed || beside.is_some_and(|beside| beside.file.is_some()) {
         return Ok(whole(&tables, bytes, "whole"));
     }
     Ok(Verdict::Unknown(
         "its end is there, but it has no checksum, so a changed byte could not be seen".to_owned(),
     ))
+}
+
+/// A dump that cannot be parsed can still be broken around.
+fn unread(
+    name: &str,
+    dump: &mut dyn io::Read,
+    reason: String,
+    is_sealed: bool,
+) -> Result<Verdict, Error> {
+    match io::copy(dump, &mut io::sink()) {
+        Err(error) => broken(name, reason, Some(&error)),
+        Ok(_) if is_sealed => Ok(Verdict::Unknown(format!(
+            "every byte is what was written, but not parsed: {reason}"
+        ))),
+        Ok(_) => Ok(Verdict::Unknown(reason)),
+    }
 }
 
 fn whole(tables: &[Table], bytes: u64, how: &str) -> Verdict {

@@ -183,21 +183,22 @@ impl Attempt<'_> {
                 self.notes.push(format!("the host hung up at {key}"));
                 Err(Stop::Ssh(error))
             }
-            Err(Stop::Ssh(error)) => match error.code() {
-                ErrorCode::Session(
-                    raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED
-                    | raw::LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED,
-                ) => {
-                    self.is_refused = true;
-                    self.notes.push(format!("{key} was refused"));
-                    Ok(false)
-                }
-                _ => {
-                    self.notes
-                        .push(format!("{key} cannot be used ({})", error.message()));
-                    Ok(false)
-                }
-            },
+            Err(Stop::Ssh(error)) => {
+                let is_refusal = matches!(
+                    error.code(),
+                    ErrorCode::Session(
+                        raw::LIBSSH2_ERROR_AUTHENTICATION_FAILED
+                            | raw::LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED
+                    )
+                );
+                self.is_refused |= is_refusal;
+                self.notes.push(if is_refusal {
+                    format!("{key} was refused")
+                } else {
+                    format!("{key} cannot be used ({})", error.message())
+                });
+                Ok(false)
+            }
             Err(Stop::Deadline) => Err(Stop::Deadline),
         }
     }

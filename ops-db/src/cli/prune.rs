@@ -17,7 +17,7 @@ use crate::{catalogue, prune};
 /// List the backups in a directory of this machine
 ///
 /// The files are the catalogue. state is ok (whole, by its manifest), unverified (no manifest), partial (no end mark, or left
-/// by a dead run) or damaged (the last look at it found damage).
+/// by a dead run) or damaged (the last look at it found damage, or manifest and file are not of one backup).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,8 +31,8 @@ pub(super) struct BackupsArgs {
 
 /// Remove backups that need not be kept
 ///
-/// Only whole, verified backups are counted or removed. Without --yes it only shows what it would do. A database whose last
-/// backup failed is left alone, with status 1. Hours and days are those of UTC.
+/// Only whole, verified backups are counted or removed, by database and machine. Without --yes it only shows what it would
+/// do. A database whose last backup failed or was killed is left alone, with status 1. Hours and days are those of UTC.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

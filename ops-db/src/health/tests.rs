@@ -1,3 +1,5 @@
+use super::backups::aged;
+use super::storage::free;
 use super::*;
 
 fn rows(text: &str) -> Vec<Row> {

@@ -105,7 +105,11 @@ impl<'a> Pending<'a> {
         std::thread::scope(|scope| {
             // A client that we may not send away makes the rename fail, and that says so.
             scope.spawn(|| {
-                while !is_done.load(Ordering::SeqCst) && helper.execute(&terminate).is_ok() {}
+                loop {
+                    if helper.execute(&terminate).is_err() || is_done.load(Ordering::SeqCst) {
+                        return;
+                    }
+                }
             });
             let done = work();
             is_done.store(true, Ordering::SeqCst);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ops_common::input;
 
-use super::{Verdict, content, differs_on_disk};
+use super::{Verdict, content, differs_on_disk, is_closed};
 use crate::error::Error;
 use crate::manifest::{File, Manifest};
 use crate::parts;
@@ -19,9 +19,7 @@ pub(super) fn judge(
 ) -> Result<Verdict, Error> {
     let folder = Path::new(folder);
     match all(folder, identities, beside) {
-        Err(error @ (Error::Damaged { .. } | Error::Foreign(_) | Error::Decrypt { .. })) => {
-            Ok(Verdict::Damaged(error.to_string()))
-        }
+        Err(error) => Verdict::of_error(error),
         judged => judged,
     }
 }
@@ -79,15 +77,13 @@ fn part(
                 (verdict, _) => (verdict, inside()),
             })
         }
-        Err(Error::Decrypt { reason, .. }) if identities.is_empty() => {
+        Err(error) if is_closed(&error, identities) => {
             let verdict = match (expected, differs) {
                 (_, Some(damage)) => Verdict::Damaged(damage),
                 (Some(_), None) => {
                     super::whole(&[], 0, "whole by the checksums beside it, not decrypted")
                 }
-                (None, None) => Verdict::Unknown(format!(
-                    "it is encrypted, {reason}, and there is no manifest beside it"
-                )),
+                (None, None) => Verdict::closed(&error),
             };
             Ok((verdict, None))
         }

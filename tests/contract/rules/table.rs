@@ -299,6 +299,7 @@ pub(crate) const VERBS: &[Verb] = &[
             "size_bytes",
             "state",
             "verified_at",
+            "origin",
         ]),
     )
     .prepare(BACKUP),

@@ -14,6 +14,7 @@
 )]
 
 mod backup;
+mod catalogue;
 mod faults;
 mod interrupted;
 mod look;

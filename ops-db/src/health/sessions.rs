@@ -1,0 +1,47 @@
+//! Who is connected, and who keeps others waiting.
+
+use ops_common::check::{Check, State};
+use serde_json::json;
+
+use super::{graded, number, text};
+use crate::copied::Row;
+
+pub(super) fn connections(rows: &[Row]) -> Vec<Check> {
+    let Some(row) = rows.first() else {
+        return Vec::new();
+    };
+    let (used, most) = (number(row, 0), number(row, 1));
+    let state = graded(used / most.max(1.0), 0.8, 0.95);
+    vec![
+        Check::new(
+            state,
+            "db.connections",
+            "",
+            format!("{used} of {most} connections are in use"),
+        )
+        .value(used, "")
+        .limit((most * 0.95).ceil()),
+    ]
+}
+
+pub(super) fn longest(check: &str, rows: &[Row], what: &str, warn: f64, fail: f64) -> Check {
+    let Some(row) = rows.first() else {
+        return Check::ok(check, "", format!("no session {what}"))
+            .value(0.0, "s")
+            .limit(fail);
+    };
+    let (pid, database, age) = (text(row, 0), text(row, 1), number(row, 2));
+    let message = format!("process {pid} in '{database}' {what} since {age} s");
+    let check = Check::new(graded(age, warn, fail), check, database, message)
+        .value(age, "s")
+        .limit(fail);
+    let is_well = check.status == State::Ok;
+    let check = check.data(json!({"pid": pid.parse::<i64>().ok()}));
+    if is_well {
+        check
+    } else {
+        check.fix(format!(
+            "look at it in pg_stat_activity; pg_terminate_backend({pid}) ends it"
+        ))
+    }
+}
