@@ -70,6 +70,9 @@ pub enum Error {
     /// The server refused a query.
     #[error("the query failed")]
     Query(#[source] Refusal),
+    /// A statement that nothing keeps from changing things.
+    #[error("only SELECT, WITH, VALUES, TABLE, SHOW and EXPLAIN are known to change nothing")]
+    MayChange,
     /// A program on the host failed.
     #[error("{program} failed on '{host}' with status {status}: {reason}")]
     Program {
@@ -199,7 +202,7 @@ impl Failure for Error {
                 Status::NotAllowed
             }
             Self::Dial { .. } | Self::NoWay { .. } => Status::Unavailable,
-            Self::NoUser { .. } => Status::NotAllowed,
+            Self::NoUser { .. } | Self::MayChange => Status::NotAllowed,
             Self::Open { source, .. } | Self::Query(source) => of_refusal(source),
             Self::Program {
                 program,
@@ -239,6 +242,7 @@ impl Failure for Error {
             Self::Unconfirmed(name) => Some(format!(
                 "--replace {name} says that you mean it; the old one is kept under another name"
             )),
+            Self::MayChange => Some("--write lets a query change things".to_owned()),
             Self::Query(source) if source.is_read_only() => {
                 Some("--write lets a query change things".to_owned())
             }

@@ -38,23 +38,31 @@ pub fn ask(
     match (statements.as_slice(), question.write) {
         ([], _) => Err(Error::Usage("there is no query".to_owned())),
         ([statement], false) if is_wrapped(statement) => copy(server, question, statement, output),
-        (_, true) | ([_], false) => simple(server, question, output),
+        ([statement], false) => simple(server, question, is_harmless(statement), output),
+        (_, true) => simple(server, question, true, output),
         (_, false) => Err(Error::Usage("several statements need --write".to_owned())),
     }
 }
 
 /// Whether `COPY` takes such a statement.
 fn is_wrapped(statement: &str) -> bool {
-    let word = statement
-        .trim_start_matches('(')
-        .trim_start()
-        .split(|c: char| !c.is_ascii_alphabetic())
-        .next();
-    word.is_some_and(|word| {
-        ["select", "with", "values", "table"]
-            .iter()
-            .any(|known| word.eq_ignore_ascii_case(known))
-    })
+    ["select", "with", "values", "table"]
+        .iter()
+        .any(|known| first_word(statement).eq_ignore_ascii_case(known))
+}
+
+fn first_word(statement: &str) -> &str {
+    let start = statement.trim_start_matches('(').trim_start();
+    let end = start.find(|c: char| !c.is_ascii_alphabetic());
+    &start[..end.unwrap_or(start.len())]
+}
+
+/// What else may be run in a session that only looks. A transaction that is read only lets much through that is not:
+/// `ALTER SYSTEM`, `COPY ... TO PROGRAM`, `DO`, `VACUUM`.
+fn is_harmless(statement: &str) -> bool {
+    ["show", "explain"]
+        .iter()
+        .any(|known| first_word(statement).eq_ignore_ascii_case(known))
 }
 
 fn copy(
@@ -98,6 +106,7 @@ fn copy(
 fn simple(
     server: &Server<'_>,
     question: &Question<'_>,
+    is_allowed: bool,
     output: &mut dyn Write,
 ) -> Result<(), Error> {
     let session = server.session(question.database)?;
@@ -107,6 +116,13 @@ fn simple(
         // The server has the last word on what is one statement: of two, the first could allow the second to write.
         session.columns(question.sql)?;
     }
+    if !is_allowed {
+        return Err(Error::MayChange);
+    }
+    if !question.write {
+        // EXPLAIN ANALYZE CREATE TABLE passes for reading, and makes the table.
+        session.execute("BEGIN READ ONLY")?;
+    }
     let mut rows = Rows {
         format: question.format,
         host: server.host().name(),
@@ -115,7 +131,11 @@ fn simple(
     };
     session.each_row(question.sql, &mut |answer| {
         rows.take(answer).map_err(Error::Write)
-    })
+    })?;
+    if !question.write {
+        session.execute("ROLLBACK")?;
+    }
+    Ok(())
 }
 
 /// Rows of the simple protocol in the form that was asked for. A table shows one row after the other, unaligned.
@@ -133,7 +153,10 @@ impl Rows<'_> {
                 self.names = names.iter().map(|name| (*name).to_owned()).collect();
                 match self.format {
                     Format::Csv => self.print(names.iter().map(|name| csv(Some(name))), ","),
-                    Format::Text => self.print(names.iter().map(|name| (*name).to_owned()), "\t"),
+                    Format::Text => {
+                        let shown = |name: &&str| ops_common::report::printable(name);
+                        self.print(names.iter().map(shown), "\t")
+                    }
                     _ => Ok(()),
                 }
             }
@@ -170,7 +193,8 @@ impl Rows<'_> {
                 .cloned()
                 .zip(values.iter().map(|value| Value::from(*value))),
         );
-        writeln!(self.output, "{}", Value::Object(object))
+        let text = Value::Object(object).to_string();
+        writeln!(self.output, "{}", plain_json(&text))
     }
 }
 
@@ -188,6 +212,7 @@ impl Objects<'_> {
             .flatten()
             .collect::<String>()
             .replace(['\n', '\r', '\t'], " ");
+        let text = plain_json(&text);
         let names_host = || {
             serde_json::from_str::<Map<String, Value>>(&text)
                 .is_ok_and(|object| object.contains_key("host"))
@@ -199,6 +224,18 @@ impl Objects<'_> {
         let comma = if rest == "}" { "" } else { "," };
         writeln!(output, "{{\"host\":{}{comma}{rest}", Value::from(self.host))
     }
+}
+
+/// JSON lets the second block of control characters through, and terminals obey them: escaped it says the same.
+fn plain_json(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\u{7f}'..='\u{9f}' => plain.push_str(&format!("\\u{:04x}", u32::from(character))),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 fn tsv(value: &str) -> String {

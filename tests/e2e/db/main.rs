@@ -15,6 +15,7 @@
 
 mod backup;
 mod catalogue;
+mod escapes;
 mod faults;
 mod interrupted;
 mod look;
