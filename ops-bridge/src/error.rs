@@ -118,6 +118,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The port for the bridge's pushes cannot be had.
+    #[error("cannot listen on port {port} of 127.0.0.1")]
+    Listen {
+        /// The port.
+        port: u16,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A share that is none.
     #[error("'{0}' is no share such as 99%")]
     Target(String),
@@ -132,7 +140,10 @@ impl Failure for Error {
             Self::Output(error) => error.status(),
             Self::Input(error) => error.status(),
             Self::Program(error) => error.status(),
-            Self::Journal { .. } | Self::Database { .. } | Self::Ask { .. } => Status::Unavailable,
+            Self::Journal { .. }
+            | Self::Database { .. }
+            | Self::Ask { .. }
+            | Self::Listen { .. } => Status::Unavailable,
             Self::Schema { .. } | Self::NoBridge(_) | Self::Answer { .. } => Status::BadInput,
             Self::Pattern { .. } | Self::Target(_) | Self::Relative | Self::NoTokens => {
                 Status::Usage
@@ -153,6 +164,7 @@ impl Failure for Error {
             Self::Program(error) => error.hint(),
             Self::Journal { .. } => Some("the journal is for root and the group systemd-journal: --sudo".to_owned()),
             Self::Database { .. } => Some("is PostgreSQL running? ops-db status; bridge.database and bridge.db_user of ops.yaml name it".to_owned()),
+            Self::Listen { .. } => Some("is another one running? ss -ltnp; or give --port".to_owned()),
             Self::Relative => Some("give --since and --until as instants, or put the lines into a file".to_owned()),
             Self::NoTokens => Some("give --tokens FILE, or set bridge.tokens in ops.yaml".to_owned()),
             Self::NoProvisioning { .. } => Some("set provisioning.shared_secret to 16 characters or more".to_owned()),

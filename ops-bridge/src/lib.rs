@@ -46,6 +46,7 @@ mod probe;
 mod problems;
 mod provisioning;
 mod reader;
+mod receive;
 mod settings;
 mod slack_api;
 mod socket;

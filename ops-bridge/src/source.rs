@@ -157,9 +157,13 @@ pub(crate) fn read_host_to(
     // A read that fails is explained by the end of the process, which is asked for below.
     let mut broken = output.read_line(&mut now).err();
     let mut reader = Reader::to(depth, output);
+    let mut is_empty = true;
     while broken.is_none() {
         match reader.next() {
-            Ok(Some(line)) => each(&line),
+            Ok(Some(line)) => {
+                is_empty = false;
+                each(&line);
+            }
             Ok(None) => break,
             Err(error) => broken = Some(error),
         }
@@ -175,8 +179,19 @@ pub(crate) fn read_host_to(
     }
     match broken {
         Some(error) => Err(failed(error.to_string())),
+        None if is_empty && !has_lines(host, unit)? => Err(failed("it holds no line".to_owned())),
         None => Ok(seconds(&now).unwrap_or_else(Timestamp::now)),
     }
+}
+
+/// Whether the journal has anything of the unit at all. Where it has not, nothing was found and nothing is known.
+fn has_lines(host: &Host, unit: &str) -> Result<bool, Error> {
+    let one = ["-u", unit, "-n", "1"];
+    let found = host.output(&Command::script(
+        r#"journalctl -q --no-pager -o cat "$@""#,
+        &one,
+    ))?;
+    Ok(!found.is_empty())
 }
 
 /// Prints the last line of each boot, of whatever unit.
