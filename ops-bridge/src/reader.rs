@@ -8,7 +8,7 @@ use std::io::{self, BufRead, Read};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::light::{Found, Light};
-use crate::line::{Envelope, Line};
+use crate::line::{Envelope, Level, Line};
 use crate::source::Depth;
 use crate::{json, pretty};
 
@@ -45,30 +45,24 @@ impl<R: BufRead> Reader<R> {
 
     /// The next line. It borrows from the reader: what should outlive it is copied by whoever wants it.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
-        loop {
-            if !self.fill()? {
-                return Ok(None);
-            }
-            if !self.raw.is_empty() {
-                break;
-            }
-        }
         self.text.clear();
         self.envelope.clear();
-        let found = match self.depth {
-            Depth::Known => self.light.find(&self.raw, &mut self.envelope),
-            Depth::All => None,
-        };
-        match found {
-            Some(Found::Message(level, message)) => {
-                // It was read as text there.
-                let message = std::str::from_utf8(&self.raw[message]).unwrap_or_default();
-                return Ok(Some(Line::light(level, message, &self.envelope)));
+        match self.take_light()? {
+            Taken::Message(level) => {
+                return Ok(Some(Line::light(level, &self.text, &self.envelope)));
             }
-            Some(Found::Inner(inner)) => {
-                json::unescape(&String::from_utf8_lossy(&self.raw[inner]), &mut self.text);
+            Taken::Inner => {}
+            Taken::Nothing => {
+                loop {
+                    if !self.fill()? {
+                        return Ok(None);
+                    }
+                    if !self.raw.is_empty() {
+                        break;
+                    }
+                }
+                self.read_long()?;
             }
-            None => self.read_long()?,
         }
         pretty::without_colours(&mut self.text);
         if self.text.ends_with('\n') {
@@ -78,6 +72,34 @@ impl<R: BufRead> Reader<R> {
             without_syslog_prefix(&self.text),
             &self.envelope,
         )))
+    }
+
+    /// Takes a line the short way, straight from the input's buffer, if it is one for that.
+    fn take_light(&mut self) -> io::Result<Taken> {
+        if self.depth == Depth::All {
+            return Ok(Taken::Nothing);
+        }
+        let buffer = match self.input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Taken::Nothing),
+            buffer => buffer?,
+        };
+        let Some(end) = memchr::memchr(b'\n', buffer) else {
+            return Ok(Taken::Nothing);
+        };
+        let taken = match self.light.find(&buffer[..end], &mut self.envelope) {
+            Some(Found::Message(level, message)) => {
+                self.text
+                    .push_str(&String::from_utf8_lossy(&buffer[message]));
+                Taken::Message(level)
+            }
+            Some(Found::Inner(inner)) => {
+                json::unescape(&String::from_utf8_lossy(&buffer[inner]), &mut self.text);
+                Taken::Inner
+            }
+            None => return Ok(Taken::Nothing),
+        };
+        self.input.consume(end + 1);
+        Ok(taken)
     }
 
     /// Reads a line of any form into `text` and the envelope.
@@ -165,6 +187,16 @@ impl<R: BufRead> Reader<R> {
         self.input.by_ref().take(1).read_to_end(&mut Vec::new())?;
         Ok(())
     }
+}
+
+/// What was taken the short way into `text`.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    Nothing,
+    /// The message of a line of which no field matters.
+    Message(Level),
+    /// The bridge's JSON.
+    Inner,
 }
 
 fn starts_entry(raw: &[u8]) -> bool {
@@ -297,7 +329,6 @@ fn without_syslog_prefix(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::Level;
 
     fn read(input: &[u8]) -> Vec<(Option<String>, Option<Level>, String)> {
         let mut reader = Reader::new(input);

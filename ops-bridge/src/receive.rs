@@ -3,8 +3,8 @@
 //!
 //! The bridge waits for an answer and holds its queue of states until it is a good one, so the answer comes before the record.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -146,6 +146,10 @@ fn serve(stream: &TcpStream, token: &Secret, sender: &SyncSender<Push>) {
     let mut out = stream;
     let answered =
         write!(out, "HTTP/1.1 {answer}\r\n{head}\r\n\r\n{{}}").and_then(|()| out.flush());
+    // What is left unread would take the answer away when the connection closes.
+    if stream.shutdown(Shutdown::Write).is_ok() {
+        drop(io::copy(&mut stream.take(BODY), &mut io::sink()));
+    }
     // What was not answered is pushed again.
     if answered.is_ok() {
         for push in pushes {
@@ -258,7 +262,7 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
         client.write_all(request.as_bytes()).unwrap();
-        client.shutdown(std::net::Shutdown::Write).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
         let (sender, receiver) = sync_channel(9);
         serve(&server, &Secret::new("made-up".to_owned()), &sender);
         drop(server);
