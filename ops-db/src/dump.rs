@@ -84,13 +84,8 @@ impl Dump<'_> {
         drop(stdout);
         let ended = running.wait()?;
         if !ended.success() {
-            let reason = String::from_utf8_lossy(&ended.stderr);
-            let reason = reason
-                .lines()
-                .find(|line| line.contains("error:"))
-                .map_or_else(|| ended.complaint(), str::to_owned);
             // The limit on waiting for locks is the only one of time that is set.
-            let reason = reason.replace("statement timeout", "lock timeout");
+            let reason = crate::reach::said(&ended).replace("statement timeout", "lock timeout");
             let host = self.server.host().name().to_owned();
             return Err(Error::Program {
                 host,

@@ -4,15 +4,15 @@
 
 mod backups;
 mod copies;
+pub mod limits;
 mod sessions;
 mod storage;
 
-use std::time::Duration;
-
-use ops_common::check::{Check, State};
+use ops_common::check::Check;
 
 use self::backups::backups;
 use self::copies::{archiver, replication, slots};
+use self::limits::{Grades, Limits};
 use self::sessions::{connections, longest};
 use self::storage::{cache_hit, checksum_failures, dead_rows, disk, invalid_indexes, wraparound};
 use crate::copied::Row;
@@ -23,20 +23,11 @@ use crate::reach::{Looker, Server};
 /// Stands for the host when it cannot be looked at.
 pub const CHECK: &str = "db.connections";
 
-/// From when on the age of backups is a fault; without it, having none is worth a warning.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
-    /// For the newest backup of each database.
-    pub backup_age: Option<Duration>,
-    /// For the newest one that was restored by `drill`.
-    pub drill_age: Option<Duration>,
-}
-
 /// A question to the whole server, and what its rows mean. Values come in the order of the query's columns.
 struct Question {
     check: &'static str,
     select: &'static str,
-    judge: fn(&[Row]) -> Vec<Check>,
+    judge: fn(&[Row], &Limits) -> Vec<Check>,
 }
 
 const SERVER: &[Question] = &[
@@ -49,19 +40,19 @@ const SERVER: &[Question] = &[
         check: "db.oldest_transaction",
         select: "SELECT pid, datname, extract(epoch FROM pg_catalog.clock_timestamp() - xact_start)::int8 FROM pg_catalog.pg_stat_activity
             WHERE backend_type = 'client backend' AND xact_start IS NOT NULL AND pid <> pg_catalog.pg_backend_pid() ORDER BY xact_start LIMIT 1",
-        judge: |rows| vec![longest("db.oldest_transaction", rows, "is in a transaction", 300.0, 3600.0)],
+        judge: |rows, limits| vec![longest("db.oldest_transaction", rows, "is in a transaction", Grades::from(limits.oldest_transaction).or(300.0, 3600.0))],
     },
     Question {
         check: "db.idle_in_transaction",
         select: "SELECT pid, datname, extract(epoch FROM pg_catalog.clock_timestamp() - state_change)::int8 FROM pg_catalog.pg_stat_activity
             WHERE state LIKE 'idle in transaction%' ORDER BY state_change LIMIT 1",
-        judge: |rows| vec![longest("db.idle_in_transaction", rows, "is idle in a transaction", 60.0, 3600.0)],
+        judge: |rows, limits| vec![longest("db.idle_in_transaction", rows, "is idle in a transaction", Grades::from(limits.idle_in_transaction).or(60.0, 3600.0))],
     },
     Question {
         check: "db.blocked",
         select: "SELECT pid, datname, extract(epoch FROM pg_catalog.clock_timestamp() - query_start)::int8 FROM pg_catalog.pg_stat_activity
             WHERE pg_catalog.cardinality(pg_catalog.pg_blocking_pids(pid)) > 0 ORDER BY query_start LIMIT 1",
-        judge: |rows| vec![longest("db.blocked", rows, "waits for a lock", 1.0, 300.0)],
+        judge: |rows, limits| vec![longest("db.blocked", rows, "waits for a lock", Grades::from(limits.blocked).or(1.0, 300.0))],
     },
     Question {
         check: "db.wraparound",
@@ -71,12 +62,12 @@ const SERVER: &[Question] = &[
     Question {
         check: "db.cache_hit",
         select: "SELECT sum(blks_hit), sum(blks_hit + blks_read) FROM pg_catalog.pg_stat_database",
-        judge: cache_hit,
+        judge: |rows, _| cache_hit(rows),
     },
     Question {
         check: "db.checksum_failures",
         select: "SELECT pg_catalog.current_setting('data_checksums'), sum(checksum_failures) FROM pg_catalog.pg_stat_database",
-        judge: checksum_failures,
+        judge: |rows, _| checksum_failures(rows),
     },
     Question {
         check: "db.slots",
@@ -93,7 +84,7 @@ const SERVER: &[Question] = &[
         check: "db.archiver",
         select: "SELECT pg_catalog.current_setting('archive_mode'), failed_count, last_failed_time > last_archived_time
             OR (last_failed_time IS NOT NULL AND last_archived_time IS NULL), last_failed_wal FROM pg_catalog.pg_stat_archiver",
-        judge: archiver,
+        judge: |rows, _| archiver(rows),
     },
 ];
 
@@ -101,23 +92,23 @@ const SERVER: &[Question] = &[
 const DATABASE: &[Question] = &[
     Question {
         check: "db.dead_rows",
-        select: "SELECT schemaname || '.' || relname, n_dead_tup, n_live_tup FROM pg_catalog.pg_stat_user_tables
+        select: "SELECT pg_catalog.format('%I.%I', schemaname, relname), n_dead_tup, n_live_tup FROM pg_catalog.pg_stat_user_tables
             WHERE n_dead_tup > 10000 ORDER BY n_dead_tup::float8 / (n_live_tup + n_dead_tup) DESC LIMIT 1",
         judge: dead_rows,
     },
     Question {
         check: "db.invalid_indexes",
-        select: "SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+        select: "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE NOT i.indisvalid ORDER BY 1",
-        judge: invalid_indexes,
+        judge: |rows, _| invalid_indexes(rows),
     },
 ];
 
 /// Looks at the server and at the backups of its databases on this machine.
-pub fn look(server: &Server<'_>, limits: Limits) -> Result<Vec<Check>, Error> {
+pub fn look(server: &Server<'_>, limits: &Limits) -> Result<Vec<Check>, Error> {
     let home = server.looker(HOME)?;
-    let mut checks = ask(&home, SERVER)?;
-    checks.push(disk(server, &home)?);
+    let mut checks = ask(&home, SERVER, limits)?;
+    checks.push(disk(server, &home, limits)?);
     let names = home.rows("SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1")?;
     let names: Vec<String> = names
         .into_iter()
@@ -125,7 +116,7 @@ pub fn look(server: &Server<'_>, limits: Limits) -> Result<Vec<Check>, Error> {
         .collect();
     for name in &names {
         let found = match server.looker(name) {
-            Ok(looker) => ask(&looker, DATABASE)?,
+            Ok(looker) => ask(&looker, DATABASE, limits)?,
             Err(error @ Error::Open { .. }) => {
                 vec![Check::unknown("db.invalid_indexes", name, describe(&error))]
             }
@@ -140,11 +131,11 @@ pub fn look(server: &Server<'_>, limits: Limits) -> Result<Vec<Check>, Error> {
     Ok(checks)
 }
 
-fn ask(looker: &Looker<'_>, questions: &[Question]) -> Result<Vec<Check>, Error> {
+fn ask(looker: &Looker<'_>, questions: &[Question], limits: &Limits) -> Result<Vec<Check>, Error> {
     let mut checks = Vec::new();
     for question in questions {
         match looker.rows(question.select) {
-            Ok(rows) => checks.extend((question.judge)(&rows)),
+            Ok(rows) => checks.extend((question.judge)(&rows, limits)),
             Err(Error::Query(refusal)) if !refusal.is_loss() => {
                 checks.push(Check::unknown(question.check, "", refusal.to_string()));
             }
@@ -166,15 +157,6 @@ fn text(row: &Row, column: usize) -> &str {
 
 fn number(row: &Row, column: usize) -> f64 {
     text(row, column).parse().unwrap_or_default()
-}
-
-/// The worse of warning from `warn` on and failing from `fail` on.
-fn graded(value: f64, warn: f64, fail: f64) -> State {
-    match value {
-        _ if value >= fail => State::Fail,
-        _ if value >= warn => State::Warn,
-        _ => State::Ok,
-    }
 }
 
 #[cfg(test)]

@@ -332,6 +332,23 @@ impl<'a> Server<'a> {
     }
 }
 
+/// What went wrong with `pg_dump`, and what the server said to it: the last line is about the statement.
+#[must_use]
+pub fn said(ended: &Finished) -> String {
+    const SERVER: &str = "detail: Error message from server: ";
+    let text = String::from_utf8_lossy(&ended.stderr);
+    let Some(error) = text.lines().find(|line| line.contains("error:")) else {
+        return ended.complaint();
+    };
+    let server = text
+        .lines()
+        .find_map(|line| Some(line.split_once(SERVER)?.1));
+    match server {
+        Some(server) => format!("{error}: {server}"),
+        None => error.to_owned(),
+    }
+}
+
 /// Connects from a thread that has another user's uid: the kernel notes the credentials of who connects.
 fn dial_as(path: &str, uid: Uid, gid: Gid) -> std::io::Result<UnixStream> {
     let path = path.to_owned();

@@ -14,6 +14,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Where backups are.
     pub backups: PathBuf,
+    /// What `health` takes for a fault.
+    pub limits: crate::health::limits::Limits,
     /// Who can read backups: age and SSH public keys.
     pub recipients: Vec<String>,
     /// Files with the keys that open them.
@@ -26,6 +28,7 @@ impl Default for Settings {
             superuser: "postgres".to_owned(),
             socket: "/run/postgresql".into(),
             backups: "/var/backups/postgresql".into(),
+            limits: crate::health::limits::Limits::default(),
             recipients: Vec::new(),
             identities: Vec::new(),
         }

@@ -9,11 +9,12 @@ use ops_common::watch::{self, WatchArgs};
 
 use super::{RoleArgs, settings};
 use crate::error::Error;
-use crate::health::{self, Limits};
+use crate::health::{self, limits::Limits};
 
 /// Tell whether the server is well, and whether its backups are young and proven
 ///
-/// The backups are those of db.backups of ops.yaml on this machine; how old they may be, only the flags say.
+/// The backups are those of db.backups of ops.yaml on this machine; how old they may be, the flags or db.limits say, and db.limits
+/// every other threshold (docs/ops-db.md).
 ///
 /// Checks: db.connections, db.oldest_transaction, db.idle_in_transaction, db.blocked, db.wraparound, db.cache_hit,
 /// db.checksum_failures, db.slots, db.replication, db.archiver, db.disk (value: free bytes); of each database db.dead_rows,
@@ -46,11 +47,12 @@ impl HealthArgs {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let settings = settings(context)?;
         let limits = Limits {
-            backup_age: self.max_backup_age.map(Span::duration),
-            drill_age: self.max_drill_age.map(Span::duration),
+            backup_age: self.max_backup_age.or(settings.limits.backup_age),
+            drill_age: self.max_drill_age.or(settings.limits.drill_age),
+            ..settings.limits
         };
         watch::judge(context, health::CHECK, &self.hosts, &self.watch, |host| {
-            health::look(&self.role.server(host, &settings, context), limits)
+            health::look(&self.role.server(host, &settings, context), &limits)
         })
     }
 }

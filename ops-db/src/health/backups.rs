@@ -1,12 +1,12 @@
 //! How old the backups are, and the last of them that was proven by a restore.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use ops_common::check::{Check, State};
+use ops_common::span::Span;
 
-use super::Limits;
+use super::limits::Limits;
 use crate::catalogue;
 use crate::error::Error;
 use crate::list::HOME;
@@ -16,7 +16,7 @@ use crate::reach::Server;
 pub(super) fn backups(
     server: &Server<'_>,
     names: &[String],
-    limits: Limits,
+    limits: &Limits,
 ) -> Result<Vec<Check>, Error> {
     let folder = &server.settings().backups;
     let found = if folder.is_dir() {
@@ -57,10 +57,10 @@ pub(super) fn aged(
     check: &str,
     name: &str,
     age: Option<f64>,
-    limit: Option<Duration>,
+    limit: Option<Span>,
     (what, none, fix): (&str, &str, &str),
 ) -> Check {
-    let limit = limit.map(|limit| limit.as_secs_f64());
+    let limit = limit.map(Span::as_seconds);
     let is_late = limit.is_some_and(|limit| age.is_none_or(|age| age >= limit));
     let state = match (age, is_late) {
         (_, true) => State::Fail,

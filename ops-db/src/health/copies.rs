@@ -2,17 +2,19 @@
 
 use ops_common::check::{Check, State};
 
-use super::{graded, number, text};
+use super::limits::{Grades, Limits};
+use super::{number, text};
 use crate::copied::Row;
 
-pub(super) fn slots(rows: &[Row]) -> Vec<Check> {
+pub(super) fn slots(rows: &[Row], limits: &Limits) -> Vec<Check> {
     const GIB: f64 = 1_073_741_824.0;
+    let scale = limits.slots.or(0.0, 10.0 * GIB);
     let judge = |row: &Row| {
         let (name, is_active, held) = (text(row, 0), text(row, 1) == "t", number(row, 2));
         let state = if is_active {
             State::Ok
         } else {
-            graded(held, 0.0, 10.0 * GIB)
+            scale.judge(held)
         };
         let word = if is_active {
             "is in use"
@@ -25,7 +27,7 @@ pub(super) fn slots(rows: &[Row]) -> Vec<Check> {
             name,
             format!("slot '{name}' {word} and holds back {held} bytes of WAL"),
         );
-        let check = check.value(held, "B").limit(10.0 * GIB);
+        let check = check.value(held, "B").limit(scale.fail);
         if is_active {
             check
         } else {
@@ -35,11 +37,12 @@ pub(super) fn slots(rows: &[Row]) -> Vec<Check> {
     some_or(rows, judge, "db.slots", "there are no replication slots")
 }
 
-pub(super) fn replication(rows: &[Row]) -> Vec<Check> {
+pub(super) fn replication(rows: &[Row], limits: &Limits) -> Vec<Check> {
+    let scale = Grades::from(limits.replication).or(60.0, 600.0);
     let judge = |row: &Row| {
         let (name, state, lag) = (text(row, 0), text(row, 1), number(row, 2));
         let grade = if state == "streaming" {
-            graded(lag, 60.0, 600.0)
+            scale.judge(lag)
         } else {
             State::Warn
         };
@@ -50,7 +53,7 @@ pub(super) fn replication(rows: &[Row]) -> Vec<Check> {
             format!("'{name}' is {state}, {lag} s behind"),
         )
         .value(lag, "s")
-        .limit(600.0)
+        .limit(scale.fail)
     };
     some_or(rows, judge, "db.replication", "nobody replicates from here")
 }

@@ -3,15 +3,17 @@
 use ops_common::check::{Check, State};
 use serde_json::json;
 
-use super::{graded, number, text};
+use super::limits::{Limits, Scale};
+use super::{number, text};
 use crate::copied::Row;
 
-pub(super) fn connections(rows: &[Row]) -> Vec<Check> {
+pub(super) fn connections(rows: &[Row], limits: &Limits) -> Vec<Check> {
     let Some(row) = rows.first() else {
         return Vec::new();
     };
     let (used, most) = (number(row, 0), number(row, 1));
-    let state = graded(used / most.max(1.0), 0.8, 0.95);
+    let scale = limits.connections.or(80.0, 95.0);
+    let state = scale.judge(used / most.max(1.0) * 100.0);
     vec![
         Check::new(
             state,
@@ -20,21 +22,21 @@ pub(super) fn connections(rows: &[Row]) -> Vec<Check> {
             format!("{used} of {most} connections are in use"),
         )
         .value(used, "")
-        .limit((most * 0.95).ceil()),
+        .limit((most * scale.fail / 100.0).ceil()),
     ]
 }
 
-pub(super) fn longest(check: &str, rows: &[Row], what: &str, warn: f64, fail: f64) -> Check {
+pub(super) fn longest(check: &str, rows: &[Row], what: &str, scale: Scale) -> Check {
     let Some(row) = rows.first() else {
         return Check::ok(check, "", format!("no session {what}"))
             .value(0.0, "s")
-            .limit(fail);
+            .limit(scale.fail);
     };
     let (pid, database, age) = (text(row, 0), text(row, 1), number(row, 2));
     let message = format!("process {pid} in '{database}' {what} since {age} s");
-    let check = Check::new(graded(age, warn, fail), check, database, message)
+    let check = Check::new(scale.judge(age), check, database, message)
         .value(age, "s")
-        .limit(fail);
+        .limit(scale.fail);
     let is_well = check.status == State::Ok;
     let check = check.data(json!({"pid": pid.parse::<i64>().ok()}));
     if is_well {

@@ -3,26 +3,23 @@
 use ops_common::check::{Check, State};
 use serde_json::json;
 
-use super::{graded, number, text};
+use super::limits::Limits;
+use super::{number, text};
 use crate::copied::Row;
 use crate::error::Error;
 use crate::reach::{Looker, Server};
 
 /// Transactions stop before two thousand million of them are not frozen.
-pub(super) fn wraparound(rows: &[Row]) -> Vec<Check> {
+pub(super) fn wraparound(rows: &[Row], limits: &Limits) -> Vec<Check> {
     let Some(row) = rows.first() else {
         return Vec::new();
     };
     let (database, age) = (text(row, 0), number(row, 1));
+    let scale = limits.wraparound.or(500e6, 1.5e9);
     let message = format!("the oldest transaction that is not frozen is {age} transactions old");
-    let check = Check::new(
-        graded(age, 500e6, 1.5e9),
-        "db.wraparound",
-        database,
-        message,
-    )
-    .value(age, "")
-    .limit(1.5e9);
+    let check = Check::new(scale.judge(age), "db.wraparound", database, message)
+        .value(age, "")
+        .limit(scale.fail);
     vec![if check.status == State::Ok {
         check
     } else {
@@ -83,17 +80,14 @@ pub(super) fn checksum_failures(rows: &[Row]) -> Vec<Check> {
     vec![check.value(failures, "").limit(1.0)]
 }
 
-pub(super) fn dead_rows(rows: &[Row]) -> Vec<Check> {
+pub(super) fn dead_rows(rows: &[Row], limits: &Limits) -> Vec<Check> {
     let Some(row) = rows.first() else {
         return vec![Check::ok("db.dead_rows", "", "no table has many dead rows")];
     };
     let (table, dead, live) = (text(row, 0), number(row, 1), number(row, 2));
     let share = (dead / (dead + live) * 1000.0).round() / 10.0;
-    let state = if share >= 20.0 {
-        State::Warn
-    } else {
-        State::Ok
-    };
+    // However many, they are no fault unless somebody said so.
+    let state = limits.dead_rows.or(20.0, f64::INFINITY).judge(share);
     let check = Check::new(
         state,
         "db.dead_rows",
@@ -126,7 +120,11 @@ pub(super) fn invalid_indexes(rows: &[Row]) -> Vec<Check> {
 }
 
 /// Room on the disk of the data, as the role's system user sees it.
-pub(super) fn disk(server: &Server<'_>, home: &Looker<'_>) -> Result<Check, Error> {
+pub(super) fn disk(
+    server: &Server<'_>,
+    home: &Looker<'_>,
+    limits: &Limits,
+) -> Result<Check, Error> {
     let folder = match home.rows("SELECT pg_catalog.current_setting('data_directory')") {
         Ok(rows) => rows
             .first()
@@ -144,7 +142,7 @@ pub(super) fn disk(server: &Server<'_>, home: &Looker<'_>) -> Result<Check, Erro
     let said = String::from_utf8_lossy(&ended.stdout);
     Ok(match said.lines().nth(1).and_then(free) {
         Some((free, share)) if ended.success() => {
-            let state = graded(100.0 - share, 85.0, 95.0);
+            let state = limits.disk.or(85.0, 95.0).judge(100.0 - share);
             Check::new(
                 state,
                 "db.disk",

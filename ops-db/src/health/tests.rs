@@ -1,6 +1,8 @@
 use super::backups::aged;
 use super::storage::free;
 use super::*;
+use ops_common::check::State;
+use ops_common::span::Span;
 
 fn rows(text: &str) -> Vec<Row> {
     crate::copied::rows(text.as_bytes())
@@ -14,7 +16,10 @@ fn status(found: Vec<Check>) -> State {
 fn connections_are_judged_by_their_share() {
     for (used, expected) in [(10, State::Ok), (80, State::Warn), (95, State::Fail)] {
         assert_eq!(
-            status(connections(&rows(&format!("{used}\t100\n")))),
+            status(connections(
+                &rows(&format!("{used}\t100\n")),
+                &Limits::default()
+            )),
             expected,
             "{used}"
         );
@@ -27,21 +32,29 @@ fn the_longest_session_is_named() {
         "db.oldest_transaction",
         &rows("42\tmautrix_slack\t4000\n"),
         "is in a transaction",
-        300.0,
-        3600.0,
+        Grades::default().or(300.0, 3600.0),
     );
     assert_eq!(
         (found.status, found.subject.as_str()),
         (State::Fail, "mautrix_slack")
     );
     assert!(found.message.contains("process 42") && found.fix.unwrap().contains("(42)"));
-    assert_eq!(longest("x", &[], "y", 1.0, 2.0).status, State::Ok);
+    assert_eq!(
+        longest("x", &[], "y", Grades::default().or(1.0, 2.0)).status,
+        State::Ok
+    );
 }
 
 #[test]
 fn wraparound_and_checksums() {
-    assert_eq!(status(wraparound(&rows("a\t200000000\n"))), State::Ok);
-    assert_eq!(status(wraparound(&rows("a\t1600000000\n"))), State::Fail);
+    assert_eq!(
+        status(wraparound(&rows("a\t200000000\n"), &Limits::default())),
+        State::Ok
+    );
+    assert_eq!(
+        status(wraparound(&rows("a\t1600000000\n"), &Limits::default())),
+        State::Fail
+    );
     assert_eq!(status(checksum_failures(&rows("on\t0\n"))), State::Ok);
     assert_eq!(status(checksum_failures(&rows("on\t2\n"))), State::Fail);
     assert_eq!(status(checksum_failures(&rows("off\t\\N\n"))), State::Ok);
@@ -49,10 +62,19 @@ fn wraparound_and_checksums() {
 
 #[test]
 fn a_slot_that_nobody_uses_holds_back_wal() {
-    assert_eq!(status(slots(&[])), State::Ok);
-    assert_eq!(status(slots(&rows("s\tt\t99999999999\n"))), State::Ok);
-    assert_eq!(status(slots(&rows("s\tf\t100\n"))), State::Warn);
-    assert_eq!(status(slots(&rows("s\tf\t99999999999\n"))), State::Fail);
+    assert_eq!(status(slots(&[], &Limits::default())), State::Ok);
+    assert_eq!(
+        status(slots(&rows("s\tt\t99999999999\n"), &Limits::default())),
+        State::Ok
+    );
+    assert_eq!(
+        status(slots(&rows("s\tf\t100\n"), &Limits::default())),
+        State::Warn
+    );
+    assert_eq!(
+        status(slots(&rows("s\tf\t99999999999\n"), &Limits::default())),
+        State::Fail
+    );
 }
 
 #[test]
@@ -70,11 +92,17 @@ fn indexes_and_dead_rows() {
     assert_eq!(status(invalid_indexes(&[])), State::Ok);
     assert_eq!(status(invalid_indexes(&rows("public.i\n"))), State::Fail);
     assert_eq!(
-        status(dead_rows(&rows("public.t\t50000\t50000\n"))),
+        status(dead_rows(
+            &rows("public.t\t50000\t50000\n"),
+            &Limits::default()
+        )),
         State::Warn
     );
     assert_eq!(
-        status(dead_rows(&rows("public.t\t11000\t5000000\n"))),
+        status(dead_rows(
+            &rows("public.t\t11000\t5000000\n"),
+            &Limits::default()
+        )),
         State::Ok
     );
 }
@@ -96,7 +124,7 @@ fn ages_fail_only_against_a_limit() {
             "db.backup_age",
             "a",
             age,
-            limit.map(Duration::from_secs),
+            limit.map(Span::seconds),
             ("it", "none", "do"),
         )
         .status

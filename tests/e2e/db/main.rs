@@ -17,6 +17,7 @@ mod backup;
 mod catalogue;
 mod escapes;
 mod faults;
+mod healthy;
 mod interrupted;
 mod look;
 mod names;
