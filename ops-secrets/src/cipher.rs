@@ -165,7 +165,7 @@ impl Cipher {
             (&mut *data).into(),
         );
         let tag = sealed.map_err(|_| Fault::Damaged("it is too long"))?;
-        out.reserve(data.len() * 4 / 3 + 140);
+        out.reserve(sealed_size(data.len()));
         out.push_str(HEAD);
         STANDARD.encode_string(data, out);
         out.push_str(",iv:");
@@ -216,6 +216,12 @@ impl Cipher {
         opened.map_err(|_| Fault::Tag)?;
         Ok(data)
     }
+}
+
+/// How long a ciphertext of so many bytes is at most.
+#[must_use]
+pub fn sealed_size(bytes: usize) -> usize {
+    bytes.div_ceil(3) * 4 + 120
 }
 
 /// Room for the bytes of a nonce or tag, and for more than either can have.

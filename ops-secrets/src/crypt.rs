@@ -93,7 +93,7 @@ const NO_SEAL_YET: &str = "v1:00000000000000000000000000000000000000000000000000
 pub fn finish(
     making: Making<'_>,
     source: &str,
-    tree: &Tree,
+    tree: Tree,
     closed: Closed,
     metadata: &mut Metadata,
     now: &str,
@@ -110,7 +110,8 @@ pub fn finish(
         })?;
     metadata.put("lastmodified", Data::text(now));
     metadata.put("mac", Data::text(mac));
-    let mut text = embedded(making, source, tree, closed.patch, metadata);
+    let mut text = embedded(making, source, &tree, closed.patch, metadata);
+    drop(tree);
     let opened = read_back(making, &text, metadata)?;
     if opened.mac != closed.mac {
         return Err(Fault::Changed);
@@ -193,7 +194,7 @@ fn shown(path: &str) -> String {
 /// The text of a scalar, if it is one, in the tree or lent by the source.
 fn text_of<'t>(source: &'t str, scalar: &'t Scalar) -> Option<&'t str> {
     match &scalar.value {
-        Value::Text(_) if scalar.place.lent => Some(&source[scalar.place.inside()]),
+        _ if scalar.place.lent => Some(&source[scalar.place.inside()]),
         Value::Text(text) => Some(text),
         _ => None,
     }

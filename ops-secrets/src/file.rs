@@ -267,7 +267,7 @@ pub fn encrypt(
     if sealed == 0 && plain > 0 && !plan.allow_plaintext {
         return Err(Error::AllPlain(name.to_owned()));
     }
-    crypt::finish(making, &text, &tree, closed, &mut plan.metadata, &now())
+    crypt::finish(making, &text, tree, closed, &mut plan.metadata, &now())
         .map_err(|fault| placed(name, &text, fault, failed))
 }
 
@@ -326,7 +326,7 @@ fn check_plain(name: &Path, format: Format, text: &str, tree: &Tree) -> Result<(
 }
 
 fn no_doubles(map: &Map, sections: bool) -> Result<(), Syntax> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = std::collections::HashSet::with_capacity(map.entries.len());
     for pair in map.pairs() {
         if !seen.insert(pair.key.as_str()) && !sections {
             return Err(Syntax::new(

@@ -9,7 +9,6 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::crypt::{Checks, Keep, Opened};
-use crate::decrypt;
 use crate::error::Error;
 use crate::file::{self, Encrypted, Opening};
 use crate::format::Format;
@@ -17,7 +16,7 @@ use crate::generation::{self, Accounts, Generation};
 use crate::json;
 use crate::keys::identity::Identities;
 use crate::manifest::{Manifest, Ownership, Secret};
-use crate::tree::{Data, Node, Value};
+use crate::tree::{Data, Map, Node, Value};
 
 /// A file to be installed.
 pub struct Prepared<'m> {
@@ -95,8 +94,7 @@ fn value(file: &Encrypted, opened: &Opened, secret: &Secret) -> Result<Zeroizing
     if whole {
         return Ok(opened.text.clone());
     }
-    let root = decrypt::without_metadata(file.format, opened);
-    let node = lookup(&root, &secret.key)
+    let node = lookup(&opened.tree.documents[0].root, &secret.key)
         .ok_or_else(|| format!("'{}' has no key '{}'", file.name.display(), secret.key))?;
     Ok(match Data::from(node) {
         Data::Scalar(Value::Text(text)) => Zeroizing::new(text.as_bytes().to_vec()),
@@ -107,9 +105,11 @@ fn value(file: &Encrypted, opened: &Opened, secret: &Secret) -> Result<Zeroizing
     })
 }
 
-/// A key whose levels are parted by `/`; a level that is a number names an element of a sequence.
-fn lookup<'n>(root: &'n Node, key: &str) -> Option<&'n Node> {
-    key.split('/').try_fold(root, |node, part| match node {
+/// A key whose levels are parted by `/`; a level that is a number names an element of a sequence. Metadata are no secrets.
+fn lookup<'n>(root: &'n Map, key: &str) -> Option<&'n Node> {
+    let mut parts = key.split('/');
+    let first = parts.next().filter(|part| *part != "sops")?;
+    parts.try_fold(&root.pair(first)?.node, |node, part| match node {
         Node::Map(map) => map.pair(part).map(|pair| &pair.node),
         Node::List(list) => list
             .elements()
@@ -281,5 +281,5 @@ pub fn credentials(folder: &Path, batch: &mut Batch<'_>) {
 /// Whether an encrypted tree has a key whose levels are parted by `/`.
 #[must_use]
 pub fn has_key(tree: &crate::tree::Tree, key: &str) -> bool {
-    lookup(&Node::Map(tree.documents[0].root.clone()), key).is_some()
+    lookup(&tree.documents[0].root, key).is_some()
 }

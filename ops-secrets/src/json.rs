@@ -94,7 +94,7 @@ impl Parser<'_> {
         let start = self.at;
         let lent = self.lends && self.pass_ciphertext();
         let (value, style) = match self.byte() {
-            _ if lent => (Value::text(""), Style::Double),
+            _ if lent => (Value::Null, Style::Double),
             Some(b'{') => return self.nested(Self::object).map(Node::Map),
             Some(b'[') => return self.nested(Self::array).map(Node::List),
             Some(b'"') => (Value::Text(self.string()?), Style::Double),
@@ -120,11 +120,15 @@ impl Parser<'_> {
         if !inside.starts_with(HEAD.as_bytes()) {
             return false;
         }
-        let ends = |c: &u8| matches!(c, b'"' | b'\\' | 0..b' ');
-        let end = inside.iter().position(ends);
-        let whole = end.filter(|end| inside[*end] == b'"');
-        self.at += whole.map_or(0, |end| end + 2);
-        whole.is_some()
+        // Looked through without a way out: so the compiler makes it fast, and ciphertexts can be long.
+        let odd =
+            |text: &[u8]| (text.iter()).fold(false, |odd, c| odd | (*c < b' ') | (*c == b'\\'));
+        let quote = self.source[self.at + 1..].find('"');
+        match quote.filter(|end| !odd(&inside[..*end])) {
+            Some(end) => self.at += end + 2,
+            None => return false,
+        }
+        true
     }
 
     fn nested<T>(&mut self, read: fn(&mut Self) -> Result<T>) -> Result<T> {
@@ -164,7 +168,7 @@ impl Parser<'_> {
             if self.byte() != Some(b'"') {
                 return self.fail("a key in double quotes should stand here");
             }
-            let key = self.string()?.to_string();
+            let key = std::mem::take(&mut *self.string()?);
             self.blanks();
             if self.byte() != Some(b':') {
                 return self.fail("a ':' should stand here");
@@ -345,6 +349,13 @@ fn float(value: f64) -> String {
     let text = shortest(value, -6, 21, "e");
     // Go writes one-digit exponents as one digit here.
     text.replace("e-0", "e-")
+}
+
+/// Whether a text stands in quotes as it is.
+#[must_use]
+pub fn is_bare(text: &str) -> bool {
+    !text.contains(['"', '\\', '<', '>', '&', '\u{2028}', '\u{2029}'])
+        && text.bytes().all(|c| c >= b' ')
 }
 
 /// A text in quotes, escaped as Go does: also `<`, `>`, `&` and the two line separators.

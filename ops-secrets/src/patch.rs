@@ -29,6 +29,8 @@ impl Edit {
 pub struct Patch {
     pieces: Vec<Piece>,
     lent: Zeroizing<String>,
+    /// Texts that many changes are parts of.
+    stores: Vec<String>,
 }
 
 struct Piece {
@@ -39,6 +41,8 @@ struct Piece {
 enum Text {
     /// A part of the shared buffer.
     Lent(Range<usize>),
+    /// A part of the store of that number.
+    Stored(usize, Range<usize>),
     Own(Zeroizing<String>),
 }
 
@@ -49,6 +53,32 @@ impl Patch {
             Cow::Borrowed(text) => Text::Lent(self.keep(text)),
             Cow::Owned(text) => Text::Own(Zeroizing::new(text)),
         };
+        self.pieces.push(Piece { span, text });
+    }
+
+    /// Makes room for so many changes.
+    #[must_use]
+    pub fn with_capacity(count: usize) -> Self {
+        Self {
+            pieces: Vec::with_capacity(count),
+            ..Self::default()
+        }
+    }
+
+    /// Takes texts that are no secrets, for parts of them to be put somewhere without a copy.
+    pub fn store(&mut self, texts: Vec<String>) {
+        self.stores = texts;
+    }
+
+    /// A part of the store of that number.
+    #[must_use]
+    pub fn stored(&self, number: usize, part: Range<usize>) -> &str {
+        &self.stores[number][part]
+    }
+
+    /// Puts a part of the store of that number in the place of `span`.
+    pub fn put_stored(&mut self, span: Range<usize>, number: usize, part: Range<usize>) {
+        let text = Text::Stored(number, part);
         self.pieces.push(Piece { span, text });
     }
 
@@ -67,7 +97,8 @@ impl Patch {
 
     fn text<'p>(&'p self, piece: &'p Piece) -> &'p str {
         match &piece.text {
-            Text::Lent(range) => &self.lent[range.clone()],
+            Text::Lent(part) => &self.lent[part.clone()],
+            Text::Stored(number, part) => self.stored(*number, part.clone()),
             Text::Own(text) => text,
         }
     }

@@ -69,7 +69,7 @@ pub fn rotate(
     crypt::finish(
         making,
         &file.text,
-        &tree,
+        tree,
         closed,
         &mut metadata,
         &file::now(),

@@ -130,7 +130,7 @@ pub struct Place {
     pub typed: bool,
     /// Whether this is a copy reached through an alias: nothing of it may be edited.
     pub alias: bool,
-    /// Whether its text is not copied into the tree, but stands in the source as it is: a ciphertext.
+    /// Whether its text is not in the tree, but stands in the source as it is: a ciphertext.
     pub lent: bool,
 }
 

@@ -128,30 +128,16 @@ struct Job {
 /// Ciphertexts, in the order of the document.
 #[derive(Default)]
 pub(super) struct Sealed {
-    parts: Vec<Part>,
-    /// The part and the number in it of the next.
-    next: (usize, usize),
+    /// The texts: those of each part, one behind the other.
+    pub(super) texts: Vec<String>,
+    /// Where each ciphertext stands: the number of its text, and the place in that.
+    pub(super) places: Vec<(usize, Range<usize>)>,
 }
 
 /// The ciphertexts of one thread, one behind the other, and where each ends.
-#[derive(Default)]
 struct Part {
     text: String,
     ends: Vec<usize>,
-}
-
-impl Sealed {
-    /// The next ciphertext, if it was encrypted ahead.
-    pub(super) fn next(&mut self) -> Option<&str> {
-        while self.next.1 >= self.parts.get(self.next.0)?.ends.len() {
-            self.next = (self.next.0 + 1, 0);
-        }
-        let part = &self.parts[self.next.0];
-        let number = self.next.1;
-        self.next.1 += 1;
-        let start = number.checked_sub(1).map_or(0, |before| part.ends[before]);
-        Some(&part.text[start..part.ends[number]])
-    }
 }
 
 /// Whether a value is encrypted at all where it stands.
@@ -173,7 +159,14 @@ impl<'c> Closing<'c> {
     fn work(&mut self) -> Result<(), Fault> {
         let parts = spread(&self.jobs, |jobs| self.seal(jobs));
         for part in parts {
-            self.sealed.parts.push(part?);
+            let Part { text, ends } = part?;
+            let mut start = 0;
+            for end in ends {
+                let place = (self.sealed.texts.len(), start..end);
+                self.sealed.places.push(place);
+                start = end;
+            }
+            self.sealed.texts.push(text);
         }
         self.jobs.clear();
         self.paths.clear();
@@ -183,8 +176,12 @@ impl<'c> Closing<'c> {
 
     fn seal(&self, jobs: &[Job]) -> Result<Part, Fault> {
         let mut nonces = Nonces::default();
-        let mut part = Part::default();
-        let longest = jobs.iter().map(|job| job.plain.len()).max().unwrap_or(0);
+        let sizes = || jobs.iter().map(|job| job.plain.len());
+        let mut part = Part {
+            text: String::with_capacity(sizes().map(cipher::sealed_size).sum()),
+            ends: Vec::with_capacity(jobs.len()),
+        };
+        let longest = sizes().max().unwrap_or(0);
         let mut data = Zeroizing::new(Vec::with_capacity(longest));
         for job in jobs {
             let path = &self.paths[job.path.clone()];

@@ -1,5 +1,6 @@
 //! Encrypting a document.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::batch::{BIG, Closing, Sealed};
@@ -9,7 +10,7 @@ use crate::cipher::{self, Cipher, Nonces};
 use crate::format::Format;
 use crate::patch::Patch;
 use crate::rules::Rules;
-use crate::tree::{Comment, Scalar, Tree, Value};
+use crate::tree::{Comment, Scalar, Style, Tree, Value};
 use crate::walk::{Spot, Visitor, walk};
 use crate::{ini, yaml};
 
@@ -49,13 +50,16 @@ pub fn close(
     let step = yaml::step(tree, indent.yaml);
     let cipher = Cipher::new(key);
     let flat = format == Format::Dotenv;
-    let ready = if stash.is_empty() && format != Format::Binary && source.len() >= BIG {
-        let mut ahead = Closing::new(&cipher);
-        walk(tree, rules, flat, &mut ahead)?;
-        ahead.finish()?
-    } else {
-        Sealed::default()
-    };
+    let Sealed { texts, places } =
+        if stash.is_empty() && format != Format::Binary && source.len() >= BIG {
+            let mut ahead = Closing::new(&cipher);
+            walk(tree, rules, flat, &mut ahead)?;
+            ahead.finish()?
+        } else {
+            Sealed::default()
+        };
+    let mut patch = Patch::with_capacity(places.len() + 1);
+    patch.store(texts);
     let mut closer = Closer {
         format,
         source,
@@ -63,10 +67,10 @@ pub fn close(
         rules,
         cipher,
         nonces: Nonces::default(),
-        ready,
+        ready: places.into_iter(),
         mac: Mac::new(rules.mac_only_encrypted),
         stash,
-        patch: Patch::default(),
+        patch,
         counts: Counts::default(),
     };
     walk(tree, rules, flat, &mut closer)?;
@@ -87,8 +91,8 @@ struct Closer<'c> {
     rules: &'c Rules,
     cipher: Cipher,
     nonces: Nonces,
-    /// What was encrypted ahead.
-    ready: Sealed,
+    /// What was encrypted ahead: its places in the stores of the patch.
+    ready: std::vec::IntoIter<(usize, Range<usize>)>,
     mac: Mac,
     stash: &'c mut Stash,
     patch: Patch,
@@ -156,15 +160,22 @@ impl Visitor for Closer<'_> {
             self.patch.put(span.start + 1..span.end - 1, sealed.into());
             return Ok(());
         }
-        let fresh;
-        let sealed = match self.ready.next() {
-            Some(sealed) => sealed,
-            None => {
-                fresh = self.sealed(&scalar.value, spot.path)?;
-                &fresh
+        if let Some((number, part)) = self.ready.next() {
+            if self.format == Format::Json && scalar.place.style == Style::Double {
+                // The quotes are there already.
+                let inside = scalar.place.inside();
+                self.patch.put_stored(inside, number, part);
+                return Ok(());
             }
-        };
-        let spelled = (self.format).conceal(sealed, scalar, self.source, self.step);
+            let sealed = self.patch.stored(number, part.clone());
+            match (self.format).conceal(sealed, scalar, self.source, self.step) {
+                Cow::Borrowed(_) => self.patch.put_stored(span, number, part),
+                Cow::Owned(spelled) => self.patch.put(span, spelled.into()),
+            }
+            return Ok(());
+        }
+        let sealed = self.sealed(&scalar.value, spot.path)?;
+        let spelled = (self.format).conceal(&sealed, scalar, self.source, self.step);
         self.patch.put(span, spelled);
         Ok(())
     }

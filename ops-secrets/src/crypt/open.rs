@@ -11,10 +11,11 @@ use crate::cipher::{self, Cipher, DataKey};
 use crate::format::{Format, Indent};
 use crate::metadata::{self, Metadata};
 use crate::patch::Patch;
+use crate::rules::Rules;
 use crate::seal::Seal;
-use crate::tree::{Comment, Scalar, Tree, Value};
+use crate::tree::{Comment, Scalar, Style, Tree, Value};
 use crate::walk::{Spot, Visitor, walk};
-use crate::{ini, yaml};
+use crate::{ini, json, yaml};
 
 /// Whether a file carries a seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,15 +113,19 @@ pub fn open(
     if format != Format::Binary && source.len() >= BIG {
         walk(&mut tree, &rules, flat, &mut ahead)?;
     }
+    let lone = is_lone(format, &tree, &rules);
+    let ready = ahead.finish();
+    let patch = Patch::with_capacity(ready.len() + 1);
     let mut opener = Opener {
         format,
         source,
         step: yaml::step(&tree, indent.yaml),
         cipher: &cipher,
-        ready: ahead.finish(),
+        ready,
         mac: Mac::new(rules.mac_only_encrypted),
         seal: Seal::new(key, format, metadata)?,
-        patch: Patch::default(),
+        patch,
+        lone,
         odd_comments: 0,
         sealed_values: 0,
         keep: keep == Keep::Ciphertexts && format != Format::Binary,
@@ -130,20 +135,18 @@ pub fn open(
     let Opener {
         mut patch,
         mac,
-        mut seal,
+        seal,
         odd_comments,
         sealed_values,
         sealed,
         ..
     } = opener;
-    let mac = mac.finish();
+    patch.extend(format.strip(source, &tree));
+    let text = plain_text(format, source, &mut tree, patch)?;
+    let (mac, fresh_seal) = digests(mac, seal, &text, lone);
     if checks.mac {
         check_mac(&cipher, metadata, &mac)?;
     }
-    patch.extend(format.strip(source, &tree));
-    let text = plain_text(format, source, &mut tree, patch)?;
-    seal.text(&text);
-    let fresh_seal = seal.finish();
     let seal = match metadata.text(metadata::SEAL) {
         Some(found) if checks.seal && found != fresh_seal => return Err(Fault::Seal),
         Some(_) => SealState::Fits,
@@ -180,6 +183,35 @@ fn plain_text(
     }
 }
 
+/// Whether the text of a document is its one value: the bytes of a binary file.
+fn is_lone(format: Format, tree: &Tree, rules: &Rules) -> bool {
+    let values = tree.documents[0]
+        .root
+        .pairs()
+        .filter(|pair| pair.key != "sops");
+    format == Format::Binary && rules.are_everything() && values.count() == 1
+}
+
+/// The MAC and the seal. If the text is the one value, both are made at the same time: its bytes may be many.
+fn digests(mut mac: Mac, mut seal: Seal, text: &[u8], lone: bool) -> (String, String) {
+    if !lone {
+        seal.text(text);
+        return (mac.finish(), seal.finish());
+    }
+    std::thread::scope(|scope| {
+        let sealing = scope.spawn(move || {
+            seal.text(text);
+            seal.finish()
+        });
+        mac.add_bytes(text);
+        let seal = sealing.join();
+        (
+            mac.finish(),
+            seal.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        )
+    })
+}
+
 fn check_mac(cipher: &Cipher, metadata: &Metadata, computed: &str) -> Result<(), Fault> {
     let stored = metadata.text("mac").ok_or(metadata::Fault::Field("mac"))?;
     match cipher.open(&stored, &metadata.last_modified()?) {
@@ -199,6 +231,8 @@ struct Opener<'o> {
     mac: Mac,
     seal: Seal,
     patch: Patch,
+    /// Whether the MAC of the one value is made from the text.
+    lone: bool,
     odd_comments: usize,
     sealed_values: usize,
     /// Whether ciphertexts are remembered. A binary file is one value: nothing could stay when it changes.
@@ -210,7 +244,7 @@ impl Visitor for Opener<'_> {
     type Error = Fault;
 
     fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
-        if spot.selected && scalar.value != Value::Null {
+        if spot.selected && (scalar.place.lent || scalar.value != Value::Null) {
             let Some(text) = text_of(self.source, scalar) else {
                 return Err(Fault::Plain(shown(spot.path)));
             };
@@ -235,7 +269,9 @@ impl Visitor for Opener<'_> {
             }
         }
         scalar.own(self.source);
-        self.mac.add(&scalar.value, spot.selected);
+        if !self.lone {
+            self.mac.add(&scalar.value, spot.selected);
+        }
         self.seal.value(&scalar.value, spot.path);
         Ok(())
     }
@@ -292,6 +328,14 @@ impl Opener<'_> {
                 (dash..scalar.place.span.end, commented(text, column).into())
             };
             self.patch.put(span, spelled);
+            return Ok(());
+        }
+        if let (Format::Json, Style::Double, Value::Text(text)) =
+            (self.format, scalar.place.style, &scalar.value)
+            && json::is_bare(text)
+        {
+            // The quotes are there already.
+            self.patch.put(scalar.place.inside(), Cow::Borrowed(text));
             return Ok(());
         }
         let spelled = self

@@ -137,6 +137,9 @@ pub fn key(name: &str) -> String {
 }
 
 fn text<'v>(value: &'v str, place: &Place, step: usize) -> Cow<'v, str> {
+    if is_word(value) && !needs_quotes(value) {
+        return value.into();
+    }
     let shape = Shape::of(value);
     if value.contains('\n') {
         let spelled = if shape.block && !place.flow {
@@ -159,6 +162,16 @@ fn text<'v>(value: &'v str, place: &Place, step: usize) -> Cow<'v, str> {
         (false, true) => single(value).into(),
         (false, false) => double(value).into(),
     }
+}
+
+/// Whether a text holds no sign that could mean anything in any style: most do, and need no further look.
+fn is_word(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let inner =
+        |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b' ' | b'_' | b'.' | b'/' | b'+' | b'=');
+    bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.last() != Some(&b' ')
+        && bytes.iter().all(inner)
 }
 
 /// Whether a text would be read as something else if it stood without quotes.
@@ -399,8 +412,16 @@ pub fn respell<'v>(value: &'v Value, place: &Place, source: &str, step: usize) -
     let Value::Text(text) = value else {
         return scalar(value, place, step);
     };
+    // A block goes on to the end of the line: what stands behind the value would become part of it.
+    let followed = !matches!(
+        source[place.span.end..].chars().next(),
+        None | Some('\n' | '\r')
+    );
     match place.style {
         Style::Single if fits_quotes(text) => single(text).into(),
+        Style::Plain | Style::Single if followed && text.contains('\n') && !place.flow => {
+            double_by(text, |c| !c.is_control() && !is_break(c)).into()
+        }
         Style::Double if !place.flow => double_by(text, |c| !c.is_control() && !is_break(c)).into(),
         Style::Literal | Style::Folded => {
             block(text, source, place).map_or_else(|| scalar(value, place, step), Cow::Owned)

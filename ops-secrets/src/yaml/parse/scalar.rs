@@ -11,6 +11,18 @@ use crate::cipher::HEAD;
 use crate::tree::{Node, Place, Scalar, Style, Syntax, Value};
 use crate::yaml::resolve;
 
+/// The bytes that mean nothing but themselves in a plain scalar: most are, and those are passed over fast.
+const ORDINARY: [bool; 256] = {
+    let mut ordinary = [true; 256];
+    let special = b"\n\r\t #:,[]{}";
+    let mut at = 0;
+    while at < special.len() {
+        ordinary[special[at] as usize] = false;
+        at += 1;
+    }
+    ordinary
+};
+
 impl Parser<'_> {
     /// Builds a leaf: its meaning from style and tag, its place from what surrounds it.
     pub(super) fn scalar(
@@ -25,7 +37,7 @@ impl Parser<'_> {
         let tag = properties.tag.as_deref().map(short_tag);
         let lent = self.lends && tag.is_none() && self.stands_there(&span, style, text);
         let (value, typed) = match (tag, style) {
-            _ if lent => (Value::text(""), false),
+            _ if lent => (Value::Null, false),
             (None, Style::Plain) => (plain_value(text, span.start)?, false),
             (Some("!int" | "!float" | "!bool" | "!null" | "!timestamp"), _) => {
                 (plain_value(text, span.start)?, true)
@@ -64,7 +76,7 @@ impl Parser<'_> {
     ) -> Result<Node> {
         let start = self.at;
         let first = self.plain_line(false)?;
-        let mut end = self.at;
+        let (mut end, mut line_start) = (self.at, self.line_start);
         // Only a text of several lines is put together; one line stands in the source as it is.
         let mut joined: Option<Zeroizing<String>> = None;
         while !matches!(
@@ -78,13 +90,14 @@ impl Parser<'_> {
                 break;
             };
             let line = self.plain_line(false)?;
-            end = self.at;
+            (end, line_start) = (self.at, self.line_start);
             let text =
                 joined.get_or_insert_with(|| Zeroizing::new(self.source[first.clone()].to_owned()));
             fold(text, breaks);
             text.push_str(&self.source[line]);
         }
-        self.back_to(end);
+        // Back from the look at what follows.
+        (self.at, self.line_start) = (end, line_start);
         let text = joined
             .as_deref()
             .map_or(&self.source[first], String::as_str);
@@ -118,7 +131,15 @@ impl Parser<'_> {
     pub(super) fn plain_line(&mut self, flow: bool) -> Result<Range<usize>> {
         let start = self.at;
         let mut end = start;
-        while let Some(c) = self.byte() {
+        loop {
+            let ordinary = (self.bytes[self.at..].iter())
+                .position(|c| !ORDINARY[usize::from(*c)])
+                .unwrap_or(self.bytes.len() - self.at);
+            if ordinary > 0 {
+                self.at += ordinary;
+                end = self.at;
+            }
+            let Some(c) = self.byte() else { break };
             match c {
                 b'\n' => break,
                 b'\r' if self.byte_after(1) == Some(b'\n') => break,
