@@ -9,7 +9,7 @@ use ops_common::{
     exit::{Failure, Status},
     host::{Command, Error, Host, Options},
 };
-use ops_tests::Kind;
+use ops_tests::{Kind, tool};
 
 use crate::{external::over_ssh, lab, options};
 
@@ -127,4 +127,43 @@ fn sudo_with_a_password() {
         error.to_string().contains("password is required"),
         "{error}"
     );
+}
+
+/// As a person would: a tool on a terminal, which asks once however many commands it needs.
+#[test]
+fn a_password_is_typed_once_and_never_shown() {
+    let Some(lab) = lab() else { return };
+    let machine = lab.host("sudo-4", Kind::Plain);
+    let status = || {
+        tool("ops-deploy")
+            .args(["status", "--sudo", "asker@sudo-4"])
+            .terminal(200, 50)
+            .spawn()
+    };
+    let question = "password for sudo on 'asker@sudo-4': ";
+    let mut asked = status();
+    asked.wait_for(question);
+    asked.type_in("made-up\n");
+    let ran = asked.finish().expect(0);
+    assert_eq!(ran.out().matches(question).count(), 1, "{ran}");
+    assert!(
+        ran.out().contains("running") && !ran.out().contains("made-up"),
+        "{ran}"
+    );
+    let mut wrong = status();
+    wrong.wait_for(question);
+    wrong.type_in("canary-wrong-81c2\n");
+    let ran = wrong.finish().expect(77);
+    assert_eq!(ran.out().matches(question).count(), 1, "{ran}");
+    assert!(!ran.out().contains("canary-wrong"), "{ran}");
+    // Without a terminal nobody can be asked.
+    tool("ops-deploy")
+        .args(["status", "--sudo", "asker@sudo-4"])
+        .through("exec setsid -w \"$@\"")
+        .run()
+        .expect(77)
+        .complains("there is no terminal to ask on");
+    machine
+        .sh("! journalctl --no-pager | grep -F canary-wrong")
+        .expect(0);
 }

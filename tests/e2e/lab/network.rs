@@ -31,14 +31,21 @@ fn there_is_no_way_out() {
             .collect();
         assert!(out.is_empty(), "{out:?}");
     }
-    // An address that is nobody's, the machine's own other interfaces, and a name.
-    let dial = "exec 3<>/dev/tcp/192.0.2.1/53";
-    for ran in [
-        command("bash").args(["-c", dial]).run(),
-        host.sh(&format!("bash -c '{dial}'")),
+    // Addresses that are nobody's, by every protocol that a resolver or a client would use.
+    for target in [
+        "tcp/192.0.2.1/443",
+        "tcp/2001:db8:ffff::1/443",
+        "udp/192.0.2.1/53",
+        "udp/2001:db8:ffff::1/53",
     ] {
-        assert_ne!(ran.status, 0);
-        assert!(ran.err().contains("Network is unreachable"), "{ran}");
+        let dial = format!("exec 3<>/dev/{target} && echo question >&3");
+        for ran in [
+            command("bash").args(["-c", &dial]).run(),
+            host.sh(&format!("bash -c '{dial}'")),
+        ] {
+            assert_ne!(ran.status, 0, "{ran}");
+            assert!(ran.err().contains("Network is unreachable"), "{ran}");
+        }
     }
     let links = command("ip").args(["-brief", "link"]).run().expect(0).out();
     assert!(
@@ -47,8 +54,13 @@ fn there_is_no_way_out() {
             .all(|link| link.starts_with("lo ") || link.starts_with("ops")),
         "{links}"
     );
-    let names = command("getent").args(["ahosts", "slack.com"]).run();
-    assert_eq!(names.status, 2, "{names}");
+    // The machine's other interfaces are not here, and no name leads anywhere.
+    for database in ["ahostsv4", "ahostsv6"] {
+        let names = command("getent").args([database, "slack.com"]).run();
+        assert_eq!(names.status, 2, "{names}");
+        let names = host.sh(&format!("getent {database} slack.com"));
+        assert_eq!(names.status, 2, "{names}");
+    }
 }
 
 #[test]
