@@ -318,6 +318,18 @@ pub fn of_reading(name: &str, error: io::Error) -> Error {
             name: name.to_owned(),
             damage: damage.to_string(),
         },
+        // A medium that fails has a number for it; this is what decryption says of data.
+        None if error.raw_os_error().is_none()
+            && matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            Error::Damaged {
+                name: name.to_owned(),
+                damage: error.to_string(),
+            }
+        }
         None => Error::Read {
             path: name.into(),
             source: error,

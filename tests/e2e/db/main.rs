@@ -23,4 +23,5 @@ mod look;
 mod names;
 mod obstacles;
 mod reach;
+mod rot;
 mod streams;
