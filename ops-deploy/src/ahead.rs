@@ -6,6 +6,7 @@ use std::path::Path;
 use ops_common::check::{Check, State as Finding};
 use ops_common::program::{self, Program};
 
+use crate::closure::StorePath;
 use crate::error::Error;
 use crate::gate;
 use crate::lint::{self, System};
@@ -24,11 +25,11 @@ pub struct Destination<'a> {
 /// Looks for traps in a system of the local store, and in going to it from another one. Findings that are well are left out.
 pub fn traps(
     old: Option<&str>,
-    new: &str,
+    (new, closure): (&str, &[StorePath]),
     state: Option<&State>,
     settings: &Settings,
 ) -> Result<Vec<Check>, Error> {
-    let system = read(new)?.with_closure_of(new)?;
+    let system = read(new)?.made_of(closure);
     let mut checks = lint::checks(&system, state, settings);
     if let Some(old) = old.filter(|old| Path::new(old).exists()) {
         checks.extend(lint::between(&read(old)?, &system));

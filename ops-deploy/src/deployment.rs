@@ -318,14 +318,6 @@ impl<'a> Deployment<'a> {
 
     /// Writes down the success and lets go of the host.
     fn keep(&mut self) -> Status {
-        if let Ok(state) = self.line.state() {
-            self.record.generation = state.generation.filter(|_| self.order.way != Way::Test);
-            if state.kernel_differs {
-                self.line
-                    .report
-                    .warn("reboot needed: the kernel of the new system is not the one that runs");
-            }
-        }
         let done = match self.order.way {
             Way::Switch => "healthy, and the default for booting",
             Way::Test => "healthy, but not the default for booting",

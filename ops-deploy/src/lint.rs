@@ -16,8 +16,8 @@ use std::time::Duration;
 use ops_common::check::{Check, State as Finding};
 use ops_common::host::{Command, Host};
 
+use crate::closure::StorePath;
 use crate::error::Error;
-use crate::nix;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::unit_tree::UnitTree;
@@ -82,12 +82,12 @@ impl System {
         })
     }
 
-    /// Lists what a system of the local store is made of.
-    pub fn with_closure_of(mut self, path: &str) -> Result<Self, nix::Error> {
-        let closure = nix::closure(path)?.unwrap_or_default();
+    /// Tells what it is made of.
+    #[must_use]
+    pub fn made_of(mut self, closure: &[StorePath]) -> Self {
         let names = closure.iter().filter_map(|path| package_name(&path.path));
         self.packages = names.collect();
-        Ok(self)
+        self
     }
 
     /// Puts a unit into the system.

@@ -203,7 +203,7 @@ mod tests {
             commit: "d".repeat(40),
             ..Revision::default()
         };
-        let proved = proof_with(&[record.clone()], &state, &later, 3600, "p");
+        let proved = proof_with(std::slice::from_ref(&record), &state, &later, 3600, "p");
         assert_eq!(proved, Ok(record.clone()));
         let mut dirty = record.clone();
         dirty.revision.dirty = true;

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::health::{self, Counters, Scope};
 use crate::line::Work;
 use crate::record::Outcome;
+use crate::state::generation_number;
 use crate::watch::{first_bad, told};
 
 /// How often the host may go down while the old system is put back.
@@ -151,7 +152,7 @@ impl Deployment<'_> {
 
     /// Ends the record, brings it to the host, and lets go of lock and timer.
     pub(crate) fn close(&mut self, outcome: Outcome, reason: &str) -> Status {
-        self.record.journal = self.journal_errors();
+        self.sum_up(outcome);
         self.record.close(outcome, reason);
         let args = [self.record.id.clone()];
         let patience = Instant::now() + GRACE;
@@ -176,16 +177,23 @@ impl Deployment<'_> {
         Status::Done
     }
 
-    fn journal_errors(&self) -> Vec<String> {
-        let Some(cursor) = self.before.cursor.clone() else {
-            return Vec::new();
+    /// Notes which generation the system has got and what the journal complains about, and tells if a reboot is due.
+    fn sum_up(&mut self, outcome: Outcome) {
+        let cursor = self.before.cursor.clone().unwrap_or_default();
+        let Ok(answer) = self.line.call("sum_up", &[cursor], Vec::new()) else {
+            return;
         };
-        let Ok(answer) = self.line.call("errors", &[cursor], Vec::new()) else {
-            return Vec::new();
-        };
-        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-        text.lines()
-            .map(|line| line.chars().take(300).collect())
-            .collect()
+        for line in String::from_utf8_lossy(&answer.stdout).lines() {
+            if let Some(link) = line.strip_prefix("@link ") {
+                let has_one = outcome == Outcome::Deployed && self.order.way != Way::Test;
+                self.record.generation = generation_number(link).filter(|_| has_one);
+            } else if line.trim_end() == "@kernel-differs" {
+                self.line
+                    .report
+                    .warn("reboot needed: the kernel of the system is not the one that runs");
+            } else {
+                self.record.journal.push(line.chars().take(300).collect());
+            }
+        }
     }
 }

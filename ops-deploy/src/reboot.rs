@@ -63,7 +63,7 @@ impl Deployment<'_> {
         // The connection may go down before the answer has come: whether it goes down at all is what the boot id tells.
         drop(
             self.line
-                .call("reboot", &[self.record.id.clone()], Vec::new()),
+                .call("reboot", std::slice::from_ref(&self.record.id), Vec::new()),
         );
         let patience = Instant::now() + BOOT_LIMIT;
         loop {

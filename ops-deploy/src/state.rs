@@ -134,6 +134,12 @@ impl State {
                 .get("ops-deploy-lock.service")
                 .is_none_or(Unit::is_active)
         });
+        let is = |unit: &str, words: &[&str]| {
+            let unit = state.units.get(unit);
+            unit.is_some_and(|unit| words.contains(&unit.active.as_str()))
+        };
+        state.armed = is("ops-deploy-revert.timer", &["active"]);
+        state.reverting = is("ops-deploy-revert.service", &["active", "activating"]);
         if blocks.contains_key("sockets") {
             state.listeners = Some(listeners::parse(block("sockets"), block("groups")));
         }
@@ -162,8 +168,6 @@ impl State {
             "boot-free" => self.boot_free_bytes = value.parse().ok(),
             "kernel-differs" => self.kernel_differs = value == "yes",
             "lock" => self.lock = lock(value),
-            "armed" => self.armed = value == "active",
-            "reverting" => self.reverting = matches!(value, "active" | "activating"),
             "pending" => self.pending = text(),
             "cursor" => self.cursor = text(),
             _ => {}
@@ -183,7 +187,7 @@ fn seconds(text: &str) -> Option<Timestamp> {
 }
 
 /// The 42 of `system-42-link`.
-fn generation_number(link: &str) -> Option<u64> {
+pub(crate) fn generation_number(link: &str) -> Option<u64> {
     let name = link.rsplit('/').next()?;
     name.strip_prefix("system-")?
         .strip_suffix("-link")?
@@ -218,8 +222,8 @@ mod tests {
 @current /nix/store/old\n@booted \n@profile /nix/store/old\n@link system-7-link\n\
 @generation /nix/var/nix/profiles/system-10-link 1764000000 /nix/store/ten\n\
 @generation /nix/var/nix/profiles/system-7-link 1763000000 /nix/store/old\n\
-@systemd yes\n@store-free 1000\n@boot-free \n@lock ops-deploy d1 ana@laptop (pid 3)\n@armed active\n@reverting inactive\n\
-@pending {\"id\":\"d1\"}\n@cursor s=1\n@units\nId=a.service\nActiveState=active\n\n@sockets\n\
+@systemd yes\n@store-free 1000\n@boot-free \n@lock ops-deploy d1 ana@laptop (pid 3)\n\
+@pending {\"id\":\"d1\"}\n@cursor s=1\n@units\nId=a.service\nActiveState=active\n\nId=ops-deploy-revert.timer\nActiveState=active\n\n@sockets\n\
 LISTEN 0 5 127.0.0.1:80 0.0.0.0:* users:((\"n\",pid=4,fd=1))\n@groups\n4 0::/system.slice/a.service\n@end\n";
 
     #[test]
@@ -242,7 +246,7 @@ LISTEN 0 5 127.0.0.1:80 0.0.0.0:* users:((\"n\",pid=4,fd=1))\n@groups\n4 0::/sys
         );
         assert!(state.armed && !state.reverting && state.systemd);
         assert_eq!(state.listeners.unwrap()[0].unit, "a.service");
-        assert_eq!(state.units.len(), 1);
+        assert_eq!(state.units.len(), 2);
     }
 
     #[test]

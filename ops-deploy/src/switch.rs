@@ -235,7 +235,12 @@ pub fn prepare<'a>(
         if let Some(old) = state.old() {
             ready.preview = Preview::between(old, &ready.new, &ready.closure, Some(state))?;
         }
-        ready.findings = ahead::traps(state.old(), &ready.new, Some(state), request.settings)?;
+        ready.findings = ahead::traps(
+            state.old(),
+            (&ready.new, &ready.closure),
+            Some(state),
+            request.settings,
+        )?;
         let destination = ahead::Destination {
             host: &ready.seen.line.name(),
             config: context.config()?.path(),

@@ -6,6 +6,7 @@ use ops_common::check::State as Finding;
 use ops_common::report::printable;
 
 use crate::error::Error;
+use crate::preview::Preview;
 use crate::switch::Ready;
 
 /// Tells what is wrong with the systems, and refuses those whose secrets their host cannot decrypt.
@@ -55,7 +56,7 @@ pub(super) fn ask(ready: &[Ready<'_>]) -> Result<(), Error> {
     }
     let mut text = String::new();
     for one in ready {
-        for line in one.preview.iter().flat_map(|preview| preview.lines()) {
+        for line in one.preview.iter().flat_map(Preview::lines) {
             let versions = [line.old.as_str(), line.new.as_str()].join(" ");
             let more = format!("{} {}", versions.trim(), line.reason);
             let told = [

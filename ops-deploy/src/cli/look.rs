@@ -30,7 +30,7 @@ impl Plan {
                 let closure = nix::closure(&new)?.ok_or_else(|| Error::NotHere(new.clone()))?;
                 let preview = Preview::between(&old, &new, &closure, None)?;
                 let preview = preview.ok_or_else(|| Error::NotHere(old.clone()))?;
-                let traps = ahead::traps(Some(&old), &new, None, &settings)?;
+                let traps = ahead::traps(Some(&old), (&new, &closure), None, &settings)?;
                 let lines: Vec<_> = preview.lines().chain(traps.iter().map(Line::of)).collect();
                 (hosts::this_machine(), lines)
             }
@@ -210,7 +210,7 @@ impl Lint {
                         path: path.clone(),
                         source,
                     })?;
-                let system = system.with_closure_of(&path)?;
+                let system = system.made_of(&nix::closure(&path)?.unwrap_or_default());
                 Ok::<_, Error>(lint::checks(&system, None, &settings))
             });
         }

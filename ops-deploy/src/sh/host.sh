@@ -93,9 +93,7 @@ revert() {
   mkdir -p $run && alone
   mine "$id" || return 75
   [ -e $run/reverted ] && return "$(cat $run/reverted)"
-  for unit in activate commit; do
-    systemctl stop ops-deploy-$unit.service; systemctl reset-failed ops-deploy-$unit.service
-  done 2>/dev/null
+  stop ops-deploy-activate.service ops-deploy-commit.service
   status=0
   default "$id" "$was" "$generation" || status=1
   "$old/bin/switch-to-configuration" test 9<&-; tested=$?
@@ -199,8 +197,12 @@ told() {
   tail -n 1 $lib/log.jsonl | sed -n 's/^{"id":"'"$1"'",.*"outcome":"\([a-z-]*\)","reason":.*/\1/p'
 }
 
-# errors CURSOR: the errors in the journal since then, the last twenty.
-errors() { journalctl -q -o cat -p err -n 20 --after-cursor="$1"; }
+# sum_up CURSOR: what the profile points to, whether a reboot is due, and the errors in the journal since then, the last twenty.
+sum_up() {
+  say link "$(readlink $profile)"
+  [ ! -e /run/booted-system/kernel ] || [ /run/booted-system/kernel -ef /run/current-system/kernel ] || say kernel-differs
+  [ -z "$1" ] || journalctl -q -o cat -p err -n 20 --after-cursor="$1"
+}
 
 # append; stdin: a record. Writes down a deployment that never had the lock.
 append() {
@@ -231,19 +233,19 @@ mine() {
 
 # holds ID: the lock is that of this deployment.
 holds() {
-  systemctl is-active -q ops-deploy-lock.service || return
-  case $(systemctl show -P Description ops-deploy-lock.service) in "ops-deploy $1 "*) ;; *) return 1 ;; esac
+  case $(systemctl show -p ActiveState,Description ops-deploy-lock.service | sort | tr '\n' ' ') in
+  "ActiveState=active Description=ops-deploy $1 "*) ;;
+  *) return 1 ;;
+  esac
 }
 
 locked() { say locked "$(systemctl show -P Description ops-deploy-lock.service)"; exit 75; }
 
 root() { ln -sfn "$2" $roots/"$1"; }
 
-clear_units() {
-  for unit in activate commit rollback; do
-    systemctl stop ops-deploy-$unit.service; systemctl reset-failed ops-deploy-$unit.service
-  done 2>/dev/null
-}
+clear_units() { stop ops-deploy-activate.service ops-deploy-commit.service ops-deploy-rollback.service; }
+
+stop() { { systemctl stop "$@"; systemctl reset-failed "$@"; } 2>/dev/null; }
 
 let_go() {
   rm -f $lib/committing $roots/ops-deploy $roots/ops-deploy-old

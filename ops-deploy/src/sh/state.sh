@@ -13,9 +13,7 @@ say current "$(readlink -e /run/current-system)"
 say booted "$(readlink -e /run/booted-system)"
 say profile "$(readlink -e $profile)"
 say link "$(readlink $profile)"
-for link in $profile-*-link; do
-  [ -L "$link" ] && say generation "$link $(stat -c %Y "$link") $(readlink "$link")"
-done
+stat -c '%Y %N' $profile-*-link 2>/dev/null | sed -n "s/^\([0-9]*\) '\(.*\)' -> '\(.*\)'\$/@generation \2 \1 \3/p"
 [ -d /run/systemd/system ] && say systemd yes
 free() { df -P -B1 "$1" 2>/dev/null | { read -r _; read -r _ _ _ free _ && echo "$free"; }; }
 say store-free "$(free /nix)"
@@ -25,8 +23,6 @@ if [ -e /run/booted-system/kernel ] &&
   say kernel-differs yes
 fi
 say lock "$(systemctl show -P Description ops-deploy-lock.service)"
-say armed "$(systemctl show -P ActiveState ops-deploy-revert.timer)"
-say reverting "$(systemctl show -P ActiveState ops-deploy-revert.service)"
 say pending "$(cat /var/lib/ops-deploy/pending.json 2>/dev/null)"
 say cursor "$(journalctl -q -n0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p')"
 echo @units

@@ -79,13 +79,7 @@ fn secrets_that_the_host_cannot_decrypt_stop_it_before() {
     let old = bed.deployed("secret-1", &System::new("1"));
     let here = |args: &[&str]| -> Tool { tool("ops-secrets").args(args).dir(bed.folder.path()) };
     let own = here(&["recipient", "--host", "secret-1"]).run().expect(0);
-    let own = own
-        .out()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
+    let own = own.tsv()[0][0].clone();
     let other = here(&["keygen", "-o", "other.txt"]).run().expect(0).out();
     bed.write("plain.yaml", "token: hunter2hunter2\n");
     let sealed = |recipient: &str| {

@@ -120,6 +120,12 @@ fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
+/// A flake with a path that refers to many.
+const MANY: &str = r#"{ outputs = _: { all = derivation {
+  name = "all-@paths@"; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "echo $paths > $out" ];
+  paths = builtins.genList (n: builtins.toFile "one-@paths@-${toString n}" "@paths@ ${toString n}") @paths@;
+}; }; }"#;
+
 /// Settings that make a deployment that goes well short.
 pub(crate) const QUICK: &str = "health_window: 500ms, rollback_after: 12s, health: []";
 
@@ -193,6 +199,27 @@ impl Bed {
             .out()
             .trim()
             .to_owned()
+    }
+
+    /// Builds a path that refers to so many others, new ones for each number.
+    pub(crate) fn build_many(&self, host: &str, paths: usize) -> String {
+        self.write(
+            "many/flake.nix",
+            &MANY.replace("@paths@", &paths.to_string()),
+        );
+        self.systems(&[(host, &System::new("many"))]);
+        let built = ops_tests::command("nix")
+            .args([
+                "--extra-experimental-features",
+                "nix-command flakes",
+                "build",
+            ])
+            .args(["--no-link", "--json", "./many#all"])
+            .dir(self.folder.path())
+            .run()
+            .expect(0);
+        let built = &built.json()[0][0]["outputs"]["out"];
+        built.as_str().expect("a path").to_owned()
     }
 
     /// Deploys a system to a host.

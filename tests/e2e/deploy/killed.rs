@@ -6,7 +6,7 @@ use ops_tests::relay::{Fault, Link, Relay, Toward};
 use ops_tests::{Lab, command, skip};
 use rustix::process::Signal;
 
-use crate::bed::{After, Bed, System, host};
+use crate::bed::{After, Bed, System, host, long_run};
 
 const QUICK: &str = "health_window: 500ms, rollback_after: 4s, health: []";
 
@@ -33,6 +33,9 @@ fn the_timer_puts_back_what_a_killed_process_leaves() {
         ),
     ];
     for (point, new) in points {
+        if point == "after the activation" && !long_run() {
+            continue;
+        }
         host.sh("rm -f /run/reached").expect(0);
         bed.systems(&[("killed-1", &new)]);
         let running = bed

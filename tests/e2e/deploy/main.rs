@@ -17,4 +17,5 @@ mod killed;
 mod matrix;
 mod race;
 mod sweep;
+mod trips;
 mod way;

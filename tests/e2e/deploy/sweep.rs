@@ -90,7 +90,7 @@ fn faults_at_random_moments() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let (seed, count) = (seed(), if long_run() { 150 } else { 6 });
+    let (seed, count) = (seed(), if long_run() { 150 } else { 4 });
     let mut random = Random(seed);
     let (host, bed) = (host(lab, "sweep-1"), Bed::new().settings(PATIENT));
     let whole = undisturbed(&bed, &host);

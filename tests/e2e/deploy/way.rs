@@ -248,11 +248,32 @@ fn commits_and_promotion() {
         .run()
         .expect(1)
         .complains("not for 3600s");
+    // A commit that changes nothing of it is not deployed again, and yet proved.
+    bed.write("README", "more words\n");
+    git(&["add", "README"]).expect(0);
+    git(&["commit", "-qm", "two"]).expect(0);
+    bed.ops(&["switch", "stage-1"])
+        .run()
+        .expect(0)
+        .complains("nothing to do");
+    assert_eq!(bed.records("stage-1").len(), 1);
     bed.ops(&["promote", "stage-1", "prod-1"])
         .run()
         .expect(0)
         .complains("the same revision and lock");
-    assert_eq!(bed.record("prod-1")["action"], "promote");
+    let record = bed.record("prod-1");
+    let head = git(&["rev-parse", "HEAD"]).expect(0).out();
+    assert_eq!(
+        (&record["action"], &record["commit"]),
+        (&"promote".into(), &head.trim().into())
+    );
+    let live = bed
+        .ops(&["status", "@all", "--json"])
+        .run()
+        .expect(0)
+        .json();
+    let drift: Vec<_> = live.iter().map(|line| &line["drift"]).collect();
+    assert_eq!(drift.len(), 2, "{live:?}");
     bed.write(
         "flake.nix",
         &(std::fs::read_to_string(bed.folder.path().join("flake.nix")).expect("the flake") + "\n"),
