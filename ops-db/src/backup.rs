@@ -18,13 +18,14 @@ use ops_common::span::Span;
 use crate::draft::Draft;
 use crate::dump::{Dump, Scan};
 use crate::error::Error;
+use crate::hooks::Hooks;
 use crate::manifest::{File, Kind, LargeObjects, Manifest, Origin};
 use crate::mark::{self, Mark};
 use crate::reach::Server;
 use crate::seal::{Sealer, Summed};
 use crate::server::Session;
 use crate::source::Format;
-use crate::{archive, count, hex, keys};
+use crate::{archive, catalogue, count, hex, keys};
 
 /// Writes a bare dump to `output`.
 pub fn to_stream(
@@ -40,6 +41,7 @@ pub fn to_stream(
         format,
         lock_wait,
         flags: Vec::new(),
+        seen: &|_| (),
     };
     dump.write(output, Error::Write)?;
     output.flush().map_err(Error::Write)
@@ -57,14 +59,18 @@ pub fn to_file(
         source,
     };
     let mut file = BufWriter::new(AtomicFile::create(path, 0o600)?);
+    let bar = server.report().progress(database, None);
     let dump = Dump {
         server,
         database,
         format: Format::Plain,
         lock_wait,
         flags: Vec::new(),
+        seen: &|bytes| bar.inc(bytes),
     };
-    dump.write(&mut file, failed)?;
+    let written = dump.write(&mut file, failed);
+    bar.finish_and_clear();
+    written?;
     let file = file
         .into_inner()
         .map_err(|error| failed(error.into_error()))?;
@@ -84,6 +90,8 @@ pub struct Options {
     pub lock_wait: Span,
     /// Take it in this many streams, into a directory; none for one stream into one file.
     pub streams: Option<usize>,
+    /// What to run around it.
+    pub hooks: Hooks,
 }
 
 /// Takes a backup of one database into `folder`; its file. That it has begun, or failed, is noted there too, for `prune`.
@@ -115,11 +123,17 @@ pub fn to_folder(
         Err(Error::Locked { .. }) => drop(std::fs::remove_file(path)),
         Err(error) => {
             mark.at = Timestamp::now();
-            mark.reason = Some(ops_common::exit::describe(error));
+            let told = ops_common::exit::describe(error);
+            mark.reason = Some(told.clone());
             mark.save(folder);
+            if let Err(hook) = options.hooks.failed(database, &told) {
+                server.report().warn(hook);
+            }
         }
     }
-    taken
+    let path = taken?;
+    options.hooks.after(database, &path)?;
+    Ok(path)
 }
 
 fn take(
@@ -130,9 +144,13 @@ fn take(
 ) -> Result<PathBuf, Error> {
     let session = server.session(database)?;
     lock(&session, database)?;
+    options.hooks.before(database)?;
     let mut manifest = begin(server, &session, database)?;
     manifest.globals = globals(server)?;
     manifest.recipients.clone_from(&options.recipients);
+    // The last one tells how large this one will be.
+    let expected = catalogue::last_size(folder, database);
+    let bar = server.report().progress(database, expected);
     let dump = Dump {
         server,
         database,
@@ -143,12 +161,15 @@ fn take(
             .iter()
             .map(|snapshot| format!("--snapshot={snapshot}"))
             .collect(),
+        seen: &|bytes| bar.inc(bytes),
     };
     manifest.command = dump.command();
-    match options.streams {
+    let taken = match options.streams {
         None => to_one_file(&session, &dump, folder, options, manifest),
         Some(streams) => streams::take(&session, &dump, folder, options, manifest, streams),
-    }
+    };
+    bar.finish_and_clear();
+    taken
 }
 
 fn to_one_file(

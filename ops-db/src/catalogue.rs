@@ -235,3 +235,14 @@ pub fn newest(
     }
     newest
 }
+
+/// How large the dump in the newest good backup of a database is, for estimates.
+#[must_use]
+pub fn last_size(folder: &Path, database: &str) -> Option<u64> {
+    let backups = read(folder).ok()?;
+    let is_it = |backup: &&Backup| {
+        backup.state == State::Ok && backup.database.as_deref() == Some(database)
+    };
+    let last = backups.iter().rev().find(is_it)?;
+    Some(manifest::load(&last.file).ok()??.raw_bytes)
+}

@@ -1,6 +1,6 @@
 //! `pg_dump` on a host, and the truth about how it ended.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use ops_common::host::{Command, Process};
 use ops_common::span::Span;
@@ -32,6 +32,8 @@ pub struct Dump<'a> {
     pub lock_wait: Span,
     /// More flags for `pg_dump`.
     pub flags: Vec<String>,
+    /// Told how much more has been written, each time.
+    pub seen: &'a (dyn Fn(u64) + Sync),
 }
 
 impl Dump<'_> {
@@ -58,7 +60,7 @@ impl Dump<'_> {
     pub fn write(
         &self,
         sink: &mut dyn Write,
-        failed: impl Fn(std::io::Error) -> Error,
+        failed: impl Fn(io::Error) -> Error,
     ) -> Result<Scan, Error> {
         let command = self.command();
         let command = Command::new(&command[0])
@@ -70,7 +72,11 @@ impl Dump<'_> {
             running,
         } = self.server.host().spawn(&command)?;
         drop(stdin);
-        let (copied, scan) = tee(&mut stdout, sink, |copy| match self.format {
+        let mut sink = Seen {
+            sink,
+            seen: self.seen,
+        };
+        let (copied, scan) = tee(&mut stdout, &mut sink, |copy| match self.format {
             Format::Archive => archive::scan(copy)
                 .map(Scan::Archive)
                 .map_err(|damage| damage.to_string()),
@@ -101,5 +107,23 @@ impl Dump<'_> {
             name: self.database.to_owned(),
             damage,
         })
+    }
+}
+
+/// Tells how much passes.
+struct Seen<'a> {
+    sink: &'a mut dyn Write,
+    seen: &'a (dyn Fn(u64) + Sync),
+}
+
+impl Write for Seen<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.sink.write(bytes)?;
+        (self.seen)(written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
     }
 }

@@ -166,6 +166,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A command of the operator failed.
+    #[error("the hook '{hook}' failed: {reason}")]
+    Hook {
+        /// Which one.
+        hook: &'static str,
+        /// What it said.
+        reason: String,
+    },
     /// Somebody else is at it.
     #[error("another backup of '{database}' is running")]
     Locked {
@@ -210,7 +218,7 @@ impl Failure for Error {
                 reason,
                 ..
             } => of_program(program, *status, reason),
-            Self::Stream(_) => Status::Io,
+            Self::Stream(_) | Self::Hook { .. } => Status::Io,
             Self::Write(source) => Status::of_io(source),
             Self::Save { source, .. } | Self::Remove { source, .. } | Self::Read { source, .. } => {
                 match Status::of_io(source) {

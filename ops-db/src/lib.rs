@@ -17,6 +17,7 @@ pub mod grid;
 pub mod groups;
 pub mod health;
 pub mod hex;
+pub mod hooks;
 pub mod keys;
 pub mod list;
 pub mod manifest;

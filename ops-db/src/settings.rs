@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::hooks::Hooks;
+
 /// What ops.yaml says about the database server and its backups.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +22,8 @@ pub struct Settings {
     pub recipients: Vec<String>,
     /// Files with the keys that open them.
     pub identities: Vec<PathBuf>,
+    /// What to run around a backup.
+    pub hooks: Hooks,
 }
 
 impl Default for Settings {
@@ -31,6 +35,7 @@ impl Default for Settings {
             limits: crate::health::limits::Limits::default(),
             recipients: Vec::new(),
             identities: Vec::new(),
+            hooks: Hooks::default(),
         }
     }
 }

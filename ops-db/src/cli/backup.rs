@@ -94,6 +94,11 @@ impl BackupArgs {
             (Some(folder), _) if is_folder(folder) => {
                 return self.to_folder(context, &server, folder, &settings);
             }
+            (Some(_), _) if self.streams.is_some() => {
+                return Err(Error::Usage(
+                    "--streams needs a directory: -o DIR/".to_owned(),
+                ));
+            }
             (Some(file), [database]) => backup::to_file(&server, database, file, self.lock_wait)?,
             (None, [database]) => {
                 let format = if self.custom {
@@ -137,6 +142,7 @@ impl BackupArgs {
             checksum: self.checksum,
             lock_wait: self.lock_wait,
             streams: self.streams,
+            hooks: settings.hooks.clone(),
         };
         let databases = if self.all {
             backup::all(server, &self.exclude)?

@@ -18,6 +18,7 @@ mod catalogue;
 mod escapes;
 mod faults;
 mod healthy;
+mod hooks;
 mod interrupted;
 mod look;
 mod names;
