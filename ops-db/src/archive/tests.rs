@@ -138,3 +138,40 @@ fn a_stray_or_double_block_is_damage() {
     double.push(7);
     assert!(matches!(scan(&*double).unwrap_err().fault, Fault::Block(7)));
 }
+
+/// The same archive as `PostgreSQL` 16 would have written it: 1.15 names the method of compression where 1.14 has a level.
+fn as_of_16(archive: &[u8], method: u8) -> Vec<u8> {
+    const LEVEL: std::ops::Range<usize> = 11..16;
+    let mut of_16 = archive.to_vec();
+    of_16[6] = 15;
+    of_16.splice(LEVEL, [method]);
+    of_16
+}
+
+#[test]
+fn the_format_between_is_read_too() {
+    for (archive, method, compression) in
+        [(NONE, 0, Compression::None), (GZIP, 1, Compression::Gzip)]
+    {
+        let (of_15, of_16) = (
+            scan(archive).unwrap(),
+            scan(&*as_of_16(archive, method)).unwrap(),
+        );
+        assert_eq!(
+            (of_16.header.version, of_16.header.compression),
+            ((1, 15), compression)
+        );
+        assert_eq!(
+            (of_15.tables, of_15.large_objects),
+            (of_16.tables, of_16.large_objects)
+        );
+        assert_eq!(of_16.bytes + 4, archive.len() as u64);
+    }
+    let unknown = scan(&*as_of_16(NONE, 9)).unwrap_err();
+    assert!(
+        unknown
+            .to_string()
+            .contains("9 is no possible method of compression"),
+        "{unknown}"
+    );
+}
