@@ -35,6 +35,12 @@ pub struct Scan {
     pub bytes: u64,
 }
 
+/// What the head of an archive says, without reading the rest; nothing if it is no archive.
+#[must_use]
+pub fn peek(input: impl BufRead) -> Option<Header> {
+    header::read(&mut Cursor::new(input)).ok()
+}
+
 /// Reads an archive to its end and proves that it is whole.
 pub fn scan(input: impl BufRead) -> Result<Scan, Damage> {
     let mut cursor = Cursor::new(input);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::manifest::{self, Manifest, Origin, PARTS, SUFFIX};
-use crate::{parts, seal};
+use crate::{archive, parts, plain, seal};
 
 /// One file of a folder of backups.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -128,6 +128,10 @@ fn backup(path: &Path) -> Result<Option<Backup>, Error> {
         (backup.database, backup.at) = (Some(manifest.database), Some(manifest.at));
         backup.origin = Some(manifest.origin.name().to_owned());
         backup.from = Some(manifest.origin);
+    } else if state == State::Unverified && path.is_file() {
+        // The head of an archive has no zone to its time, so only the name can be told.
+        let head = File::open(path).ok().map(BufReader::new);
+        backup.database = head.and_then(archive::peek).map(|head| head.database);
     }
     Ok(Some(backup))
 }
@@ -185,6 +189,9 @@ fn seal_of(path: &Path) -> std::io::Result<Seal> {
     let ends_in = |path: &Path, ending| path.extension().is_some_and(|found| found == ending);
     if ends_in(path, "zst") {
         return seal::peek(&mut File::open(path)?).map(open);
+    }
+    if ends_in(path, "sql") && !plain::has_trailer(&mut File::open(path)?)? {
+        return Ok(Seal::Missing);
     }
     if !ends_in(path, PARTS) {
         return Ok(Seal::Closed);

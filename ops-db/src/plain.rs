@@ -308,6 +308,16 @@ impl Body {
     }
 }
 
+/// Whether the trailer stands near the end of a file, where the key and nothing else may follow it.
+pub fn has_trailer(file: &mut (impl Read + io::Seek)) -> io::Result<bool> {
+    const NEAR: u64 = 1 << 10;
+    let length = file.seek(io::SeekFrom::End(0))?;
+    file.seek(io::SeekFrom::Start(length.saturating_sub(NEAR)))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    Ok(end.split(|byte| *byte == b'\n').any(|line| line == TRAILER))
+}
+
 /// What a whole plain dump holds.
 #[derive(Clone, Debug)]
 pub struct Scan {

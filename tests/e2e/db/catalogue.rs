@@ -263,6 +263,32 @@ fn dumps_of_other_kinds_are_named_and_never_pass() {
     for name in ["c", "gzip:6", "zstd:3", "lz4:1"] {
         judge(&format!("x.{name}"), 3, "no checksum");
     }
+    // Without a manifest the archive itself says of which database it is, and a script whether it has its end.
+    let script = tool("ops-db")
+        .args(["backup", "mautrix_slack", "--host", "db-kinds"])
+        .run()
+        .expect(0)
+        .stdout;
+    let bare = tempfile::tempdir().unwrap();
+    fs::copy(host.path("/srv/dumps/x.c"), bare.path().join("a.dump")).unwrap();
+    fs::write(bare.path().join("b.sql"), &script).unwrap();
+    fs::write(bare.path().join("c.sql"), &script[..script.len() - 200]).unwrap();
+    let listed = tool("ops-db").arg("backups").arg(bare.path()).run();
+    let listed: Vec<_> = listed
+        .expect(0)
+        .tsv()
+        .into_iter()
+        .map(|row| (row[1].clone(), row[4].clone()))
+        .collect();
+    let row = |database: &str, state: &str| (database.to_owned(), state.to_owned());
+    assert_eq!(
+        listed,
+        [
+            row("mautrix_slack", "unverified"),
+            row("", "unverified"),
+            row("", "partial")
+        ]
+    );
     judge("x.t", 3, "a tar archive of pg_dump");
     judge("x.d", 3, "a directory archive of pg_dump");
     for (name, says) in [("t", "tar archive"), ("d", "directory archive")] {
