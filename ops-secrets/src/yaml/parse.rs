@@ -53,8 +53,23 @@ struct Found {
     comment: Comment,
     /// The content above it, or the run of comments it stands in, follows without an empty line.
     touches_above: bool,
+    /// An empty line is right above it.
+    blank_above: bool,
     /// The run of comments it stands in is followed by an empty line or the end.
     blank_below: bool,
+    /// Where it goes when content ends the container around it, once that is known.
+    place: Option<Stays>,
+}
+
+/// Where a comment goes between the end of containers and what follows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stays {
+    /// Into the innermost of the containers that end: it is the foot of what stands above.
+    Above,
+    /// Into the one of its own column, if that ends here, else to what follows: a foot that is parted from what stands above.
+    AtColumn,
+    /// To what follows.
+    Below,
 }
 
 /// The properties before a node.

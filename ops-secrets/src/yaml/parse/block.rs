@@ -161,7 +161,7 @@ impl Parser<'_> {
                     return self.fail("the indentation fits no mapping above");
                 }
                 map.entries.extend(
-                    self.comments_at_end(column, next, false)
+                    self.comments_at_end(column, next)
                         .into_iter()
                         .map(Entry::Comment),
                 );
@@ -291,9 +291,8 @@ impl Parser<'_> {
                 if next.is_some_and(|next| next > column) {
                     return self.fail("the indentation fits no sequence above");
                 }
-                let same = next == Some(column);
                 list.items.extend(
-                    self.comments_at_end(column, next, same)
+                    self.comments_at_end(column, next)
                         .into_iter()
                         .map(Item::Comment),
                 );

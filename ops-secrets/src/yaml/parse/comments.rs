@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Found, Parser, Result};
+use super::{Found, Parser, Result, Stays};
 use crate::tree::{Comment, Node, Style};
 
 impl Parser<'_> {
@@ -65,7 +65,7 @@ impl Parser<'_> {
         let mut below = self.source[end..]
             .chars()
             .filter(|c| *c != '\r' && *c != ' ' && *c != '\t');
-        let blank_below = below.next().is_none() || matches!(below.next(), None | Some('\n'));
+        let blank_below = below.nth(1) == Some('\n');
         if blank_below {
             for found in self.pending[*fresh..]
                 .iter_mut()
@@ -78,7 +78,9 @@ impl Parser<'_> {
         self.pending.push(Found {
             comment,
             touches_above,
+            blank_above: empty_above,
             blank_below,
+            place: None,
         });
         if blank_below {
             *fresh = self.pending.len();
@@ -86,28 +88,57 @@ impl Parser<'_> {
     }
 
     /// Takes the comments that a container of this column keeps when content of column `next` (nothing: the end) ends it.
-    pub(super) fn comments_at_end(
-        &mut self,
-        column: usize,
-        next: Option<usize>,
-        same_column: bool,
-    ) -> Vec<Comment> {
-        let keeps = |found: &Found| {
-            let foot = found.touches_above && found.blank_below;
-            match next {
-                _ if !found.comment.alone => true,
-                _ if found.comment.column < column => false,
-                None => foot,
-                // A sequence that is not indented ends at a key of the same column.
-                Some(_) if same_column && found.comment.column == column => foot,
-                Some(_) => true,
-            }
+    pub(super) fn comments_at_end(&mut self, column: usize, next: Option<usize>) -> Vec<Comment> {
+        // The first to ask is the innermost.
+        if self.pending.iter().any(|found| found.place.is_none()) {
+            self.place_comments(column, next);
+        }
+        let keeps = |found: &Found| match found.place {
+            _ if !found.comment.alone => true,
+            Some(Stays::Above) => true,
+            Some(Stays::AtColumn) => found.comment.column == column,
+            Some(Stays::Below) | None => false,
         };
         let count = self.pending.iter().take_while(|found| keeps(found)).count();
         self.pending
             .drain(..count)
             .map(|found| found.comment)
             .collect()
+    }
+
+    /// Says where each comment goes between a container of column `inner` and content of column `next`, as go-yaml parts
+    /// them: a run of comments ends at an empty line, or where the column changes to one outside of the container, and is
+    /// then the foot of what stands above it.
+    /// At the end of a document stands its metadata, or will stand: content of column 0.
+    fn place_comments(&mut self, inner: usize, next: Option<usize>) {
+        let next = next.unwrap_or(0);
+        let mut run = Run::default();
+        let last = self.pending.last().is_some_and(|found| found.blank_below);
+        for index in 0..self.pending.len() {
+            let found = &self.pending[index];
+            if !found.comment.alone {
+                continue;
+            }
+            let (column, blank_above) = (found.comment.column, found.blank_above);
+            if blank_above {
+                run.empty_line(inner, &mut self.pending[..index]);
+            }
+            if run.is_open() && column < inner && column != run.column {
+                run.close(&mut self.pending[..index], false);
+            }
+            if !run.is_open() {
+                run.open(index, column, index == 0 && !blank_above);
+            }
+        }
+        if last {
+            run.empty_line(inner, &mut self.pending);
+        }
+        if run.is_open() && next < inner && next != run.column {
+            run.close(&mut self.pending, false);
+        }
+        for found in &mut self.pending {
+            found.place.get_or_insert(Stays::Below);
+        }
     }
 
     pub(super) fn take_pending(&mut self) -> impl Iterator<Item = Comment> {
@@ -142,5 +173,52 @@ impl Parser<'_> {
 
     pub(super) fn only_blank_before(&self) -> bool {
         self.source[self.line_start..self.at].trim().is_empty()
+    }
+}
+
+/// A run of comments that is being looked at.
+#[derive(Default)]
+struct Run {
+    /// The first of its comments.
+    start: Option<usize>,
+    /// The column of that one.
+    column: usize,
+    /// Whether that one stands right below content.
+    touches: bool,
+    /// Whether an empty line was met before.
+    parted: bool,
+    /// Whether a run was closed before.
+    later: bool,
+}
+
+impl Run {
+    fn is_open(&self) -> bool {
+        self.start.is_some()
+    }
+
+    fn open(&mut self, index: usize, column: usize, touches: bool) {
+        (self.start, self.column, self.touches) = (Some(index), column, touches);
+    }
+
+    /// The first empty line closes the run that it follows, if that belongs to what stands above.
+    fn empty_line(&mut self, inner: usize, pending: &mut [Found]) {
+        let dedented = self.column < inner;
+        if !self.parted && self.is_open() && (self.touches || dedented) {
+            self.close(pending, dedented);
+        }
+        self.parted = true;
+    }
+
+    /// The run is a foot.
+    fn close(&mut self, pending: &mut [Found], apart: bool) {
+        let place = if apart || self.later {
+            Stays::AtColumn
+        } else {
+            Stays::Above
+        };
+        for found in pending.iter_mut().skip(self.start.take().unwrap_or(0)) {
+            found.place.get_or_insert(place);
+        }
+        self.later = true;
     }
 }
