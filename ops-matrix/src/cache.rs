@@ -82,7 +82,7 @@ mod tests {
         for (cache_control, expires_in, expected) in [
             (None, None, LONGEST_ERROR),
             (Some("max-age=86400"), None, LONGEST_ERROR),
-            (Some("max-age=60"), None, Duration::from_secs(60)),
+            (Some("max-age=60"), None, Duration::from_mins(1)),
             (None, Some(-5), Duration::ZERO),
         ] {
             let found = error_lifetime(cache_control, expires_in);

@@ -174,6 +174,90 @@ mod tests {
         assert!(of(r#"{"a":[9007199254740991,-9007199254740991,0]}"#).is_ok());
     }
 
+    /// A generator of its own: the same values at every run.
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 % sides
+        }
+
+        fn text(&mut self) -> String {
+            const LETTERS: [char; 10] = [
+                'a',
+                'B',
+                '"',
+                '\\',
+                '/',
+                '\n',
+                '\u{1}',
+                '\u{7f}',
+                '\u{e9}',
+                '\u{1f600}',
+            ];
+            let length = self.roll(4);
+            let letter = |dice: &mut Self| LETTERS[usize::try_from(dice.roll(10)).expect("few")];
+            (0..length).map(|_| letter(self)).collect()
+        }
+
+        fn value(&mut self, depth: u64) -> Value {
+            match self.roll(if depth == 0 { 5 } else { 7 }) {
+                0 => Value::Null,
+                1 => Value::Bool(self.roll(2) == 0),
+                2 => Value::from(i64::try_from(self.roll(1 << 53)).expect("53 bits")),
+                3 => Value::from(-i64::try_from(self.roll(1 << 53)).expect("53 bits")),
+                4 => Value::String(self.text()),
+                5 => (0..self.roll(4)).map(|_| self.value(depth - 1)).collect(),
+                _ => Value::Object(
+                    (0..self.roll(4))
+                        .map(|_| (self.text(), self.value(depth - 1)))
+                        .collect(),
+                ),
+            }
+        }
+    }
+
+    /// The members of every object the other way round.
+    fn turned(value: &Value) -> Value {
+        match value {
+            Value::Array(items) => items.iter().map(turned).collect(),
+            Value::Object(members) => Value::Object(
+                members
+                    .iter()
+                    .rev()
+                    .map(|(key, member)| (key.clone(), turned(member)))
+                    .collect(),
+            ),
+            other => other.clone(),
+        }
+    }
+
+    #[test]
+    fn the_form_is_the_same_whatever_the_order_and_the_value_is_kept() {
+        let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+        let (mut objects, mut lists, mut longest) = (0, 0, 0);
+        for _ in 0..5000 {
+            let value = dice.value(4);
+            objects += usize::from(value.is_object());
+            lists += usize::from(value.is_array());
+            let bytes = canonical(&value).expect("whole numbers of 53 bits");
+            longest = longest.max(bytes.len());
+            assert_eq!(canonical(&turned(&value)).as_ref(), Ok(&bytes));
+            let again: Value = serde_json::from_slice(&bytes).expect("it is JSON");
+            assert_eq!((&again, canonical(&again)), (&value, Ok(bytes.clone())));
+            let pretty = serde_json::to_vec_pretty(&value).expect("it is JSON");
+            let loose: Value = serde_json::from_slice(&pretty).expect("it is JSON");
+            assert_eq!(canonical(&loose), Ok(bytes));
+        }
+        assert!(
+            objects > 500 && lists > 500 && longest > 200,
+            "{objects} {lists} {longest}"
+        );
+    }
+
     #[test]
     fn signatures_and_unsigned_are_not_covered() {
         let Value::Object(object) =

@@ -168,6 +168,12 @@ mod tests {
             (HostPart::Literal("2001:db8::1".parse().unwrap()), None)
         );
         assert_eq!(parsed("[2001:db8::1]:5").port, Some(5));
+        // A dot at the end is part of the name: peers compare it as it is written.
+        assert_eq!(parsed("chat.example.").as_str(), "chat.example.");
+        assert_eq!(
+            parsed("xn--bcher-kva.example").host,
+            HostPart::Dns("xn--bcher-kva.example".into())
+        );
         // Not an address, so a name, however odd.
         assert_eq!(parsed("1.2.3").host, HostPart::Dns("1.2.3".into()));
     }
@@ -190,6 +196,18 @@ mod tests {
                 "[2001:db8::1]x",
                 NameError::Bracket("[2001:db8::1]x".into()),
             ),
+            // A zone says which interface of this machine is meant, which no peer can know.
+            (
+                "[fe80::1%eth0]",
+                NameError::Bracket("[fe80::1%eth0]".into()),
+            ),
+            ("[2001:db8::1]:", NameError::Port(String::new())),
+            ("[]", NameError::Bracket("[]".into())),
+            (
+                "chat.example:8448:8448",
+                NameError::Port("8448:8448".into()),
+            ),
+            ("chat.example\n", NameError::Character('\n')),
             ("chat_x.example", NameError::Character('_')),
             ("b\u{fc}cher.example", NameError::Character('\u{fc}')),
             ("chat.example/x", NameError::Character('/')),

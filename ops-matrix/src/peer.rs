@@ -10,7 +10,7 @@ use crate::document;
 use crate::error::Error;
 use crate::fetch::http_date;
 use crate::ground::DialFailure;
-use crate::http::{HttpError, Reply};
+use crate::http::Reply;
 use crate::keys::{self, KeyReply};
 use crate::name::ServerName;
 use crate::probe::{self, Endpoint, Opened, ProbeFailure, seconds};
@@ -80,12 +80,8 @@ impl Peer {
             checks.push(tls_check(&subject, facts, judged));
         }
         let identity = keys_and_clock(view, &mut opened, &endpoint, server, &mut checks);
-        let version = ask(
-            view,
-            &mut opened,
-            &endpoint,
-            "/_matrix/federation/v1/version",
-        );
+        let path = "/_matrix/federation/v1/version";
+        let version = probe::get_again(view, &mut opened, &endpoint, path);
         checks.push(version_check(&subject, version, &opened));
         Ok(Self { checks, identity })
     }
@@ -101,7 +97,7 @@ fn keys_and_clock(
 ) -> Option<Vec<(String, String)>> {
     let subject = format!("{server} {}", endpoint.address);
     let before = now_s();
-    let reply = ask(view, opened, endpoint, "/_matrix/key/v2/server");
+    let reply = probe::get_again(view, opened, endpoint, "/_matrix/key/v2/server");
     let date = |reply: &Reply| http_date(reply.header("date")?);
     if let Some(date) = reply.as_ref().ok().and_then(date) {
         checks.push(clock_check(&subject, date, before));
@@ -110,23 +106,6 @@ fn keys_and_clock(
     let identity = keys.as_ref().ok().map(|(keys, _)| keys.keys.clone());
     checks.push(key_check(&subject, keys));
     identity
-}
-
-/// Asks on the open connection, or on a new one where the server closed it.
-fn ask(
-    view: &View<'_>,
-    opened: &mut Opened,
-    endpoint: &Endpoint,
-    path: &str,
-) -> Result<Reply, ProbeFailure> {
-    match opened.get(view, endpoint, path) {
-        Err(ProbeFailure::Http(HttpError::Closed)) => {
-            let (reply, anew) = probe::get(view, endpoint, path)?;
-            *opened = anew;
-            Ok(reply)
-        }
-        other => other,
-    }
 }
 
 fn no_connection(subject: &str, failure: &ProbeFailure) -> Check {

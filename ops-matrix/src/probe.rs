@@ -174,6 +174,23 @@ impl Opened {
     }
 }
 
+/// Asks on the open connection, or on a new one where the server has closed it.
+pub fn get_again(
+    view: &View<'_>,
+    opened: &mut Opened,
+    endpoint: &Endpoint,
+    path: &str,
+) -> Result<Reply, ProbeFailure> {
+    match opened.get(view, endpoint, path) {
+        Err(ProbeFailure::Http(HttpError::Closed)) => {
+            let (reply, anew) = get(view, endpoint, path)?;
+            *opened = anew;
+            Ok(reply)
+        }
+        other => other,
+    }
+}
+
 /// Connects anew and asks one thing.
 pub fn get(
     view: &View<'_>,

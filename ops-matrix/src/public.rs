@@ -214,7 +214,8 @@ fn identity(view: &View<'_>, local: &Endpoint, public: &Endpoint) -> Check {
         let keys = keys
             .get("verify_keys")
             .map_or_else(String::new, ToString::to_string);
-        let version = opened.get(view, endpoint, "/_matrix/federation/v1/version")?;
+        let path = "/_matrix/federation/v1/version";
+        let version = probe::get_again(view, &mut opened, endpoint, path)?;
         let version = document::federation_version(answer::body(&version)?)
             .map_err(answer::AnswerFault::from)?;
         Ok((keys, format!("{} {}", version.name, version.version)))

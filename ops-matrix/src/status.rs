@@ -201,7 +201,8 @@ fn probe(view: &View<'_>, address: SocketAddr) -> Result<Vec<Check>, ProbeFailur
     let (reply, mut opened) = probe::get(view, &plain, "/_matrix/client/versions")?;
     let versions = document::versions(answer::body(&reply)?).map_err(answer::AnswerFault::from)?;
     let total = opened.phases.total_s;
-    let federation = opened.get(view, &plain, "/_matrix/federation/v1/version");
+    let path = "/_matrix/federation/v1/version";
+    let federation = probe::get_again(view, &mut opened, &plain, path);
     let newest = versions.versions.last().cloned().unwrap_or_default();
     let subject = address.to_string();
     let mut checks = Vec::new();

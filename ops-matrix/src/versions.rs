@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::family::{FAMILIES, Family};
 use crate::http::Reply;
 use crate::probe::{self, Endpoint, Opened, Phases, ProbeFailure, seconds};
+use crate::tls::TlsFacts;
 use crate::trust::Trust;
 use crate::view::View;
 
@@ -194,7 +195,7 @@ fn address_check(
         Ok(seen) => seen,
         Err(failure) => return Ok(failed(&subject, &failure, base)),
     };
-    let chain = match &seen.opened.tls {
+    let chain = match &seen.tls {
         Some(facts) => {
             let roots = trust.roots()?;
             Some(chain::judge(&facts.chain, &base.host, &roots, now_s()))
@@ -209,7 +210,7 @@ fn address_check(
     check = check
         .data(data(&seen, chain.and_then(Result::ok).as_ref()))
         .identity(json!([seen.software, seen.versions.versions]));
-    check.value = seen.opened.phases.total_s;
+    check.value = seen.phases.total_s;
     check.unit = check.value.map(|_| "s".to_owned());
     let total = |limit: &&Limit| limit.phase == Phase::Total;
     let limit = wanted.limits.iter().find(total);
@@ -226,7 +227,7 @@ fn faults(
 ) -> (Vec<String>, Option<&'static str>) {
     let limits = wanted.limits.iter();
     let mut faults: Vec<String> = limits
-        .filter_map(|limit| limit.broken(&seen.opened.phases))
+        .filter_map(|limit| limit.broken(&seen.phases))
         .collect();
     faults.extend(missing(&wanted.require, &seen.versions));
     let of_chain = match chain {
@@ -245,7 +246,8 @@ pub fn now_s() -> i64 {
 }
 
 struct Seen {
-    opened: Opened,
+    phases: Phases,
+    tls: Option<TlsFacts>,
     versions: Versions,
     software: Option<Software>,
 }
@@ -261,12 +263,12 @@ fn ask(
     opened.phases.resolve_s = resolve_s;
     let reply = opened.get(view, &endpoint, &format!("{}{PATH}", base.prefix))?;
     let versions = document::versions(answer::body(&reply)?).map_err(answer::AnswerFault::from)?;
-    // The time of the further questions is not that of the probe.
-    let phases = opened.phases;
+    // The time of the further questions is not that of the probe, and neither is a connection that they need.
+    let (phases, tls) = (opened.phases, opened.tls.clone());
     let software = software(view, &mut opened, &endpoint, base, &versions, &reply);
-    opened.phases = phases;
     Ok(Seen {
-        opened,
+        phases,
+        tls,
         versions,
         software,
     })
@@ -288,9 +290,8 @@ fn software(
         return Some(told);
     }
     let mut get = |path: &str| {
-        opened
-            .get(view, endpoint, &format!("{}{path}", base.prefix))
-            .ok()
+        let path = format!("{}{path}", base.prefix);
+        probe::get_again(view, opened, endpoint, &path).ok()
     };
     let federation = get("/_matrix/federation/v1/version")?;
     if let Some(told) = answer::body(&federation)
@@ -361,12 +362,12 @@ fn summary(seen: &Seen) -> String {
 
 fn data(seen: &Seen, chain: Option<&ChainReport>) -> Value {
     let mut data = json!({
-        "phases": seen.opened.phases,
+        "phases": seen.phases,
         "versions": seen.versions.versions,
         "features": seen.versions.features,
         "server": seen.software,
     });
-    if let (Some(facts), Some(chain)) = (&seen.opened.tls, chain) {
+    if let (Some(facts), Some(chain)) = (&seen.tls, chain) {
         data["tls"] = json!({"version": facts.version, "cipher": facts.cipher, "days_left": chain.days_left, "issuer": chain.issuer});
     }
     data

@@ -133,11 +133,8 @@ fn document_check(
     match content(kind, reply) {
         Ok(text) => told = text,
         Err(AnswerFault::NotFound(_)) => return Ok(absent(kind, subject, fetched)),
-        // Whoever shall come back later has seen nothing to judge.
         Err(found) if found.state() == State::Unknown => {
-            let mut check = Check::unknown(kind.check(), subject, found.to_string());
-            check.fix = found.fix().map(str::to_owned);
-            return Ok(check.data(json!({"fault": found.word(), "hops": fetched.hops})));
+            return Ok(unseen(kind, subject, &found, fetched));
         }
         Err(found) => {
             fault = Some(found.word());
@@ -181,6 +178,13 @@ fn content(kind: Kind, reply: &Reply) -> Result<String, AnswerFault> {
         Kind::Client => document::client_well_known(body)?.base_url,
         Kind::Support => document::support(body)?.join(", "),
     })
+}
+
+/// Whoever shall come back later has seen nothing to judge.
+fn unseen(kind: Kind, subject: String, fault: &AnswerFault, fetched: &Fetched) -> Check {
+    let mut check = Check::unknown(kind.check(), subject, fault.to_string());
+    check.fix = fault.fix().map(str::to_owned);
+    check.data(json!({"fault": fault.word(), "hops": fetched.hops}))
 }
 
 /// No such document: what that means differs.

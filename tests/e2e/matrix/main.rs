@@ -16,6 +16,7 @@
 mod certificates;
 mod deviations;
 mod fake;
+mod families;
 mod faults;
 mod federating;
 mod federation;

@@ -4,6 +4,21 @@ use ops_tests::relay::{Link, Relay};
 use ops_tests::{Kind, Lab, LabHost, Ran, skip, tool};
 use serde_json::Value;
 
+/// A server with the answers of a continuwuity whose federation is switched off.
+const OFF: &str = r#"
+import http.server
+class Off(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        on = self.path == "/_matrix/client/versions"
+        body = b'VERSIONS' if on else b'{"errcode":"M_FORBIDDEN","error":"Federation is disabled."}'
+        self.send_response(200 if on else 403)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.ThreadingHTTPServer(("127.0.0.1", 8008), Off).serve_forever()
+"#;
+
 /// A host of the platform, with our tools on it.
 pub(crate) fn platform(lab: Lab, name: &str) -> LabHost {
     let host = lab.host(name, Kind::Platform);
@@ -214,6 +229,36 @@ fn a_homeserver_that_is_not_well_is_told_apart() {
         "{found}"
     );
     assert!(!status(1).out().contains("s3cr3t"));
+    // A continuwuity by its answers, with federation switched off: that is no failure, and is not called down.
+    host.write(
+        "/srv/off.py",
+        OFF.replace(
+            "VERSIONS",
+            include_str!("../../../ops-matrix/fixtures/continuwuity/versions.json").trim(),
+        ),
+    );
+    replace("/usr/bin/python3 /srv/off.py");
+    host.sh("timeout 30 sh -c 'until curl -so /dev/null http://127.0.0.1:8008/; do :; done'")
+        .expect(0);
+    let ran = status(0);
+    let found = record(&ran, "matrix.federation_enabled", "127.0.0.1:8008");
+    assert_eq!(
+        (&found["status"], &found["message"]),
+        (&Value::from("warn"), &Value::from("federation is disabled"))
+    );
+    assert_eq!(
+        record(&ran, "matrix.answer", "127.0.0.1:8008")["status"],
+        "ok"
+    );
+    // Starting, as during a migration: no failure either.
+    host.sh_with(&format!("cat > {drop_in} && systemctl daemon-reload && systemctl restart --no-block matrix-continuwuity"), b"[Service]\nType=notify\nExecStart=\nExecStart=/bin/sh -c 'echo migrating; exec sleep infinity'\n").expect(0);
+    host.wait_for_log("matrix-continuwuity", "migrating");
+    let found = record(&status(1), "matrix.unit", "");
+    assert_eq!(
+        (&found["status"], &found["data"]["active_state"]),
+        (&Value::from("warn"), &Value::from("activating")),
+        "{found}"
+    );
     // No unit at all.
     let bare = lab.host("matrix-none", Kind::Plain);
     bare.sh("rm -f /etc/systemd/system/matrix-continuwuity.service; systemctl daemon-reload")
