@@ -8,8 +8,8 @@ use ops_tests::{Lab, LabHost, Running, skip, tool};
 use rustix::process::Signal;
 
 use crate::backup::{backup, server};
-use crate::faults::{LARGE, Strike, wait_clean};
-use crate::look::{psql, wait_until};
+use crate::faults::{IN_ROWS as IN_DUMP, LARGE, Strike, wait_clean};
+use crate::look::{self, psql, wait_until};
 
 /// Rows are on their way into the new database: the barrier that every strike needs.
 const IN_ROWS: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'pg_restore' AND query LIKE 'COPY public.big%')";
@@ -357,5 +357,69 @@ fn whatever_strikes_a_drill_leaves_no_cluster() {
         wait_no_drill(&host, fault);
         let proofs = fs::read_to_string(format!("{}.manifest.json", large.display())).unwrap();
         assert!(!proofs.contains("\"drill\""), "{fault}: {proofs}");
+    }
+}
+
+/// Keeps a table locked until its process ends.
+const LOCK: &str = "setsid runuser -u postgres -- psql -XAtq -d mautrix_slack -c 'BEGIN; LOCK TABLE big; SELECT pg_sleep(600)' >/dev/null 2>&1 </dev/null &";
+const LOCKED: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%LOCK TABLE big; SELECT%' AND wait_event = 'PgSleep')";
+const UNLOCK: &str = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE query LIKE '%LOCK TABLE big; SELECT%' AND pid <> pg_backend_pid()";
+
+#[test]
+fn kill_9_on_the_host_itself_leaves_nothing_that_runs() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let host = look::server(lab, "db-here");
+    psql(&host, "mautrix_slack", LARGE);
+    host.sh("install -d -o postgres /srv/here && runuser -u postgres -- pg_dump -Fc -Z0 -f /srv/here/x.dump mautrix_slack && mkfifo /srv/here/fifo")
+        .expect(0);
+    // The dump waits for a lock; the program is stopped before it reads any rows, and never goes on.
+    host.sh(LOCK).expect(0);
+    wait_until(&host, LOCKED);
+    host.sh("setsid ops-db backup mautrix_slack -o /srv/here/ >/dev/null 2>&1 </dev/null &")
+        .expect(0);
+    wait_until(
+        &host,
+        "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock')",
+    );
+    host.sh("pkill -STOP -x ops-db").expect(0);
+    psql(&host, "postgres", UNLOCK);
+    wait_until(&host, IN_DUMP);
+    host.sh("pkill -KILL -x ops-db").expect(0);
+    wait_clean(&host, "kill -9 of a backup");
+    let listed = host.tool("ops-db").args(["backups", "/srv/here"]).run();
+    let listed = listed.expect(0);
+    assert!(listed.out().starts_with("/srv/here/x.dump\t") && listed.tsv().len() == 1);
+    // Half an archive comes, and then nothing more.
+    for verb in [
+        &["restore", "-", "again", "--host", "localhost"][..],
+        &["drill", "/srv/here/fifo"],
+    ] {
+        let feed = if verb[0] == "drill" {
+            "/srv/here/fifo"
+        } else {
+            "/srv/here/feed"
+        };
+        host.sh("rm -f /srv/here/feed; mkfifo /srv/here/feed")
+            .expect(0);
+        host.sh(&format!("setsid sh -c '{{ head -c 20000000 /srv/here/x.dump; exec sleep 600; }} > {feed}' >/dev/null 2>&1 </dev/null &"))
+            .expect(0);
+        let through = if verb[0] == "drill" {
+            "exec \"$@\""
+        } else {
+            "exec \"$@\" < /srv/here/feed"
+        };
+        let line = format!("set -- ops-db {}; {through}", verb.join(" "));
+        host.sh(&format!(
+            "setsid sh -c '{line}' >/dev/null 2>&1 </dev/null &"
+        ))
+        .expect(0);
+        host.sh("for i in $(seq 600); do pgrep -f '[p]ostgres: postgres (again_restore|drill).* COPY' && exit 0; sleep 0.1; done; exit 1")
+            .expect(0);
+        host.sh("pkill -KILL -x ops-db").expect(0);
+        wait_clean(&host, verb[0]);
+        wait_no_drill(&host, verb[0]);
+        host.sh("pkill -f '[s]leep 600'").expect(0);
     }
 }
