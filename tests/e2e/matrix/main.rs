@@ -25,4 +25,5 @@ mod names;
 mod paths;
 mod ping;
 mod platform;
+mod watching;
 mod wire;
