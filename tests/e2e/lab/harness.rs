@@ -133,3 +133,43 @@ fn a_test_that_cannot_run_is_loud_and_fails_where_it_must_run() {
         "{failed}"
     );
 }
+
+/// A person without root, and one on another system, is told what is left out and why, in one line each, and goes on.
+#[test]
+fn what_cannot_be_had_here_is_said_in_one_line() {
+    if ops_tests::Lab::get().is_none() {
+        return ops_tests::skip("lab");
+    }
+    let without_root = || command("/usr/bin/unshare").arg("--user");
+    let lab = without_root()
+        .arg(bin_dir().join("ops-lab"))
+        .arg("missing")
+        .run();
+    assert_eq!(
+        (lab.status, lab.out().as_str()),
+        (1, "the lab needs root\n"),
+        "{lab}"
+    );
+    // A machine that has next to nothing.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["bash", "env", "id", "sort", "dirname", "realpath"] {
+        let program = format!("/usr/bin/{name}");
+        let link = folder.path().join(name);
+        std::os::unix::fs::symlink(program, link).expect("a folder to write to");
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/setup.sh");
+    let setup = without_root().arg(script).env("PATH", folder.path()).run();
+    let setup = setup.expect(0);
+    assert_eq!(
+        (setup.out().lines().count(), setup.err()),
+        (1, String::new()),
+        "{setup}"
+    );
+    for text in [
+        "setup: left out, since this is not root on Debian: ",
+        "systemd-container",
+        "nix-bin",
+    ] {
+        assert!(setup.out().contains(text), "{setup}");
+    }
+}
