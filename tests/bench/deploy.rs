@@ -160,9 +160,9 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    /// Brings the system of now to the host, and returns how long that took.
-    fn deploy(&self, contender: Contender, link: &str) -> Outcome<f64> {
-        let tool = match contender {
+    /// What brings the system of now to the host.
+    fn tool(&self, contender: Contender, link: &str) -> Outcome<Tool> {
+        Ok(match contender {
             Contender::Ours => tool("ops-deploy").args(["switch", link]),
             Contender::Sequence => command("bash").args(["-c", SEQUENCE, "sequence", link]),
             Contender::DeployRs => {
@@ -195,7 +195,12 @@ impl Bench {
                         &format!("root@{link}"),
                     ])
             }
-        };
+        })
+    }
+
+    /// Brings the system of now to the host, and returns how long that took.
+    fn deploy(&self, contender: Contender, link: &str) -> Outcome<f64> {
+        let tool = self.tool(contender, link)?;
         let ran = tool
             .dir(self.folder.path())
             .timeout(Duration::from_mins(2))
@@ -380,10 +385,8 @@ fn many_hosts(lab: Lab) -> Outcome<bool> {
         folder.path(),
         &[nixos::System::new("fleet").service("app", "exec sleep 100000")],
     );
-    let entries: String = names
-        .iter()
-        .map(|name| format!("  {name}: {{flake: \".#fleet\", groups: [all]}}\n"))
-        .collect();
+    let entry = |name: &String| format!("  {name}: {{flake: \".#fleet\", groups: [all]}}\n");
+    let entries = names.iter().map(entry).collect::<Vec<_>>().concat();
     let settings = "deploy: {health_window: 0s, rollback_after: 120s, health: []}\n";
     write(
         &folder.path().join("ops.yaml"),

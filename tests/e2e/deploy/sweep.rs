@@ -94,10 +94,7 @@ fn faults_at_random_moments() {
     let mut random = Random(seed);
     let (host, bed) = (host(lab, "sweep-1"), Bed::new().settings(PATIENT));
     let whole = undisturbed(&bed, &host);
-    #[expect(clippy::print_stdout, reason = "a failure must be repeatable")]
-    {
-        println!("OPS_TEST_SEED={seed}; {whole:?}");
-    }
+    println!("OPS_TEST_SEED={seed}; {whole:?}");
     for round in 0..count {
         let fault = random.fault(whole);
         // One in four is sick, so that faults meet the way back too.
