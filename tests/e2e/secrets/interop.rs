@@ -297,3 +297,57 @@ fn binary_both_ways() {
         ],
     );
 }
+
+/// Comments between the end of containers and what follows, at columns of neither.
+const BETWEEN: [&str; 10] = [
+    "a:\n    b:\n        c: d\n    # comment\ne:\n    - f\n",
+    "a:\n    b:\n        c: d\n\n    # comment\ne:\n    - f\n",
+    "a:\n    b: d\n  # comment\ne: f\n",
+    "a:\n    b: d\n# comment\n\ne: f\n",
+    "a:\n    b:\n        c: d\n    # comment\n\n    g: h\n",
+    "a: v\nb:\n    c:\n    - x\n    - x\n  # one\n# two\n    d: v\n",
+    "a:\n  b:\n      c: v\n\n# one\n    # two\n  d:\n    - x\n# three\n",
+    "a:\n  b:\n    - c: d\n\n  # one\n    # two\n  e:\n      f: v\n# three\n# four\n  # five\n",
+    "a:\n- x\n  # one\n  # two\n",
+    "a:\n    b:\n    - x\n# one\n  # two\n\n    - x\n    # three\n  # four\n      # five\n    c: v\n",
+];
+
+#[test]
+fn comments_between_containers_are_read_by_sops() {
+    if sops().is_none() {
+        return ops_tests::skip("sops");
+    }
+    let bed = Bed::new();
+    for text in BETWEEN {
+        bed.write("ours.yaml", bed.encrypt("plain.yaml", text));
+        let read = bed.sops(&["decrypt", "ours.yaml"]).run().expect(0).out();
+        assert!(!read.contains("ENC["), "{text}\n{read}");
+        let back = bed.ops(&["decrypt", "ours.yaml"]).run().expect(0).out();
+        assert_eq!(back, text);
+    }
+}
+
+/// sops writes such a text bare, with its comment behind it; a block there would swallow the comment.
+#[test]
+fn a_text_of_several_lines_keeps_clear_of_the_comment_behind_it() {
+    if sops().is_none() {
+        return ops_tests::skip("sops");
+    }
+    let bed = Bed::new();
+    bed.write("plain.yaml", "a: \"x\\ny\" # note\nb: 1\n");
+    let theirs = bed
+        .sops(&["encrypt", "--age", &bed.recipient, "plain.yaml"])
+        .run()
+        .expect(0)
+        .out();
+    bed.write("theirs.yaml", theirs);
+    let ours = |args: &[&str]| bed.ops(args).run().expect(0).out();
+    assert_eq!(
+        ours(&["decrypt", "theirs.yaml"]),
+        "a: \"x\\ny\" # note\nb: 1\n"
+    );
+    assert_eq!(
+        ours(&["decrypt", "--extract", "[\"a\"]", "theirs.yaml"]),
+        "x\ny"
+    );
+}
