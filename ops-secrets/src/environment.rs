@@ -61,6 +61,7 @@ fn text(name: &str) -> Option<String> {
 }
 
 /// The order in which sops tries kinds of keys (`SOPS_DECRYPTION_ORDER`); those of age are one kind.
+#[must_use]
 pub fn decryption_order() -> Option<OsString> {
     variable("SOPS_DECRYPTION_ORDER")
 }

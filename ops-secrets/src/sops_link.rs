@@ -14,11 +14,10 @@ use ops_common::{output, report};
 
 use crate::cli::AsSops;
 use crate::error::Error;
-use crate::path::Path;
 use crate::{cipher, crypt, environment, metadata};
 
 use line::Becomes::{Nothing, Ours, Refused, Same, Verb};
-use line::{FLAGS, Given, Line, VERBS, check_order};
+use line::{FLAGS, Given, Line, VERBS, check_order, check_path, joined, split_set};
 
 /// Formats that sops knows by name; others it ignores.
 const TYPES: [&str; 5] = ["yaml", "json", "dotenv", "ini", "binary"];
@@ -146,23 +145,20 @@ impl Line {
         }
         Ok(flags)
     }
+}
 
+impl Given {
     /// A flag in our words; nothing if the verb has no use for it.
-    fn ours(
-        &self,
-        verb: &str,
-        known: &clap::Command,
-        flag: &Given,
-    ) -> Result<Option<OsString>, Untranslated> {
-        let name = match flag.becomes {
-            Same => flag.name,
+    fn ours(&self, verb: &str, known: &clap::Command) -> Result<Option<OsString>, Untranslated> {
+        let name = match self.becomes {
+            Same => self.name,
             Ours(name) => name,
             Verb(_) | Nothing | Refused => return Ok(None),
         };
         let taken = known
             .get_arguments()
             .any(|argument| argument.get_long() == Some(name));
-        let value = flag.value.as_deref();
+        let value = self.value.as_deref();
         let idle = match name {
             "input-type" | "output-type" => !TYPES
                 .iter()
@@ -171,7 +167,7 @@ impl Line {
             "value-file" => true,
             _ => false,
         };
-        if !taken && flag.of_verb && name != "shamir-secret-sharing-threshold" {
+        if !taken && self.of_verb && name != "shamir-secret-sharing-threshold" {
             return fail(1, format!("'{verb}' has no flag '--{name}'"));
         }
         Ok((taken && !idle).then(|| match value {
@@ -179,25 +175,6 @@ impl Line {
             None => format!("--{name}").into(),
         }))
     }
-}
-
-fn check_path(status: u8, path: &std::ffi::OsStr) -> Result<(), Untranslated> {
-    match path.to_string_lossy().parse::<Path>() {
-        Ok(_) => Ok(()),
-        Err(message) => fail(status, message),
-    }
-}
-
-fn joined(name: &str, value: &std::ffi::OsStr) -> OsString {
-    let mut word = OsString::from(format!("--{name}="));
-    word.push(value);
-    word
-}
-
-/// `["a"][0] value`: the path ends at the first bracket that a blank follows.
-fn split_set(text: &str) -> Option<(String, String)> {
-    let at = text.find("] ").map(|at| at + 1)?;
-    Some((text[..at].to_owned(), text[at..].trim().to_owned()))
 }
 
 /// A line of sops in our words.
@@ -233,7 +210,7 @@ pub fn translate(words: &[OsString]) -> Result<Translated, Untranslated> {
     out.extend(line.has("verbose").then(|| "--verbose".into()));
     out.push(verb.into());
     for flag in line.flags.iter().filter(|flag| flag.name != "verbose") {
-        out.extend(line.ours(verb, known, flag)?);
+        out.extend(flag.ours(verb, known)?);
     }
     out.extend(placed);
     let one = matches!(
@@ -297,6 +274,7 @@ pub fn edited(changed: bool) -> Status {
 }
 
 /// The one failure that scripts know by sops's words: told in them, with its status.
+#[must_use]
 pub fn told(error: &Error) -> Option<Status> {
     let Error::EmptyGroup(_) = error else {
         return None;

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use super::{Untranslated, fail};
+use crate::path::Path;
 
 /// What becomes of a flag.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -243,4 +244,23 @@ pub(super) fn check_order(order: Option<&OsStr>) -> Result<(), Untranslated> {
         Some((_, kind)) => fail(112, format!("duplicate decryption key type: {kind}")),
         None => Ok(()),
     }
+}
+
+pub(super) fn check_path(status: u8, path: &OsStr) -> Result<(), Untranslated> {
+    match path.to_string_lossy().parse::<Path>() {
+        Ok(_) => Ok(()),
+        Err(message) => fail(status, message),
+    }
+}
+
+pub(super) fn joined(name: &str, value: &OsStr) -> OsString {
+    let mut word = OsString::from(format!("--{name}="));
+    word.push(value);
+    word
+}
+
+/// `["a"][0] value`: the path ends at the first bracket that a blank follows.
+pub(super) fn split_set(text: &str) -> Option<(String, String)> {
+    let at = text.find("] ").map(|at| at + 1)?;
+    Some((text[..at].to_owned(), text[at..].trim().to_owned()))
 }
