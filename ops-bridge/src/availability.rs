@@ -46,6 +46,10 @@ pub(crate) struct Moment {
 
 /// The record of a time.
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that lines tell independently of each other"
+)]
 pub(crate) struct Availability {
     clock: Clock,
     now: Now,
@@ -129,12 +133,10 @@ impl Availability {
                 self.refused_at = Some(at);
                 self.down(at, error);
             }
-            Event::State(state) if state.login.is_empty() => {
-                if state.name == "UNCONFIGURED" {
-                    self.down(at, "nobody is logged in");
-                }
+            Event::State(state) if state.login.is_empty() && state.name == "UNCONFIGURED" => {
+                self.down(at, "nobody is logged in");
             }
-            Event::State(state) => self.state(state, at),
+            Event::State(state) if !state.login.is_empty() => self.state(state, at),
             _ => {}
         }
     }

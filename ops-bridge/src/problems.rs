@@ -110,7 +110,7 @@ impl Problems {
             lost.contains_key(&(direction, operation, cause.to_owned()))
         };
         if self.lost.len() >= GROUPS && !is_known(&self.lost, &cause) {
-            cause = FURTHER.to_owned();
+            FURTHER.clone_into(&mut cause);
         }
         *self.lost.entry((direction, operation, cause)).or_default() += 1;
     }

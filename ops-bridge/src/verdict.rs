@@ -96,36 +96,10 @@ fn connected(history: &History, connection: &Connection, now: Timestamp) -> Verd
     if let Some(verdict) = neighbours(history, now) {
         return verdict;
     }
+    if let Some(verdict) = bad_socket(connection, now) {
+        return verdict;
+    }
     let since = connection.connected_since.or(connection.since);
-    if let Some(waiting) = connection
-        .ungreeted_for(now)
-        .filter(|waiting| *waiting > GREETED)
-    {
-        let message = format!(
-            "the socket is open, but Slack has not said hello for {}: no events come",
-            words(waiting)
-        );
-        return Verdict::new("no-hello", State::Fail, message, RECONNECT);
-    }
-    if connection.is_never_pinged(now) {
-        let message = "a new socket every 30 s: Slack's pings do not arrive";
-        return Verdict::new(
-            "never-pinged",
-            State::Fail,
-            message,
-            "look for a proxy or firewall that swallows WebSocket control frames",
-        );
-    }
-    let replaced = connection.reconnects_within(Duration::from_mins(10), now);
-    if replaced > FLAPS {
-        let message = format!("{replaced} new sockets within 10 minutes");
-        return Verdict::new(
-            "flapping",
-            State::Warn,
-            message,
-            "is a second bridge running with the same app? look at the network",
-        );
-    }
     let length = since.map_or_else(
         || "connected".to_owned(),
         |since| format!("connected for {}", words(between(since, now))),
@@ -149,6 +123,29 @@ fn connected(history: &History, connection: &Connection, now: Timestamp) -> Verd
         );
     }
     Verdict::new(code, status, message, "ops-bridge errors")
+}
+
+/// What the life of the sockets says against a connection.
+fn bad_socket(connection: &Connection, now: Timestamp) -> Option<Verdict> {
+    let ungreeted = connection.ungreeted_for(now);
+    if let Some(waiting) = ungreeted.filter(|waiting| *waiting > GREETED) {
+        let message = format!(
+            "the socket is open, but Slack has not said hello for {}: no events come",
+            words(waiting)
+        );
+        return Some(Verdict::new("no-hello", State::Fail, message, RECONNECT));
+    }
+    if connection.is_never_pinged(now) {
+        let message = "a new socket every 30 s: Slack's pings do not arrive";
+        let fix = "look for a proxy or firewall that swallows WebSocket control frames";
+        return Some(Verdict::new("never-pinged", State::Fail, message, fix));
+    }
+    let replaced = connection.reconnects_within(Duration::from_mins(10), now);
+    (replaced > FLAPS).then(|| {
+        let message = format!("{replaced} new sockets within 10 minutes");
+        let fix = "is a second bridge running with the same app? look at the network";
+        Verdict::new("flapping", State::Warn, message, fix)
+    })
 }
 
 /// Who failed, and nobody knows whether it works again.

@@ -23,8 +23,8 @@ use crate::{delays, doctor, health, ping, socket, status, uptime};
 /// bridge itself. A source that fails is named in data.sources, and the answer is then unknown, never yes.
 ///
 /// Checks: bridge.unit (value: seconds since its start), bridge.connection_status (one for each login; value: seconds
-/// connected), bridge.last_successful_message (one for each direction; value: age), bridge.error_count (the last hour),
-/// bridge.log_level.
+/// connected), bridge.to_homeserver (where it is an address of the host), bridge.last_successful_message (one for each direction;
+/// value: age), bridge.error_count (the last hour), bridge.log_level.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -52,7 +52,8 @@ impl StatusArgs {
 ///
 /// Connected since when; refreshes, which are healthy, told from losses; the last disconnect and why; when the next attempt
 /// comes. data.verdict names what it is: connected, connected-silent, flapping, never-pinged, disconnected, backoff,
-/// app-token-refused, socket-refused, start-failed, needs-login, nobody-logged-in, stopped, hidden.
+/// app-token-refused, socket-refused, no-hello, half-open, no-socket, start-failed, needs-login, nobody-logged-in, stopped,
+/// database-away, homeserver-away, bot-token-refused, sending-refused, back-pressure, hidden.
 ///
 /// Check: bridge.socket, one for each login; value: seconds connected without a loss.
 #[derive(Debug, Args)]
