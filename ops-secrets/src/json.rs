@@ -120,9 +120,11 @@ impl Parser<'_> {
         if !inside.starts_with(HEAD.as_bytes()) {
             return false;
         }
-        // Looked through without a way out: so the compiler makes it fast, and ciphertexts can be long.
-        let odd =
-            |text: &[u8]| (text.iter()).fold(false, |odd, c| odd | (*c < b' ') | (*c == b'\\'));
+        // Counted without a way out: so the compiler makes it fast, and ciphertexts can be long.
+        let odd = |text: &[u8]| {
+            let odd = |c: &&u8| **c < b' ' || **c == b'\\';
+            text.iter().filter(odd).count() > 0
+        };
         let quote = self.source[self.at + 1..].find('"');
         match quote.filter(|end| !odd(&inside[..*end])) {
             Some(end) => self.at += end + 2,

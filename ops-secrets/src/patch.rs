@@ -56,11 +56,12 @@ impl Patch {
         self.pieces.push(Piece { span, text });
     }
 
-    /// Makes room for so many changes.
+    /// Makes room for so many changes, with so many bytes of lent texts.
     #[must_use]
-    pub fn with_capacity(count: usize) -> Self {
+    pub fn with_capacity(count: usize, bytes: usize) -> Self {
         Self {
             pieces: Vec::with_capacity(count),
+            lent: Zeroizing::new(String::with_capacity(bytes)),
             ..Self::default()
         }
     }

@@ -66,15 +66,8 @@ pub fn rotate(
         indent: &file.indent,
         sealed,
     };
-    crypt::finish(
-        making,
-        &file.text,
-        tree,
-        closed,
-        &mut metadata,
-        &file::now(),
-    )
-    .map_err(failed)
+    let now = file::now();
+    crypt::finish(making, &file.text, tree, closed, &mut metadata, &now).map_err(failed)
 }
 
 /// The recipients after the changes.

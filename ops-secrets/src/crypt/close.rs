@@ -58,7 +58,7 @@ pub fn close(
         } else {
             Sealed::default()
         };
-    let mut patch = Patch::with_capacity(places.len() + 1);
+    let mut patch = Patch::with_capacity(places.len() + 1, 0);
     patch.store(texts);
     let mut closer = Closer {
         format,

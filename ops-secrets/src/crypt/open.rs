@@ -99,31 +99,20 @@ pub fn open(
     checks: Checks,
     keep: Keep,
 ) -> Result<Opened, Fault> {
-    let Reading {
-        format,
-        source,
-        metadata,
-        key,
-        indent,
-    } = reading;
+    let (format, source, metadata) = (reading.format, reading.source, reading.metadata);
     let rules = metadata.rules(format)?;
-    let cipher = Cipher::new(key);
-    let flat = format == Format::Dotenv;
-    let mut ahead = Opening::new(&cipher, source);
-    if format != Format::Binary && source.len() >= BIG {
-        walk(&mut tree, &rules, flat, &mut ahead)?;
-    }
+    let cipher = Cipher::new(reading.key);
+    let ready = ahead(&cipher, reading, &mut tree, &rules)?;
     let lone = is_lone(format, &tree, &rules);
-    let ready = ahead.finish();
-    let patch = Patch::with_capacity(ready.len() + 1);
+    let patch = Patch::with_capacity(ready.len() + 1, ready.as_slice().iter().map(size).sum());
     let mut opener = Opener {
         format,
         source,
-        step: yaml::step(&tree, indent.yaml),
+        step: yaml::step(&tree, reading.indent.yaml),
         cipher: &cipher,
         ready,
         mac: Mac::new(rules.mac_only_encrypted),
-        seal: Seal::new(key, format, metadata)?,
+        seal: Seal::new(reading.key, format, metadata)?,
         patch,
         lone,
         odd_comments: 0,
@@ -131,7 +120,7 @@ pub fn open(
         keep: keep == Keep::Ciphertexts && format != Format::Binary,
         sealed: Vec::new(),
     };
-    walk(&mut tree, &rules, flat, &mut opener)?;
+    walk(&mut tree, &rules, format == Format::Dotenv, &mut opener)?;
     let Opener {
         mut patch,
         mac,
@@ -147,16 +136,11 @@ pub fn open(
     if checks.mac {
         check_mac(&cipher, metadata, &mac)?;
     }
-    let seal = match metadata.text(metadata::SEAL) {
-        Some(found) if checks.seal && found != fresh_seal => return Err(Fault::Seal),
-        Some(_) => SealState::Fits,
-        None => SealState::Absent,
-    };
     Ok(Opened {
         text,
         tree,
         mac,
-        seal,
+        seal: check_seal(metadata, checks, &fresh_seal)?,
         fresh_seal,
         odd_comments,
         sealed_values,
@@ -210,6 +194,36 @@ fn digests(mut mac: Mac, mut seal: Seal, text: &[u8], lone: bool) -> (String, St
             seal.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
         )
     })
+}
+
+/// The values of a big document, decrypted ahead of the walk that needs them.
+fn ahead(
+    cipher: &Cipher,
+    reading: Reading<'_>,
+    tree: &mut Tree,
+    rules: &Rules,
+) -> Result<std::vec::IntoIter<Result<Value, cipher::Fault>>, Fault> {
+    let mut opening = Opening::new(cipher, reading.source);
+    if reading.format != Format::Binary && reading.source.len() >= BIG {
+        walk(tree, rules, reading.format == Format::Dotenv, &mut opening)?;
+    }
+    Ok(opening.finish())
+}
+
+/// How long a text is; other values are written without being kept.
+fn size(value: &Result<Value, cipher::Fault>) -> usize {
+    match value {
+        Ok(Value::Text(text)) => text.len(),
+        _ => 0,
+    }
+}
+
+fn check_seal(metadata: &Metadata, checks: Checks, fresh: &str) -> Result<SealState, Fault> {
+    match metadata.text(metadata::SEAL) {
+        Some(found) if checks.seal && found != fresh => Err(Fault::Seal),
+        Some(_) => Ok(SealState::Fits),
+        None => Ok(SealState::Absent),
+    }
 }
 
 fn check_mac(cipher: &Cipher, metadata: &Metadata, computed: &str) -> Result<(), Fault> {

@@ -35,7 +35,7 @@ impl Parser<'_> {
         flow: bool,
     ) -> Result<Node> {
         let tag = properties.tag.as_deref().map(short_tag);
-        let lent = self.lends && tag.is_none() && self.stands_there(&span, style, text);
+        let lent = self.lends && tag.is_none() && stands_there(&span, style, text);
         let (value, typed) = match (tag, style) {
             _ if lent => (Value::Null, false),
             (None, Style::Plain) => (plain_value(text, span.start)?, false),
@@ -57,16 +57,6 @@ impl Parser<'_> {
             lent,
         };
         Ok(Node::Scalar(Scalar { value, place }))
-    }
-
-    /// Whether a text is a ciphertext that stands in the source as it is.
-    fn stands_there(&self, span: &Range<usize>, style: Style, text: &str) -> bool {
-        let quotes = match style {
-            Style::Plain => 0,
-            Style::Single | Style::Double => 1,
-            Style::Literal | Style::Folded => return false,
-        };
-        text.starts_with(HEAD) && span.len() == text.len() + 2 * quotes
     }
 
     pub(super) fn plain_scalar(
@@ -165,6 +155,16 @@ impl Parser<'_> {
         self.at = end;
         Ok(start..end)
     }
+}
+
+/// Whether a text is a ciphertext that stands in the source as it is.
+fn stands_there(span: &Range<usize>, style: Style, text: &str) -> bool {
+    let quotes = match style {
+        Style::Plain => 0,
+        Style::Single | Style::Double => 1,
+        Style::Literal | Style::Folded => return false,
+    };
+    text.starts_with(HEAD) && span.len() == text.len() + 2 * quotes
 }
 
 /// The null that stands where nothing is written.
