@@ -21,7 +21,7 @@ struct Two {
 
 impl Two {
     /// Boots both; `more` says what else the name server knows, given the records of the other one's addresses.
-    fn start(lab: Lab, name: &str, more: fn(Known) -> Vec<(&'static str, Known)>) -> Self {
+    fn start(lab: Lab, name: &str, more: fn(&Known) -> Vec<(&'static str, Known)>) -> Self {
         let options = || Options::from(Kind::Platform).without("mautrix-slack");
         let (here, other) = (
             lab.host(&format!("{name}-a"), options()),
@@ -41,7 +41,7 @@ impl Two {
                 Known::Records(vec![srv(10, 443, "srv.example")]),
             ),
         ];
-        known.extend(more(addresses(&other)));
+        known.extend(more(&addresses(&other)));
         let names = Names::at(ours, &known);
         for host in [&here, &other] {
             host.write(
@@ -242,7 +242,7 @@ const STEPS: [Found; 9] = [
 ];
 
 /// What the name server knows of them: their addresses, and SRV records of either name to a port of their own.
-fn steps_in_dns(addresses: Known) -> Vec<(&'static str, Known)> {
+fn steps_in_dns(addresses: &Known) -> Vec<(&'static str, Known)> {
     let srv_to = |port| Known::Records(vec![srv(10, port, "srv.example")]);
     let mut known: Vec<_> = STEPS
         .iter()
@@ -265,13 +265,14 @@ fn a_real_server_is_found_at_every_step() {
     let two = Two::start(lab, "steps", steps_in_dns);
     let (v4, v6) = (two.other.v4(), two.other.v6());
     let filled = |text: &str| text.replace("V4", &v4).replace("V6", &v6);
-    let well_knowns: String = STEPS
+    let well_knowns: Vec<String> = STEPS
         .iter()
         .filter_map(|found| Some((found.name, filled(found.well_known?))))
         .map(|(name, to)| {
-            format!("if ($host = {name}) {{ return 200 '{{\"m.server\":\"{to}\"}}'; }} ")
+            format!("if ($host = {name}) {{ return 200 '{{\"m.server\":\"{to}\"}}'; }}")
         })
         .collect();
+    let well_knowns = well_knowns.join(" ");
     let site = format!(
         "s|location = /.no-well-known/server|location = /.well-known/matrix/server {{ default_type application/json; {well_knowns} return 404; }} location = /none|; \
          s|listen 443 ssl;|&listen 8448 ssl; listen [::]:8448 ssl; listen 8449 ssl; listen [::]:8449 ssl;|"

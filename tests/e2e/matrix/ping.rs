@@ -169,17 +169,17 @@ struct Row {
     redacted: bool,
 }
 
-fn limited(headers: &str, body: &str) -> Option<Act> {
-    Some(Act::Send(reply(429, headers, body)))
+fn limited(headers: &str, body: &str) -> Act {
+    Act::Send(reply(429, headers, body))
 }
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    Row { name: "limited for a moment", word: "/send/", spoil: |n| if n == 0 { limited("Retry-After: 1", "") } else { None }, status: 0, fault: None, says: "the event took", fix: "", asked: 2, redacted: true },
-    Row { name: "limited for a moment, the old way", word: "/sync?", spoil: |n| if n == 0 { limited("", r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":100}"#) } else { None }, status: 0, fault: None, says: "the event took", fix: "", asked: 3, redacted: true },
-    Row { name: "limited for longer than we have", word: "/send/", spoil: |_| limited("Retry-After: 3600", ""), status: 3, fault: Some("rate_limited"), says: "cannot send with token_a: rate limited, retry after 3600 s", fix: "ask again later", asked: 1, redacted: false },
-    Row { name: "limited without a word", word: "/send/", spoil: |_| limited("", "<html>"), status: 3, fault: Some("rate_limited"), says: "rate limited", fix: "ask again later", asked: 1, redacted: false },
-    Row { name: "limited again", word: "/send/", spoil: |_| limited("Retry-After: 0", ""), status: 3, fault: Some("rate_limited"), says: "rate limited", fix: "ask again later", asked: 2, redacted: false },
+    Row { name: "limited for a moment", word: "/send/", spoil: |n| (n == 0).then(|| limited("Retry-After: 1", "")), status: 0, fault: None, says: "the event took", fix: "", asked: 2, redacted: true },
+    Row { name: "limited for a moment, the old way", word: "/sync?", spoil: |n| (n == 0).then(|| limited("", r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":100}"#)), status: 0, fault: None, says: "the event took", fix: "", asked: 3, redacted: true },
+    Row { name: "limited for longer than we have", word: "/send/", spoil: |_| Some(limited("Retry-After: 3600", "")), status: 3, fault: Some("rate_limited"), says: "cannot send with token_a: rate limited, retry after 3600 s", fix: "ask again later", asked: 1, redacted: false },
+    Row { name: "limited without a word", word: "/send/", spoil: |_| Some(limited("", "<html>")), status: 3, fault: Some("rate_limited"), says: "rate limited", fix: "ask again later", asked: 1, redacted: false },
+    Row { name: "limited again", word: "/send/", spoil: |_| Some(limited("Retry-After: 0", "")), status: 3, fault: Some("rate_limited"), says: "rate limited", fix: "ask again later", asked: 2, redacted: false },
     Row { name: "a firewall", word: "/send/", spoil: |_| Some(Act::Send(reply(403, "Content-Type: text/html", "<html>error code: 1020"))), status: 1, fault: Some("blocked"), says: "blocked with HTTP 403", fix: "pass the firewall", asked: 1, redacted: false },
     Row { name: "not in the room", word: "/send/", spoil: |_| Some(Act::Send(reply(403, "", r#"{"errcode":"M_FORBIDDEN"}"#))), status: 1, fault: Some("status"), says: "cannot send with token_a: HTTP 403 M_FORBIDDEN", fix: "join the room", asked: 1, redacted: false },
     Row { name: "a token of the past", word: "/sync?", spoil: |_| Some(Act::Send(reply(401, "", r#"{"errcode":"M_UNKNOWN_TOKEN"}"#))), status: 1, fault: Some("status"), says: "cannot sync with token_b: HTTP 401 M_UNKNOWN_TOKEN", fix: "log the account in again", asked: 1, redacted: false },
