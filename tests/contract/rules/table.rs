@@ -225,6 +225,19 @@ pub(crate) const VERBS: &[Verb] = &[
     )
     .on_host(),
     Verb::new("ops-bridge logins", &["--host", "{HOST}"], Records(&["id"])).on_host(),
+    Verb::new(
+        "ops-bridge receive",
+        &[
+            "--registration",
+            "registration.yaml",
+            "--port",
+            "0",
+            "--for",
+            "200ms",
+        ],
+        Nothing,
+    )
+    .prepare("printf 'as_token: made-up\\n' > registration.yaml"),
     Verb::new("ops-bridge explain", &["11"], Data),
     Verb::new("ops-bridge health", &["--host", "{HOST}"], Checks)
         .on_host()
