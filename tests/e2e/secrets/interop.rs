@@ -219,8 +219,8 @@ fn bytes(seed: u64) -> (Vec<u8>, Vec<&'static str>) {
             0 => ("text", b"some words\n".to_vec()),
             1 => (
                 "no UTF-8",
-                (0..chance.below(300) + 1)
-                    .map(|_| 0x80 | chance.below(128) as u8)
+                (0..=chance.below(300))
+                    .map(|_| 0x80 | u8::try_from(chance.below(128)).expect("seven bits"))
                     .collect(),
             ),
             2 => ("zeroes", vec![0; chance.below(40) + 1]),

@@ -37,7 +37,7 @@ fn a_plugin_wraps_and_unwraps() {
     bed.write("p.yaml", "a: x\n");
     let with = |tool: Tool, path: &str| {
         let path = format!("{}:/usr/bin:/bin", bed.path(path).display());
-        tool.timeout(std::time::Duration::from_secs(60))
+        tool.timeout(std::time::Duration::from_mins(1))
             .env("PATH", path)
             .env("SOPS_AGE_KEY_FILE", bed.path("plugin.txt"))
             .run()
