@@ -125,8 +125,7 @@ fn no_token_is_in_an_argument_an_environment_a_journal_or_a_record() {
     let journal = bed
         .host
         .sh("journalctl -q -o cat -t sudo -t sshd -t ops-bridge")
-        .out()
-        .to_owned();
+        .out();
     for secret in &secrets {
         assert!(
             !seen.iter().any(|text| holds(text, secret)),

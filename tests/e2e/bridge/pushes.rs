@@ -28,7 +28,7 @@ fn states_and_the_fate_of_each_message_are_received_at_any_log_level() {
         .tool("ops-bridge")
         .args(["receive", "--json", "--for", "90s", "--registration"])
         .arg("/var/lib/mautrix-slack/registration.yaml")
-        .timeout(Duration::from_secs(120))
+        .timeout(Duration::from_mins(2))
         .spawn();
     bed.host
         .sh("until ss -ltnH 'sport = :29336' | grep -q .; do sleep 0.1; done")
