@@ -4,11 +4,12 @@
 # make test       all that CI runs, with the minutes of each stage; `make test STAGES="db bridge"` for some of it
 # make test-long  the same with big numbers
 # make bench      the tools beside their peers; status 1 when a stated ratio is missed
-# make install    the five programs with man pages and completions, under PREFIX (~/.local)
+# make install    the five programs with man pages and completions, under PREFIX (~/.local); packagers set DESTDIR as well
 # make lab        a lab that stays, for a person; make lab-down ends it
 
 PREFIX ?= $(HOME)/.local
 TOOLS = ops-bridge ops-db ops-deploy ops-matrix ops-secrets
+BUILT = $(or $(CARGO_TARGET_DIR),target)/release
 LAB_HOSTS = ops-jrz1:platform ops-2:plain
 
 .PHONY: demo build check test test-long bench install lab lab-down
@@ -36,9 +37,9 @@ bench:
 	$(bound) tests/bench.sh
 
 install: build
-	install -d "$(PREFIX)/bin"
-	install -t "$(PREFIX)/bin" $(TOOLS:%=target/release/%)
-	target/release/ops-manual "$(PREFIX)/share"
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -t "$(DESTDIR)$(PREFIX)/bin" $(TOOLS:%=$(BUILT)/%)
+	$(BUILT)/ops-manual "$(DESTDIR)$(PREFIX)/share"
 
 lab:
 	tests/setup.sh

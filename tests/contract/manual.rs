@@ -1,6 +1,8 @@
 //! Writes the man pages and shell completions of all tools, from the same definitions that parse their command lines.
 //!
-//! `ops-manual DIR` writes `DIR/man/man1/TOOL.1`, one page for each verb, and `DIR/completions/{bash,fish,zsh}`.
+//! `ops-manual DIR` writes them where manuals and shells look for them when DIR is `/usr/share` or `~/.local/share`:
+//! `man/man1/TOOL.1` and one page for each verb, `bash-completion/completions`, `fish/vendor_completions.d`,
+//! `zsh/site-functions`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -36,7 +38,11 @@ fn tools() -> [clap::Command; 5] {
 
 fn complete(mut command: clap::Command, shell: Shell, folder: &Path) -> std::io::Result<()> {
     let name = command.get_name().to_owned();
-    let folder = folder.join("completions").join(shell.to_string());
+    let folder = folder.join(match shell {
+        Shell::Fish => "fish/vendor_completions.d",
+        Shell::Zsh => "zsh/site-functions",
+        _ => "bash-completion/completions",
+    });
     std::fs::create_dir_all(&folder)?;
     clap_complete::generate_to(shell, &mut command, name, folder)?;
     Ok(())

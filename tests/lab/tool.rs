@@ -32,6 +32,7 @@ pub fn tool(name: &str) -> Tool {
 pub fn command(program: impl Into<OsString>) -> Tool {
     Tool {
         words: vec![program.into()],
+        above: Vec::new(),
         settings: Vec::new(),
         stdin: None,
         folder: None,
@@ -77,6 +78,8 @@ fn build() -> PathBuf {
 #[derive(Debug, Clone)]
 pub struct Tool {
     pub(crate) words: Vec<OsString>,
+    /// The program that it runs under, with its arguments.
+    above: Vec<OsString>,
     settings: Vec<(OsString, OsString)>,
     pub(crate) stdin: Option<Vec<u8>>,
     folder: Option<PathBuf>,
@@ -136,6 +139,19 @@ impl Tool {
         self
     }
 
+    /// Runs it under another program, which gets these arguments before its command line.
+    #[must_use]
+    pub fn under<A: AsRef<OsStr>>(
+        mut self,
+        program: &str,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        self.above = vec![program.into()];
+        self.above
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
     /// Runs it on a terminal of this size: all it shows is in `stdout` then.
     #[must_use]
     pub fn terminal(mut self, columns: u16, rows: u16) -> Self {
@@ -163,6 +179,7 @@ impl Tool {
         if self.screen.is_some() {
             words.extend(terminal::WRAPPER.map(OsString::from));
         }
+        words.extend(self.above.iter().cloned());
         if let Some(shell) = &self.through {
             words.extend(["sh", "-c", shell, "sh"].map(OsString::from));
         }

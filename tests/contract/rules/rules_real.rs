@@ -68,17 +68,34 @@ fn a_real_run_ends_with_its_status_and_plain_text() {
     });
 }
 
+/// The fields that docs/conventions.md promises for a verb that lists.
+fn promised(name: &str) -> Vec<&'static str> {
+    let row = CONVENTIONS
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("| `{name}` | ")));
+    row.unwrap_or_default()
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .collect()
+}
+
+const CONVENTIONS: &str = include_str!("../../../docs/conventions.md");
+
 #[test]
 fn json_lines_have_the_documented_fields() {
     for_all(VERBS.iter(), |verb, scene| {
-        let fields: &[&str] = match verb.prints {
-            Prints::Records(fields) | Prints::Lines(fields) => fields,
-            Prints::Checks => &[
+        let fields = match verb.prints {
+            Prints::Records | Prints::Lines => promised(verb.name),
+            Prints::Checks => vec![
                 "check", "host", "subject", "status", "value", "unit", "limit", "message", "fix",
                 "at",
             ],
             Prints::Data | Prints::Nothing => return Ok(()),
         };
+        if fields.is_empty() {
+            return Err("docs/conventions.md promises no fields".to_owned());
+        }
         let ran = scene.run(&["--json"]);
         require(
             ran.status == verb.status,
@@ -96,6 +113,17 @@ fn json_lines_have_the_documented_fields() {
                     &ran,
                 )?;
             }
+            let Some(check) = record.get("check").and_then(Value::as_str) else {
+                continue;
+            };
+            // What the gate was given is another's.
+            let is_listed =
+                verb.name == "ops-deploy gate" || CONVENTIONS.contains(&format!("`{check}`"));
+            require(
+                is_listed,
+                &format!("docs/conventions.md does not list {check}"),
+                &ran,
+            )?;
         }
         Ok(())
     });
@@ -106,7 +134,7 @@ fn json_lines_have_the_documented_fields() {
 fn a_terminal_shows_the_same_records() {
     // What is typed on a terminal is shown there too, so verbs that read stdin cannot be compared in this way.
     let records = |verb: &&Verb| {
-        matches!(verb.prints, Prints::Records(_) | Prints::Checks) && verb.stdin.is_empty()
+        matches!(verb.prints, Prints::Records | Prints::Checks) && verb.stdin.is_empty()
     };
     for_all(VERBS.iter().filter(records), |verb, scene| {
         let piped = scene.run(&[]);

@@ -6,10 +6,10 @@ use clap::CommandFactory;
 /// What a verb prints.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Prints {
-    /// Records with these fields, in the order of their columns.
-    Records(&'static [&'static str]),
-    /// Records with these fields, which a terminal shows as lines of text without a header.
-    Lines(&'static [&'static str]),
+    /// Records, whose fields docs/conventions.md promises.
+    Records,
+    /// The same, but a terminal shows them as lines of text without a header.
+    Lines,
     /// Check records.
     Checks,
     /// Bytes or lines of its own form.
@@ -35,6 +35,8 @@ pub(crate) struct Verb {
     pub(crate) prints: Prints,
     /// Whether it reaches the lab host, so that an unreachable host is 69.
     pub(crate) reaches_host: bool,
+    /// Whether its host is the one whose bridge is logged in to the stand-in for Slack.
+    pub(crate) is_bridged: bool,
 }
 
 impl Verb {
@@ -51,12 +53,21 @@ impl Verb {
             status: 0,
             prints,
             reaches_host: false,
+            is_bridged: false,
         }
     }
 
     pub(crate) const fn on_host(self) -> Self {
         Self {
             reaches_host: true,
+            ..self
+        }
+    }
+
+    pub(crate) const fn on_bridged_host(self) -> Self {
+        Self {
+            reaches_host: true,
+            is_bridged: true,
             ..self
         }
     }
