@@ -143,6 +143,9 @@ fn take(
     options: &Options,
 ) -> Result<PathBuf, Error> {
     let session = server.session(database)?;
+    // What we ask ourselves waits behind a lock no longer than pg_dump does.
+    let limit = options.lock_wait.duration().as_millis();
+    session.execute(&format!("SET lock_timeout = {limit}"))?;
     lock(&session, database)?;
     options.hooks.before(database)?;
     let mut manifest = begin(server, &session, database)?;
