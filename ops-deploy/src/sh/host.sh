@@ -67,7 +67,7 @@ start() {
 
 # follow UNIT CURSOR: prints the journal of a unit until it has ended, then how it ended.
 follow() {
-  unit=$1 cursor=$2 invocation=$(systemctl show -P InvocationID "$1.service")
+  unit=$1 cursor=$2 seen= late=0 invocation=$(systemctl show -P InvocationID "$1.service")
   while :; do
     state=$(systemctl show -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus "$unit.service" | tr '\n' ' ')
     case $state in
@@ -78,10 +78,15 @@ follow() {
     batch=$(journalctl -q -o json --output-fields=MESSAGE ${cursor:+--after-cursor="$cursor"} --show-cursor \
       _SYSTEMD_INVOCATION_ID="$invocation" 2>/dev/null)
     [ -n "$batch" ] && {
+      seen=1
       printf '%s\n' "$batch"
       case $batch in *'-- cursor: '*) cursor=${batch##*-- cursor: } ;; esac
     }
-    [ -n "$ended" ] && break
+    # An activation that has failed has said why, but on a busy host that may still be on its way to the journal.
+    case $ended/$seen/$state in
+    1/*Result=success* | 1/1/*) break ;;
+    1//*) [ "$unit" = ops-deploy-activate ] && [ $((late += 1)) -le 5 ] || break ;;
+    esac
     sleep 0.2
   done
   say ended "$state"

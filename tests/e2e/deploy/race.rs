@@ -35,7 +35,7 @@ fn others_at_the_same_time() {
     );
 }
 
-const SHORT: &str = "health_window: 300ms, rollback_after: 3s, health: []";
+const SHORT: &str = "health_window: 300ms, rollback_after: 8s, health: []";
 
 /// Waits on the host until a line of shell is true.
 fn until(host: &ops_tests::LabHost, condition: &str) {
