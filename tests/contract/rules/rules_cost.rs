@@ -32,7 +32,7 @@ fn a_verb_takes_one_connection_and_few_round_trips() {
         } else {
             &["--host"]
         };
-        let spend = || {
+        let run_once = || {
             let before = relay.count();
             let ran = tool(name).args(*verb).args(host).arg(relay.alias()).run();
             assert!([0, 1, 3].contains(&ran.status), "{ran}");
@@ -42,7 +42,7 @@ fn a_verb_takes_one_connection_and_few_round_trips() {
         };
         // A machine that is busy tears a flight apart now and then, which looks like one more round trip: the protocol's
         // own number is the least.
-        let spent = (0..3).map(|_| spend()).min().unwrap_or(u64::MAX);
+        let spent = (0..3).map(|_| run_once()).min().unwrap_or(u64::MAX);
         if spent > *budget {
             let verb = verb.join(" ");
             over.push(format!("{name} {verb}: {spent} round trips of {budget}"));
