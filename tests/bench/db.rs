@@ -1,0 +1,236 @@
+//! Backups of `ops-db` beside the pipelines that do the same work, on the host itself and over ssh: what `make bench` runs
+//! in a lab.
+//!
+//! Every round runs each of them once, so that all see the same machine; what counts is the middle of the ratios of the
+//! rounds. The peak of the memory is the kernel's own mark, read until the process is gone.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ops_tests::{Kind, Lab, LabHost, command, tool};
+
+const ROUNDS: usize = 5;
+/// What `ops-db` may need at most, whatever the size of the database.
+const MEMORY: u64 = 64 << 20;
+
+/// 420 MB on disk, 340 MB as SQL: what a bridge of a chat keeps.
+const TABLES: &str = "
+    CREATE TABLE message AS SELECT i AS id, 'T1-C' || i % 500 AS portal, '$' || md5(i::text) || ':chat.example' AS mxid,
+        1700000000000 + i * 977 AS ts, '@slack_t1-u' || i % 1000 || ':chat.example' AS sender,
+        'message number ' || i || ' of the bridge in which somebody says something' AS body FROM generate_series(1, 1000000) i;
+    CREATE TABLE reaction AS SELECT * FROM message LIMIT 900000;
+    CREATE TABLE portal AS SELECT i AS id, md5(i::text) AS name FROM generate_series(1, 20000) i;
+    ALTER TABLE message ADD PRIMARY KEY (id);
+    VACUUM ANALYZE;";
+
+/// What ops-db is compared with, in bash; `$R` is the recipient. Those that do the same work bring it to the disk, too.
+const HERE: [(&str, &str); 4] = [
+    ("pg_dump -Fc", "pg_dump -Fc bench > out/x"),
+    ("pg_dump -Fd -j2", "pg_dump -Fd -j2 -f out/x bench"),
+    (
+        "pg_dump | zstd | age",
+        "pg_dump bench | zstd -q | age -r $R > out/x && sync out/x",
+    ),
+    (
+        "pg_dump -Fc -Z0 | zstd | age",
+        "pg_dump -Fc -Z0 bench | zstd -q | age -r $R > out/x && sync out/x",
+    ),
+];
+const THERE: [(&str, &str); 2] = [
+    (
+        "ssh pg_dump",
+        "ssh bench runuser -u postgres pg_dump bench > out/x",
+    ),
+    (
+        "ssh pg_dump -Fc -Z0 | zstd | age",
+        "ssh bench runuser -u postgres -- pg_dump -Fc -Z0 bench | zstd -q | age -r $R > out/x && sync out/x",
+    ),
+];
+/// ops-db against one of them: the least that its speed may be as a multiple of the other's.
+const LEAST: [(&str, &str, f64); 6] = [
+    ("one stream", "pg_dump -Fc", 1.8),
+    ("one stream", "pg_dump | zstd | age", 1.0),
+    ("one stream", "pg_dump -Fc -Z0 | zstd | age", 1.0),
+    ("two streams", "pg_dump -Fd -j2", 1.8),
+    ("over ssh", "ssh pg_dump", 0.5),
+    ("over ssh", "ssh pg_dump -Fc -Z0 | zstd | age", 1.0),
+];
+
+type Times = BTreeMap<&'static str, f64>;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let lab = Lab::get().ok_or("this runs in a lab: make bench")?;
+    let host = lab.host("bench", Kind::Postgres);
+    let folder = tempfile::tempdir()?;
+    host.install_tools();
+    let recipient = prepare(&host, folder.path())?;
+    let mut rounds = Vec::new();
+    let mut memory = 0;
+    for _ in 0..ROUNDS {
+        let (times, peak) = round(&host, folder.path(), &recipient)?;
+        rounds.push(times);
+        memory = memory.max(peak);
+    }
+    let missed = LEAST
+        .iter()
+        .filter(|comparison| !holds(comparison, &rounds))
+        .count();
+    let fits = memory < MEMORY;
+    say(&format!(
+        "db  peak memory of ops-db {} MiB (at most {})  {}",
+        memory >> 20,
+        MEMORY >> 20,
+        verdict(fits)
+    ));
+    match missed + usize::from(!fits) {
+        0 => Ok(()),
+        missed => Err(format!("{missed} missed").into()),
+    }
+}
+
+/// Fills a database, and gives the host and us a key and the programs that it lacks; the recipient.
+fn prepare(host: &LabHost, folder: &Path) -> Result<String, Box<dyn Error>> {
+    let psql = "createdb -U postgres bench; psql -U postgres -Xq -v ON_ERROR_STOP=1 -d bench -f -";
+    host.sh_with(
+        &format!("runuser -u postgres -- sh -c '{psql}'"),
+        TABLES.as_bytes(),
+    )
+    .expect(0);
+    let age = command("sh").args(["-c", "command -v age"]).run().expect(0);
+    host.sh_with(
+        "cat > /usr/local/bin/age && chmod 755 /usr/local/bin/age && install -d -m 777 /srv/bench",
+        &fs::read(age.out().trim())?,
+    )
+    .expect(0);
+    let key = command("age-keygen")
+        .args(["-o", "key"])
+        .dir(folder)
+        .run()
+        .expect(0);
+    drop(key);
+    let text = fs::read_to_string(folder.join("key"))?;
+    let recipient = text
+        .lines()
+        .find_map(|line| line.strip_prefix("# public key: "));
+    Ok(recipient
+        .ok_or("age-keygen names no public key")?
+        .to_owned())
+}
+
+/// Everything once, in turn: seconds, and the most memory that ops-db took.
+fn round(host: &LabHost, folder: &Path, recipient: &str) -> Result<(Times, u64), Box<dyn Error>> {
+    let mut times = Times::new();
+    let here = |line: &str| {
+        let fresh = "cd /srv/bench && rm -rf out && install -d -m 777 out && set -o pipefail";
+        let line = format!("bash -c '{fresh}; R={recipient}; {line}'");
+        host.sh(&line).expect(0);
+    };
+    let as_postgres = |line: &str| {
+        here(&format!(
+            "runuser -u postgres -- bash -o pipefail -c \"R=$R; {line}\""
+        ));
+    };
+    for (name, line) in HERE {
+        times.insert(name, timed(|| as_postgres(&line.replace("$R", recipient))));
+    }
+    let own = "ops-db backup bench --host localhost -o out/ --recipient";
+    times.insert("one stream", timed(|| here(&format!("{own} $R"))));
+    times.insert(
+        "two streams",
+        timed(|| here(&format!("{own} $R --streams 2"))),
+    );
+    let fresh = || {
+        drop(fs::remove_dir_all(folder.join("out")));
+        fs::create_dir(folder.join("out"))
+    };
+    for (name, line) in THERE {
+        fresh()?;
+        let line = line.replace("$R", recipient);
+        times.insert(
+            name,
+            timed(|| {
+                let ran = command("bash")
+                    .args(["-o", "pipefail", "-c", &line])
+                    .dir(folder);
+                drop(ran.run().expect(0));
+            }),
+        );
+    }
+    fresh()?;
+    let (seconds, peak) = over_ssh(folder, recipient);
+    times.insert("over ssh", seconds);
+    Ok((times, peak))
+}
+
+/// Our own way from another machine: its time, and the most memory that it took.
+fn over_ssh(folder: &Path, recipient: &str) -> (f64, u64) {
+    let mut peak = 0;
+    let seconds = timed(|| {
+        let running = tool("ops-db")
+            .args(["backup", "bench", "--host", "bench", "-o", "out/"])
+            .args(["--recipient", recipient])
+            .dir(folder)
+            .spawn();
+        peak = peak_of(running.pid());
+        drop(running.finish().expect(0));
+    });
+    (seconds, peak)
+}
+
+fn timed(work: impl FnOnce()) -> f64 {
+    let begin = Instant::now();
+    work();
+    begin.elapsed().as_secs_f64()
+}
+
+/// The kernel's mark of the most memory that a process ever had, as it stood last.
+fn peak_of(pid: u32) -> u64 {
+    let mut peak = 0;
+    let path = format!("/proc/{pid}/status");
+    while let Ok(status) = fs::read_to_string(&path) {
+        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let Some(kib) = mark.and_then(|mark| mark.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        else {
+            break;
+        };
+        peak = peak.max(kib << 10);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    peak
+}
+
+/// Says how a comparison came out over the rounds.
+fn holds((own, other, least): &(&str, &str, f64), rounds: &[Times]) -> bool {
+    let mut ratios: Vec<_> = rounds
+        .iter()
+        .map(|times| times[other] / times[own])
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let (middle, slowest, fastest) = (
+        ratios[ratios.len() / 2],
+        ratios[0],
+        ratios[ratios.len() - 1],
+    );
+    say(&format!(
+        "db  {own:<12} {middle:5.2} times as fast as {other} ({:.2} to {:.2}; at least {least})  {}",
+        slowest,
+        fastest,
+        verdict(middle >= *least)
+    ));
+    middle >= *least
+}
+
+fn verdict(holds: bool) -> &'static str {
+    if holds { "ok" } else { "MISSED" }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the ratios are what this program is for"
+)]
+fn say(line: &str) {
+    println!("{line}");
+}
