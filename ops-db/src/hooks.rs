@@ -42,21 +42,21 @@ impl Hooks {
 
 /// What a hook says is told only if it fails: stdout is for the names of the backups.
 fn run(hook: &'static str, argv: &[String], more: &[&std::ffi::OsStr]) -> Result<(), Error> {
-    let Some((program, args)) = argv.split_first() else {
+    let Some((program, words)) = argv.split_first() else {
         return Ok(());
     };
     let failed = |reason: String| Error::Hook { hook, reason };
     let program =
         Program::find(program).map_err(|error| failed(ops_common::exit::describe(&error)))?;
     let ended = program
-        .args(args)
+        .args(words)
         .args(more)
         .run()
         .map_err(|error| failed(ops_common::exit::describe(&error)))?;
     if ended.status == 0 {
         return Ok(());
     }
-    let words = String::from_utf8_lossy(&ended.stderr);
-    let words = words.trim().lines().collect::<Vec<_>>().join(": ");
-    Err(failed(format!("status {}: {words}", ended.status)))
+    let said = String::from_utf8_lossy(&ended.stderr);
+    let said = said.trim().lines().collect::<Vec<_>>().join(": ");
+    Err(failed(format!("status {}: {said}", ended.status)))
 }
