@@ -129,7 +129,7 @@ fn user(host: &Host, settings: &Settings) -> Result<String, Error> {
 
 fn restored(
     server: &Server<'_>,
-    source: Opened,
+    mut source: Opened,
     beside: Option<&Manifest>,
 ) -> Result<(usize, u64), Error> {
     let home = server.session("postgres")?;
@@ -141,7 +141,10 @@ fn restored(
         home.execute(&format!("CREATE ROLE {}", quote_name(role)))?;
     }
     let database = "drill";
-    home.execute(&format!("CREATE DATABASE {database} TEMPLATE template0"))?;
+    let encoding = restore::encoding(&mut source)?;
+    home.execute(&format!(
+        "CREATE DATABASE {database} TEMPLATE template0{encoding}"
+    ))?;
     let filled = restore::fill(server, source, database, &Options::default())?;
     if let Some(manifest) = beside.or(filled.manifest.as_ref()) {
         compare(server, database, manifest)?;

@@ -5,6 +5,7 @@
 //! can hide, and it takes a truncated dump for a whole one.
 
 mod fill;
+mod nature;
 mod pending;
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use ops_common::output::Record;
 use serde::Serialize;
 
 pub use self::fill::{Filled, fill};
+pub use self::nature::encoding;
 use self::pending::Pending;
 use crate::error::Error;
 use crate::reach::Server;
@@ -74,7 +76,7 @@ pub fn exists(server: &Server<'_>, database: &str) -> Result<bool, Error> {
 /// Restores `backup` as `database`.
 pub fn run(
     server: &Server<'_>,
-    backup: Opened,
+    mut backup: Opened,
     database: &str,
     options: &Options,
 ) -> Result<Restored, Error> {
@@ -82,7 +84,7 @@ pub fn run(
         return Err(Error::Unconfirmed(database.to_owned()));
     }
     let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let pending = Pending::create(server, database, &stamp)?;
+    let pending = Pending::create(server, database, &mut backup, &stamp)?;
     let new = pending.name();
     let restored = fill(server, backup, new, options).and_then(|filled| {
         if let Some(sql) = &options.before_swap {

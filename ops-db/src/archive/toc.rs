@@ -19,6 +19,8 @@ pub struct Entry {
     pub name: String,
     /// Its owner, empty where there is none.
     pub owner: String,
+    /// The statement that makes it; kept of the database itself only.
+    pub definition: String,
     /// Whether a data block must come for it.
     pub has_data: bool,
     /// Whether its data is rows for `COPY`.
@@ -70,7 +72,12 @@ fn entry(cursor: &mut Cursor<impl BufRead>, header: &Header) -> Result<Entry, Da
     let name = cursor.string()?.unwrap_or_default();
     let kind = cursor.string()?.unwrap_or_default();
     let _section = cursor.int()?;
-    let _definition = cursor.skip_string()?;
+    let definition = if kind == "DATABASE" {
+        cursor.string()?.unwrap_or_default()
+    } else {
+        cursor.skip_string()?;
+        String::new()
+    };
     let _drop_statement = cursor.skip_string()?;
     let is_copied = cursor.skip_string()?;
     let schema = cursor.string()?.unwrap_or_default();
@@ -89,6 +96,7 @@ fn entry(cursor: &mut Cursor<impl BufRead>, header: &Header) -> Result<Entry, Da
         schema,
         name,
         owner,
+        definition,
         has_data,
         is_copied,
     })

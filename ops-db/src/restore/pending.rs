@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ops_common::interrupt::{self, Guard};
 use postgres_protocol::escape::escape_literal;
 
+use super::nature;
 use crate::error::Error;
 use crate::reach::Server;
 use crate::server::Session;
+use crate::source::Opened;
 use crate::sql::quote_name;
 
 /// The comment of a database that is not there for anybody yet.
@@ -32,13 +34,17 @@ impl<'a> Pending<'a> {
     pub(super) fn create(
         server: &'a Server<'a>,
         database: &str,
+        backup: &mut Opened,
         stamp: &str,
     ) -> Result<Self, Error> {
         let home = server.session("postgres")?;
         remove_leftovers(server, &home)?;
+        let nature = nature::creation(&home, database, backup)?;
         let name = vacant(database, &format!("_restore_{stamp}"), |name| {
             let quoted = quote_name(name);
-            home.execute(&format!("CREATE DATABASE {quoted} TEMPLATE template0"))?;
+            home.execute(&format!(
+                "CREATE DATABASE {quoted} TEMPLATE template0{nature}"
+            ))?;
             // The lock before the mark: what has the mark and no lock is removed by others.
             home.execute(&format!("SELECT pg_advisory_lock({})", key(name)))?;
             home.execute(&format!("COMMENT ON DATABASE {quoted} IS '{MARK}'"))
@@ -66,8 +72,10 @@ impl<'a> Pending<'a> {
         self.home
             .execute("SELECT pg_advisory_lock(hashtext('ops-db'), hashtext('swap'))")?;
         let (new, quoted) = (quote_name(&self.name), quote_name(database));
-        let named =
-            format!("COMMENT ON DATABASE {new} IS NULL; ALTER DATABASE {new} RENAME TO {quoted}");
+        let adornment = nature::adornment(&self.home, database, &self.name)?;
+        let named = format!(
+            "COMMENT ON DATABASE {new} IS NULL; {adornment}ALTER DATABASE {new} RENAME TO {quoted}"
+        );
         let is_there = self.home.rows(&format!(
             "SELECT 1 FROM pg_database WHERE datname = {}",
             escape_literal(database)

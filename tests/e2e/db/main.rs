@@ -22,6 +22,7 @@ mod hooks;
 mod interrupted;
 mod look;
 mod names;
+mod nature;
 mod obstacles;
 mod reach;
 mod rot;
