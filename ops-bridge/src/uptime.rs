@@ -165,7 +165,8 @@ fn of_time(seen: &Availability, from: Moment, to: Moment, target: f64) -> Check 
         State::Ok
     };
     Check::new(status, CHECK, subject, message)
-        .value(share, "%")
+        // Down to a millionth, and never rounded up to the target.
+        .value((share * 1e6).floor() / 1e6, "%")
         .limit(target)
         .data(data)
 }
