@@ -288,6 +288,7 @@ fn a_real_server_is_found_at_every_step() {
         let restart = format!(
             "systemctl stop matrix-continuwuity
             sed -i \"s|^server_name:.*|server_name: '{name}'|\" /etc/matrix/homeserver.yaml
+            systemctl reset-failed matrix-continuwuity
             systemctl start matrix-continuwuity
             timeout 60 sh -c 'until curl -fs http://127.0.0.1:8008/health; do :; done'"
         );

@@ -175,7 +175,7 @@ fn a_homeserver_that_is_not_well_is_told_apart() {
     let drop_in = "/run/systemd/system/matrix-continuwuity.service.d/test.conf";
     let replace = |program: &str| {
         let text = format!("[Service]\nType=exec\nExecStart=\nExecStart={program}\n");
-        host.sh_with(&format!("mkdir -p $(dirname {drop_in}) && cat > {drop_in} && systemctl daemon-reload && systemctl restart matrix-continuwuity"), text.as_bytes())
+        host.sh_with(&format!("mkdir -p $(dirname {drop_in}) && cat > {drop_in} && systemctl daemon-reload && systemctl reset-failed matrix-continuwuity && systemctl restart matrix-continuwuity"), text.as_bytes())
             .expect(0);
     };
     replace(
@@ -251,7 +251,7 @@ fn a_homeserver_that_is_not_well_is_told_apart() {
         "ok"
     );
     // Starting, as during a migration: no failure either.
-    host.sh_with(&format!("cat > {drop_in} && systemctl daemon-reload && systemctl restart --no-block matrix-continuwuity"), b"[Service]\nType=notify\nExecStart=\nExecStart=/bin/sh -c 'echo migrating; exec sleep infinity'\n").expect(0);
+    host.sh_with(&format!("cat > {drop_in} && systemctl daemon-reload && systemctl reset-failed matrix-continuwuity && systemctl restart --no-block matrix-continuwuity"), b"[Service]\nType=notify\nExecStart=\nExecStart=/bin/sh -c 'echo migrating; exec sleep infinity'\n").expect(0);
     host.wait_for_log("matrix-continuwuity", "migrating");
     let found = record(&status(1), "matrix.unit", "");
     assert_eq!(
