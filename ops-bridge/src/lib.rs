@@ -39,6 +39,8 @@ mod log;
 mod login;
 mod mask;
 mod matrix_api;
+#[cfg(test)]
+mod mutation_tests;
 mod neighbour;
 mod ping;
 mod pretty;

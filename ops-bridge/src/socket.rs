@@ -73,7 +73,8 @@ pub(crate) fn look_file(name: &OsStr, window: Window) -> Result<Vec<Check>, Erro
     Ok(judge(&history, now))
 }
 
-fn judge(history: &History, now: Timestamp) -> Vec<Check> {
+/// The check of each login, or the one that stands for none.
+pub(crate) fn judge(history: &History, now: Timestamp) -> Vec<Check> {
     if history.logins.is_empty() {
         return vec![without_login(CHECK, history, now).at(now)];
     }

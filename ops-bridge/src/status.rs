@@ -281,4 +281,4 @@ fn log_level(answer: &Answer, history: &History) -> Check {
 
 #[cfg(test)]
 #[path = "status_tests.rs"]
-mod tests;
+pub(crate) mod tests;

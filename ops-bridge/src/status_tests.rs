@@ -64,6 +64,15 @@ fn connection_of(answer: &Answer, known: &Api) -> Check {
         .unwrap()
 }
 
+/// What a journal alone says at `now`, where everything else is well and the provisioning API is switched off.
+pub(crate) fn from_journal(journal: &[u8], now: Timestamp) -> Check {
+    let mut answer = answer(&[]);
+    answer.now = now;
+    answer.journal = Ok(journal.to_vec());
+    let off: Api = Err("the bridge has no provisioning API: disabled".to_owned());
+    connection_of(&answer, &off)
+}
+
 const HEALTHY: [&str; 3] = ["0 start", "1 CONNECTING", "1 CONNECTED"];
 
 #[test]
