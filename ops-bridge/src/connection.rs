@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::event::{SocketEvent, State};
 
 /// How many interruptions are kept; the counts go on.
-const KEPT: usize = 32;
+pub(crate) const KEPT: usize = 32;
 
 /// The bridge waits so long after the first failed attempt, and twice as long after each other.
 const FIRST_WAIT: Duration = Duration::from_millis(100);

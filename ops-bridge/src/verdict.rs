@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ops_common::check::{Check, State};
 
-use crate::connection::{Connection, between};
+use crate::connection::{Connection, KEPT, between};
 use crate::history::History;
 
 /// A finding about one login.
@@ -142,7 +142,8 @@ fn bad_socket(connection: &Connection, now: Timestamp) -> Option<Verdict> {
     }
     let replaced = connection.reconnects_within(Duration::from_mins(10), now);
     (replaced > FLAPS).then(|| {
-        let message = format!("{replaced} new sockets within 10 minutes");
+        let more = if replaced == KEPT { " or more" } else { "" };
+        let message = format!("{replaced}{more} new sockets within 10 minutes");
         let fix = "is a second bridge running with the same app? look at the network";
         Verdict::new("flapping", State::Warn, message, fix)
     })
@@ -356,164 +357,5 @@ pub(crate) fn words(length: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::history::tests::{log, read};
-
-    /// The verdict at the time of the last line plus `later` seconds.
-    fn verdict(lines: &[&str], later: i64) -> Verdict {
-        let history = read(&log(lines));
-        let now = history.last_at.unwrap() + jiff::SignedDuration::from_secs(later);
-        of(&history, &history.logins["T1-U1"], now)
-    }
-
-    const LOST: &str = "TRANSIENT_DISCONNECT slack-socketmode-connection-error";
-
-    fn code(lines: &str, later: i64) -> &'static str {
-        verdict(&lines.split("; ").collect::<Vec<_>>(), later).code
-    }
-
-    #[test]
-    fn the_silent_failures_are_told_apart() {
-        let refused = "TRANSIENT_DISCONNECT slack-socketmode-error invalid_auth";
-        let revoked = format!("0 start; 0.1 CONNECTING; 0.1 {refused}");
-        assert_eq!(code(&revoked, 5), "app-token-refused");
-        let boot = "0 start; 1 UNKNOWN_ERROR slack-unknown-fetch-error Unknown error from Slack";
-        assert_eq!(code(boot, 300), "start-failed");
-        let again = "61 xINF Disconnecting and reconnecting login due to unknown error";
-        assert_eq!(
-            code(&format!("{boot}; {again}"), 1),
-            "start-failed-retrying"
-        );
-        let lost = format!("0 CONNECTED; 9 CONNECTING; 9 {LOST}");
-        assert_eq!(code(&lost, 0), "disconnected");
-        assert_eq!(code(&format!("{lost}; 10 CONNECTING"), 0), "disconnected");
-        assert_eq!(
-            code("0 start; 1 BAD_CREDENTIALS slack-invalid-auth x", 1),
-            "needs-login"
-        );
-        let stopped = "0 start; 1 CONNECTING; 1 CONNECTED; 2 stopping; 3 stopped";
-        assert_eq!(code(stopped, 1), "stopped");
-    }
-
-    #[test]
-    fn a_long_loss_says_when_the_next_attempt_comes() {
-        let failed = format!("214 {LOST}");
-        let lines = [
-            "0 CONNECTED",
-            "9 CONNECTING",
-            &format!("9 {LOST}"),
-            "214 CONNECTING",
-            &failed,
-        ];
-        let backoff = verdict(&lines, 10);
-        assert_eq!((backoff.code, backoff.status), ("backoff", State::Fail));
-        let message = &backoff.message;
-        assert!(message.contains("the next at 2026-08-19T"), "{message}");
-    }
-
-    #[test]
-    fn no_healthy_episode_is_a_failure() {
-        let refreshed = [
-            "0 start",
-            "0.1 CONNECTING",
-            "0.2 CONNECTED",
-            "3600 CONNECTING",
-            "3600 CONNECTED",
-        ];
-        assert_eq!(verdict(&refreshed, 10).status, State::Ok);
-        let restarted = [
-            "0 CONNECTED",
-            "5 stopping",
-            "6 stopped",
-            "7 start",
-            "7.1 CONNECTING",
-            "7.2 CONNECTED",
-        ];
-        let verdict = verdict(&restarted, 10);
-        assert_eq!(
-            (verdict.code, verdict.status),
-            ("connected-silent", State::Ok)
-        );
-    }
-
-    #[test]
-    fn whom_the_bridge_needs_is_named_while_every_state_is_good() {
-        let good = "0 start; 1 CONNECTING; 1 CONNECTED";
-        let told = |line: &str, later| code(&format!("{good}; {line}"), later);
-        let database = "9 xERR Failed to get user login to handle Matrix event error=\"dial unix /run/postgresql/.s.PGSQL.5432: connect: connection refused\"";
-        assert_eq!(told(database, 1), "database-away");
-        let nobody = "9 xERR Failed to get user login to handle Matrix event error=\"not logged in (no usable logins found)\"";
-        assert_eq!(told(nobody, 1), "connected-silent");
-        let homeserver = "9 xWRN Request failed, retrying error=\"dial tcp 127.0.0.1:8008: connect: connection refused\" retry_in_seconds=4";
-        assert_eq!(told(homeserver, 1), "homeserver-away");
-        let avatar = "9 xWRN Request failed, retrying error=\"dial tcp: no such host\" url=http://h/_matrix/client/v1/media/download/maunium.net/x";
-        assert_eq!(told(avatar, 1), "connected-silent");
-        let works = format!("{homeserver}; 10 xDBG Request completed status_code=200");
-        assert_eq!(told(&works, 1), "connected-silent");
-        let refused = "9 xERR Failed to handle Matrix message error=token_revoked";
-        assert_eq!(told(refused, 1), "bot-token-refused");
-        let elsewhere = "9 xERR Failed to handle Matrix message error=not_in_channel";
-        assert_eq!(told(elsewhere, 1), "sending-refused");
-        let held = "40 xWRN Event handling is taking long";
-        assert_eq!(told(held, 1), "back-pressure");
-        let ended = format!("{held}; 41 xDBG Event that took long finished handling");
-        assert_eq!(told(&ended, 1), "connected-silent");
-    }
-
-    #[test]
-    fn an_old_failure_of_a_neighbour_is_a_doubt_and_no_failure() {
-        let homeserver = "9 xWRN Request failed, retrying error=EOF retry_in_seconds=4";
-        let doubted = verdict(&["0 start", "1 CONNECTED", homeserver], 600);
-        assert_eq!(
-            (doubted.code, doubted.status),
-            ("connected-silent", State::Warn)
-        );
-        assert!(
-            doubted.message.contains("the homeserver failed 10m"),
-            "{doubted:?}"
-        );
-    }
-
-    #[test]
-    fn the_level_trace_tells_a_cut_from_a_refresh_and_a_socket_without_hello() {
-        let good =
-            "0 start; 1 CONNECTING; 1 xDBG WebSocket connection succeeded on try 0; 1 CONNECTED";
-        assert_eq!(code(good, 5), "connected-silent");
-        assert_eq!(code(good, 60), "no-hello");
-        let greeted = format!(
-            r#"{good}; 1 xDBG Received WebSocket message: {{"type":"hello","num_connections":1}}"#
-        );
-        assert_eq!(code(&greeted, 60), "connected-silent");
-        let again = "9.1 CONNECTING; 9.2 CONNECTED";
-        let counts = |reason: &str| {
-            let lines = format!("{greeted}; 9 xDBG Reconnecting due to {reason}; {again}");
-            let history = read(&log(&lines.split("; ").collect::<Vec<_>>()));
-            let seen = &history.logins["T1-U1"];
-            (seen.refreshes, seen.losses)
-        };
-        assert_eq!(
-            counts("disconnection requested: Slack requested us to disconnect"),
-            (1, 0)
-        );
-        assert_eq!(
-            counts("websocket: close 1006 (abnormal closure): unexpected EOF"),
-            (0, 1)
-        );
-    }
-
-    #[test]
-    fn hidden_states_are_never_called_healthy() {
-        let info = ["0 CONNECTED", "10 xINF Initializing bridge version=v26.07"];
-        assert_eq!(verdict(&info, 60).status, State::Unknown);
-        let failed = [
-            &info[..],
-            &[
-                "11 xERR Failed to fetch team info",
-                "11 xINF Bridge started",
-            ],
-        ]
-        .concat();
-        assert_eq!(verdict(&failed, 60).code, "start-failed");
-    }
-}
+#[path = "verdict_tests.rs"]
+mod tests;
