@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::bed::{Bed, rounds};
 
-const DOCUMENTS: [(&str, &str); 4] = [
+const DOCUMENTS: [(&str, &str); 5] = [
     (
         "t.yaml",
         "# note\na_unencrypted: ab\nb_unencrypted: c\nl:\n  - x\n  # in list\n  - 5\nm: {k: v}\n",
@@ -15,6 +15,7 @@ const DOCUMENTS: [(&str, &str); 4] = [
     ),
     ("t.env", "# note\nA=1\nB_unencrypted=c\n"),
     ("t.ini", "; note\n[s]\na = 1\nb_unencrypted = c\n"),
+    ("t.bin", "\0\x01\r\n\n{\"no\": json}\x7f\u{e9} "),
 ];
 
 /// Changes every byte in turn, on two threads; gives how many changes were noticed and how many made no difference.
