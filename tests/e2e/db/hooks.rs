@@ -59,8 +59,8 @@ fn hooks_are_run_around_a_backup_with_what_is_known_then() {
         fs::read_dir(folder.path().join("out"))
             .unwrap()
             .filter(|entry| {
-                let name = entry.as_ref().unwrap().file_name();
-                name.to_str().unwrap().ends_with(".zst")
+                let path = entry.as_ref().unwrap().path();
+                path.extension().is_some_and(|is| is == "zst")
             })
     };
     assert_eq!(backups().count(), 1);

@@ -26,4 +26,5 @@ mod nature;
 mod obstacles;
 mod reach;
 mod rot;
+mod stream_faults;
 mod streams;

@@ -66,8 +66,7 @@ fn a_restored_database_is_of_the_same_nature() {
     // Where nothing is replaced the archive tells whose it is and how it sorts, and nothing of who else may do what.
     psql(&host, "postgres", "DROP DATABASE shop");
     restore(&[]);
-    let after: serde_json::Value =
-        serde_json::from_str(&psql(&host, "postgres", NATURE)).unwrap();
+    let after: serde_json::Value = serde_json::from_str(&psql(&host, "postgres", NATURE)).unwrap();
     let before: serde_json::Value = serde_json::from_str(&before).unwrap();
     for fact in ["owner", "encoding", "collate", "ctype", "provider"] {
         assert_eq!(after[fact], before[fact], "{fact}");
