@@ -61,6 +61,18 @@ fn wraparound_and_checksums() {
 }
 
 #[test]
+fn a_line_for_the_shell_has_names_quoted() {
+    for (name, line) in [
+        ("forgejo", "vacuumdb --freeze forgejo"),
+        ("a b; id", "vacuumdb --freeze 'a b; id'"),
+        ("$(id)", "vacuumdb --freeze \\$'(id)'"),
+    ] {
+        let found = wraparound(&rows(&format!("{name}\t1600000000\n")), &Limits::default());
+        assert_eq!(found[0].fix.as_deref(), Some(line));
+    }
+}
+
+#[test]
 fn a_slot_that_nobody_uses_holds_back_wal() {
     assert_eq!(status(slots(&[], &Limits::default())), State::Ok);
     assert_eq!(

@@ -86,7 +86,7 @@ pub(super) fn adornment(home: &Session, old: &str, new: &str) -> Result<String, 
         .into_iter()
         .flatten()
         .flatten()
-        .map(|statement| format!("{statement}; "))
+        .map(|statement| statement + "; ")
         .collect())
 }
 
@@ -149,7 +149,9 @@ mod tests {
             has_data: false,
             is_copied: false,
         };
-        let found = entry("CREATE DATABASE \"a WITH TEMPLATE = template0\" WITH TEMPLATE = template0 ENCODING = 'UTF8' LOCALE = 'C';\n\n");
+        let found = entry(
+            "CREATE DATABASE \"a WITH TEMPLATE = template0\" WITH TEMPLATE = template0 ENCODING = 'UTF8' LOCALE = 'C';\n\n",
+        );
         assert_eq!(locale(&found), " ENCODING = 'UTF8' LOCALE = 'C'");
         assert_eq!(locale(&entry("CREATE DATABASE shop;")), "");
     }
