@@ -34,8 +34,9 @@ select json_build_object('kind', 'last', 'direction', case when sender_mxid like
   group by case when sender_mxid like '@slack\_%' then 'slack->matrix' else 'matrix->slack' end;
 \elif :legacy
 select json_build_object('kind', 'portal', 'id', team_id || '-' || channel_id, 'receiver', '', 'name', coalesce(nullif(name, ''), plain_name),
-    'type', case type when 2 then 'dm' when 3 then 'group_dm' else '' end, 'mxid', mxid, 'in_space', in_space, 'parent_id', team_id)
-  from portal order by name, team_id, channel_id;
+    'type', case type when 2 then 'dm' when 3 then 'group_dm' else '' end, 'mxid', mxid, 'in_space', coalesce(in_space, false),
+    'parent_id', team_id)
+  from portal order by coalesce(nullif(name, ''), plain_name), team_id, channel_id;
 select json_build_object('kind', 'login', 'id', team_id || '-' || slack_id, 'user', mxid, 'name', team_name,
     'has_token', coalesce(token, '') <> '', 'token_kind', left(token, 5), 'has_app_token', false, 'space_room', null)
   from user_team order by team_id, slack_id;

@@ -12,6 +12,7 @@ mod bed;
 mod failures;
 mod flow;
 mod following;
+mod legacy;
 mod losses;
 mod month;
 mod neighbours;
