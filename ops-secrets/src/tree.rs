@@ -130,6 +130,8 @@ pub struct Place {
     pub typed: bool,
     /// Whether this is a copy reached through an alias: nothing of it may be edited.
     pub alias: bool,
+    /// For such a copy: where the scalar itself begins.
+    pub anchor: usize,
     /// Whether its text is not in the tree, but stands in the source as it is: a ciphertext.
     pub lent: bool,
 }

@@ -1,6 +1,7 @@
 //! Encrypting a document.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::batch::{BIG, Closing, Sealed};
@@ -10,7 +11,7 @@ use crate::cipher::{self, Cipher, Nonces};
 use crate::format::Format;
 use crate::patch::Patch;
 use crate::rules::Rules;
-use crate::tree::{Comment, Scalar, Style, Tree, Value};
+use crate::tree::{Comment, Place, Scalar, Style, Tree, Value};
 use crate::walk::{Spot, Visitor, walk};
 use crate::{ini, yaml};
 
@@ -69,6 +70,8 @@ pub fn close(
         nonces: Nonces::default(),
         ready: places.into_iter(),
         mac: Mac::new(rules.mac_only_encrypted),
+        // No star, no alias.
+        bound: (format == Format::Yaml && source.contains('*')).then(HashMap::new),
         stash,
         patch,
         counts: Counts::default(),
@@ -94,6 +97,8 @@ struct Closer<'c> {
     /// What was encrypted ahead: its places in the stores of the patch.
     ready: std::vec::IntoIter<(usize, Range<usize>)>,
     mac: Mac,
+    /// The paths that ciphertexts are bound to, by the places of their scalars, where an alias may ask for them.
+    bound: Option<HashMap<usize, String>>,
     stash: &'c mut Stash,
     patch: Patch,
     counts: Counts,
@@ -112,6 +117,23 @@ impl Closer<'_> {
     fn sealed_own(&mut self, value: Value, path: &str) -> Result<String, Fault> {
         let sealed = self.cipher.seal_own(&mut self.nonces, value, path);
         sealed.map_err(|source| Self::failed(path, source))
+    }
+
+    /// A copy reads as what stands at its anchor: plain text stays plain text, and ciphertext opens under its own path only,
+    /// which is that of the elements of one list.
+    fn shared(&mut self, place: &Place, spot: &Spot<'_>) -> Result<(), Fault> {
+        let bound = (self.bound.as_ref()).and_then(|bound| bound.get(&place.anchor));
+        match bound {
+            None if !spot.selected => self.counts.plain += 1,
+            Some(path) if spot.selected && path == spot.path => self.counts.sealed += 1,
+            _ => {
+                return Err(Self::refuse(
+                    &place.span,
+                    "an alias and its anchor share a value if both are plain or both are encrypted under one path: write it out here",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn failed(path: &str, source: cipher::Fault) -> Fault {
@@ -137,17 +159,14 @@ impl Visitor for Closer<'_> {
         if scalar.value.is_empty() {
             return Ok(());
         }
+        if scalar.place.alias {
+            return self.shared(&scalar.place, spot);
+        }
         if !spot.selected {
             self.counts.plain += 1;
             return Ok(());
         }
         let span = scalar.place.span.clone();
-        if scalar.place.alias {
-            return Err(Self::refuse(
-                &span,
-                "an alias stands for values that are encrypted: write them out here, or keep them unencrypted",
-            ));
-        }
         if scalar.place.typed {
             return Err(Self::refuse(
                 &span,
@@ -155,6 +174,9 @@ impl Visitor for Closer<'_> {
             ));
         }
         self.counts.sealed += 1;
+        if let Some(bound) = &mut self.bound {
+            bound.insert(span.start, spot.path.to_owned());
+        }
         if self.format == Format::Binary {
             let sealed = self.sealed_own(std::mem::take(&mut scalar.value), spot.path)?;
             self.patch.put(span.start + 1..span.end - 1, sealed.into());

@@ -11,6 +11,7 @@
 )]
 
 mod activation;
+mod aliases;
 mod asked;
 mod bed;
 mod crash;

@@ -89,6 +89,9 @@ pub(super) fn mark_alias(node: &mut Node, source: &str, span: &Range<usize>) -> 
     match node {
         Node::Scalar(scalar) => {
             scalar.own(source);
+            if !scalar.place.alias {
+                scalar.place.anchor = scalar.place.span.start;
+            }
             scalar.place.alias = true;
             scalar.place.span = span.clone();
             1

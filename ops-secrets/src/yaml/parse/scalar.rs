@@ -54,6 +54,7 @@ impl Parser<'_> {
             flow,
             typed,
             alias: false,
+            anchor: 0,
             lent,
         };
         Ok(Node::Scalar(Scalar { value, place }))
