@@ -74,6 +74,17 @@ impl Input {
             (None, None) => Ok(Format::of_path(Path::new(file))),
         }
     }
+
+    /// Reads and decrypts a file of the format that the flags tell.
+    pub(super) fn unlock(
+        &self,
+        context: &Context,
+        environment: &Environment,
+        file: &OsStr,
+        opening: Opening,
+    ) -> Result<Unlocked, Error> {
+        unlock(context, environment, file, self.format(file)?, opening)
+    }
 }
 
 /// Which checks a decryption does without.

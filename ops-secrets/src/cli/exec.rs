@@ -6,7 +6,7 @@ use clap::Args;
 use ops_common::exit::Status;
 use ops_common::tool::Context;
 
-use super::args::{Input, Trust, Type, unlock};
+use super::args::{Input, Trust, Type};
 use crate::decrypt;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -82,15 +82,13 @@ pub(super) struct ExecEnv {
 impl ExecEnv {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let environment = Environment::read();
-        let format = self.input.format(&self.file)?;
-        let unlocked = unlock(
-            context,
-            &environment,
-            &self.file,
-            format,
-            self.trust.opening(),
-        )?;
-        let data = Data::from(&decrypt::without_metadata(format, &unlocked.opened));
+        let unlocked =
+            self.input
+                .unlock(context, &environment, &self.file, self.trust.opening())?;
+        let data = Data::from(&decrypt::without_metadata(
+            unlocked.file.format,
+            &unlocked.opened,
+        ));
         let variables = exec::variables(&data)?;
         let (job, mut setting) = self.run.split();
         setting.background = self.background;
@@ -140,19 +138,11 @@ impl ExecFile {
             return Err(Error::Usage(format!("'{}' is no file name", self.filename)));
         }
         let environment = Environment::read();
-        let format = self.input.format(&self.file)?;
-        let unlocked = unlock(
-            context,
-            &environment,
-            &self.file,
-            format,
-            self.trust.opening(),
-        )?;
-        let text = decrypt::whole(
-            &unlocked.file,
-            unlocked.opened,
-            self.output_type.map_or(format, Into::into),
-        )?;
+        let unlocked =
+            self.input
+                .unlock(context, &environment, &self.file, self.trust.opening())?;
+        let output = self.output_type.map_or(unlocked.file.format, Into::into);
+        let text = decrypt::whole(&unlocked.file, unlocked.opened, output)?;
         let folder = Folder::new(&environment)?;
         let (job, setting) = self.run.split();
         exec::file(

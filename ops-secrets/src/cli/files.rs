@@ -8,7 +8,7 @@ use ops_common::exit::Status;
 use ops_common::input;
 use ops_common::tool::Context;
 
-use super::args::{Input, New, Rules, Spacing, Target, Trust, Type, Unlocked, print, unlock};
+use super::args::{Input, New, Rules, Spacing, Target, Trust, Type, Unlocked, print};
 use crate::crypt::{Checks, Keep, Stash};
 use crate::decrypt;
 use crate::edit;
@@ -111,15 +111,10 @@ pub(super) struct Decrypt {
 impl Decrypt {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let environment = Environment::read();
-        let format = self.input.format(&self.file)?;
-        let mut unlocked = unlock(
-            context,
-            &environment,
-            &self.file,
-            format,
-            self.trust.opening(),
-        )?;
-        let output = self.output_type.map_or(format, Into::into);
+        let mut unlocked =
+            self.input
+                .unlock(context, &environment, &self.file, self.trust.opening())?;
+        let output = self.output_type.map_or(unlocked.file.format, Into::into);
         unlocked.file.indent = self.spacing.indent();
         let plain = match &self.extract {
             Some(path) => decrypt::extract(&unlocked.file, unlocked.opened, path, output)?,
@@ -168,12 +163,10 @@ impl Edit {
                 .failure(error, &ops_common::exit::describe(error));
         };
         let edited = if self.file.exists() {
-            let format = self.input.format(self.file.as_os_str())?;
-            let mut unlocked = unlock(
+            let mut unlocked = self.input.unlock(
                 context,
                 &environment,
                 self.file.as_os_str(),
-                format,
                 self.trust.opening(),
             )?;
             let plain = unlocked.opened.text.clone();
@@ -267,16 +260,11 @@ impl Set {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let value = self.value()?;
         let environment = Environment::read();
-        let format = self.input.format(&self.file)?;
-        let unlocked = unlock(
-            context,
-            &environment,
-            &self.file,
-            format,
-            self.trust.reopening(),
-        )?;
+        let unlocked =
+            self.input
+                .unlock(context, &environment, &self.file, self.trust.reopening())?;
         let Unlocked { file, key, opened } = unlocked;
-        let output = self.output_type.map_or(format, Into::into);
+        let output = self.output_type.map_or(file.format, Into::into);
         let changed = if self.idempotent && set::holds(&file, &opened, &self.index, &value) {
             None
         } else {
@@ -330,17 +318,12 @@ pub(super) struct Unset {
 impl Unset {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let environment = Environment::read();
-        let format = self.input.format(&self.file)?;
-        let unlocked = unlock(
-            context,
-            &environment,
-            &self.file,
-            format,
-            self.trust.reopening(),
-        )?;
+        let unlocked =
+            self.input
+                .unlock(context, &environment, &self.file, self.trust.reopening())?;
         let name = unlocked.file.name.clone();
         let Unlocked { file, key, opened } = unlocked;
-        let output = self.output_type.map_or(format, Into::into);
+        let output = self.output_type.map_or(file.format, Into::into);
         let changed = set::unset(&file, key, opened, &self.index, output)?;
         if changed.is_none() && !self.idempotent {
             return Err(Error::NothingAt {

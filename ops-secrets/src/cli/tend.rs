@@ -10,7 +10,7 @@ use ops_common::input;
 use ops_common::tool::Context;
 use ops_common::watch::{self, WatchArgs};
 
-use super::args::{Input, Rules, Target, Trust, unlock};
+use super::args::{Input, Rules, Target, Trust};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::file::{self, Encrypted};
@@ -57,14 +57,9 @@ pub(super) struct Rotate {
 impl Rotate {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let environment = Environment::read();
-        let format = self.input.format(&self.file)?;
-        let mut unlocked = unlock(
-            context,
-            &environment,
-            &self.file,
-            format,
-            self.trust.opening(),
-        )?;
+        let mut unlocked =
+            self.input
+                .unlock(context, &environment, &self.file, self.trust.opening())?;
         let split = |texts: &[String]| {
             texts
                 .iter()
