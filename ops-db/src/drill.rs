@@ -133,11 +133,10 @@ fn restored(
     beside: Option<&Manifest>,
 ) -> Result<(usize, u64), Error> {
     let home = server.session("postgres")?;
-    for role in beside
-        .iter()
-        .flat_map(|manifest| &manifest.roles)
-        .filter(|role| *role != server.user())
-    {
+    let mut roles = restore::roles(&mut source)?;
+    roles.extend(beside.iter().flat_map(|manifest| manifest.roles.clone()));
+    roles.remove(server.user());
+    for role in &roles {
         home.execute(&format!("CREATE ROLE {}", quote_name(role)))?;
     }
     let database = "drill";

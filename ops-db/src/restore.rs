@@ -7,6 +7,7 @@
 mod fill;
 mod nature;
 mod pending;
+mod roles;
 
 use jiff::Timestamp;
 use ops_common::output::Record;
@@ -15,6 +16,7 @@ use serde::Serialize;
 pub use self::fill::{Filled, fill};
 pub use self::nature::encoding;
 use self::pending::Pending;
+pub use self::roles::roles;
 use crate::error::Error;
 use crate::reach::Server;
 use crate::source::Opened;

@@ -172,8 +172,9 @@ pub fn qualified_name(text: &str) -> Option<(String, String)> {
     Some((schema, table))
 }
 
-/// One name and what follows it.
-fn name(text: &str) -> Option<(String, &str)> {
+/// One name at the start of SQL text, unquoted, and what follows it.
+#[must_use]
+pub fn name(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text
             .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '$')))

@@ -19,7 +19,7 @@ pub struct Entry {
     pub name: String,
     /// Its owner, empty where there is none.
     pub owner: String,
-    /// The statement that makes it; kept of the database itself only.
+    /// The statement that makes it; kept only of what names an encoding or roles.
     pub definition: String,
     /// Whether a data block must come for it.
     pub has_data: bool,
@@ -72,7 +72,7 @@ fn entry(cursor: &mut Cursor<impl BufRead>, header: &Header) -> Result<Entry, Da
     let name = cursor.string()?.unwrap_or_default();
     let kind = cursor.string()?.unwrap_or_default();
     let _section = cursor.int()?;
-    let definition = if kind == "DATABASE" {
+    let definition = if matches!(kind.as_str(), "DATABASE" | "ACL" | "DEFAULT ACL" | "POLICY") {
         cursor.string()?.unwrap_or_default()
     } else {
         cursor.skip_string()?;

@@ -17,6 +17,7 @@ mod backup;
 mod catalogue;
 mod escapes;
 mod faults;
+mod foreign;
 mod healthy;
 mod hooks;
 mod interrupted;
