@@ -1,6 +1,6 @@
 //! Deployments on real hosts: systemd, sshd and Nix are what they are; only the systems are small.
 //!
-//! The fault matrix is in `matrix.rs` (what the new system does), `killed.rs` (our process dies), `cut.rs` (network and power),
+//! The fault matrix is in `rows.rs` and `matrix.rs` (what the new system does), `killed.rs` (our process dies), `cut.rs` (network and power),
 //! `race.rs` (others at the same time) and `sweep.rs` (faults at random moments). `OPS_TEST_LONG=1` runs all rows, otherwise
 //! those marked so are left out.
 
@@ -16,6 +16,7 @@ mod judge;
 mod killed;
 mod matrix;
 mod race;
+mod rows;
 mod sweep;
 mod trips;
 mod way;
