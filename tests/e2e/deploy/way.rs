@@ -176,6 +176,68 @@ fn an_activation_with_a_reboot() {
 }
 
 #[test]
+fn the_next_boot_only() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let (host, bed) = (host(lab, "next-1"), Bed::new());
+    let old = bed.deployed("next-1", &System::new("1"));
+    let running = || {
+        let ran = host.sh("systemctl show -P InvocationID app; readlink /etc/static; cat /proc/sys/kernel/random/boot_id");
+        ran.expect(0).out()
+    };
+    let before = running();
+    let new = System::new("2").hook("before", "touch /run/tried");
+    let path = bed.build("next-1", &new);
+    bed.ops(&["copy", "next-1", "--store-path", &path])
+        .run()
+        .expect(0);
+    let activate = ["activate", "next-1", "--boot", "--store-path", &path];
+    let ran = bed.ops(&activate).run().expect(0);
+    assert_eq!(ran.out().trim(), path);
+    assert_eq!(
+        After::of(&host),
+        After {
+            current: old.clone(),
+            ..After::settled(&path)
+        },
+        "{ran}"
+    );
+    assert_eq!(running(), before, "nothing live has changed\n{ran}");
+    host.sh("[ ! -e /run/tried ]").expect(0);
+    let record = bed.record("next-1");
+    assert_eq!(
+        (&record["outcome"], &record["reason"]),
+        (
+            &"deployed".into(),
+            &"the default for booting, not tried".into()
+        ),
+        "{record}"
+    );
+    let generations = bed
+        .ops(&["status", "next-1", "--all", "--json"])
+        .run()
+        .expect(0)
+        .json();
+    let states: Vec<_> = generations
+        .iter()
+        .map(|live| (live["path"].as_str(), live["state"].as_str()))
+        .collect();
+    let expected = [
+        (Some(path.as_str()), Some("default")),
+        (Some(old.as_str()), Some("running")),
+    ];
+    assert_eq!(states[..2], expected);
+    // Once more there is nothing to do; then the boot makes it the one that runs.
+    bed.ops(&activate)
+        .run()
+        .expect(0)
+        .complains("nothing to do");
+    host.reboot();
+    assert_eq!(After::of(&host), After::settled(&path));
+}
+
+#[test]
 fn all_or_nothing() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
@@ -272,21 +334,38 @@ fn commits_and_promotion() {
         .run()
         .expect(0)
         .json();
-    let drift: Vec<_> = live.iter().map(|line| &line["drift"]).collect();
-    assert_eq!(drift.len(), 2, "{live:?}");
-    bed.write(
-        "flake.nix",
-        &(std::fs::read_to_string(bed.folder.path().join("flake.nix")).expect("the flake") + "\n"),
-    );
+    // Staging was not deployed again, so for it the repository has moved on.
+    let drift: Vec<_> = live
+        .iter()
+        .map(|line| (line["host"].as_str(), line["drift"].as_str()))
+        .collect();
+    let expected = [
+        (Some("prod-1"), Some("same")),
+        (Some("stage-1"), Some("differs")),
+    ];
+    assert_eq!(drift, expected, "{live:?}");
+    bed.systems(&[
+        ("stage-1", &System::new("2")),
+        ("prod-1", &System::new("2")),
+    ]);
     bed.ops(&["switch", "stage-1"])
         .run()
         .expect(1)
         .complains("flake.nix");
-    bed.ops(&["status", "stage-1", "--json"]).run().expect(0);
     let live = bed
         .ops(&["switch", "stage-1", "--allow-dirty"])
         .run()
         .expect(0);
+    let lines = bed
+        .ops(&["status", "stage-1", "--json"])
+        .run()
+        .expect(0)
+        .json();
+    assert_eq!(
+        (&lines[0]["dirty"], &lines[0]["drift"], &lines[0]["commit"]),
+        (&true.into(), &"differs".into(), &head.trim().into()),
+        "{lines:?}"
+    );
     assert_eq!(
         staging.sh("readlink -e /run/current-system").out(),
         live.out()
