@@ -13,6 +13,7 @@ use crate::http::Request;
 use crate::known::slack_error;
 use crate::probe::{self, Answer};
 use crate::reader::Reader;
+use crate::scopes;
 use crate::settings::Settings;
 use crate::slack_api::SlackApi;
 use crate::tokens::Tokens;
@@ -241,27 +242,43 @@ fn file_events(answer: &Answer) -> Check {
         .fix("add file_created to the bot events of the Slack app")
 }
 
-/// Whether Slack accepts each of the tokens. Opening a connection makes a ticket and connects nobody.
+/// Whether Slack accepts each of the tokens, and what the bot's may do. Opening a connection makes a ticket and connects nobody.
 fn probe_tokens(host: &Host, tokens: &Tokens) -> Result<Vec<Check>, Error> {
     let slack = SlackApi::connect(host)?;
-    let probes = [
-        ("bot_token", "auth.test"),
-        ("app_token", "apps.connections.open"),
-    ];
-    let probes = probes.into_iter().map(|(name, method)| {
-        let Ok(token) = tokens.get(name) else {
-            return Ok(Check::unknown("bridge.token", name, "not in the file"));
-        };
-        Ok(match slack.call(method, token, &[])? {
-            Ok(_) => Check::ok("bridge.token", name, "Slack accepts it"),
-            Err(code) => {
-                let (meaning, remedy) = slack_error(&code)
-                    .unwrap_or(("Slack does not accept it", "look into the app's settings"));
-                Check::fail("bridge.token", name, format!("{code}: {meaning}")).fix(remedy)
-            }
-        })
+    let mut checks = Vec::new();
+    match tokens.get(BOT) {
+        Ok(token) => {
+            let said = slack.scopes(token)?;
+            checks.push(of_token(BOT, said.as_ref().map(|_| ())));
+            checks.extend(said.ok().map(|told| scopes::judge(told.as_deref())));
+        }
+        Err(_) => checks.push(not_there(BOT)),
+    }
+    checks.push(match tokens.get(APP) {
+        Ok(token) => {
+            let said = slack.call("apps.connections.open", token, &[])?;
+            of_token(APP, said.as_ref().map(|_| ()))
+        }
+        Err(_) => not_there(APP),
     });
-    probes.collect()
+    Ok(checks)
+}
+
+/// The keys of the tokens in their file.
+const BOT: &str = "bot_token";
+const APP: &str = "app_token";
+
+fn not_there(name: &str) -> Check {
+    Check::unknown("bridge.token", name, "not in the file")
+}
+
+fn of_token(name: &str, said: Result<(), &String>) -> Check {
+    let Err(code) = said else {
+        return Check::ok("bridge.token", name, "Slack accepts it");
+    };
+    let (meaning, remedy) =
+        slack_error(code).unwrap_or(("Slack does not accept it", "look into the app's settings"));
+    Check::fail("bridge.token", name, format!("{code}: {meaning}")).fix(remedy)
 }
 
 #[cfg(test)]

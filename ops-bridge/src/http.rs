@@ -45,6 +45,7 @@ pub enum Error {
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
+    headers: http::HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
@@ -52,6 +53,11 @@ impl Reply {
     /// The body as JSON; null if it is none.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// A header, if it is there and is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 }
 
@@ -156,6 +162,7 @@ impl Session {
             .map_err(classify)?;
         Ok(Reply {
             status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
             body,
         })
     }

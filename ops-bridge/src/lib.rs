@@ -49,6 +49,7 @@ mod problems;
 mod provisioning;
 mod reader;
 mod receive;
+mod scopes;
 mod settings;
 mod slack_api;
 mod socket;

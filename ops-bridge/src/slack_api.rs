@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::configuration::Secret;
 use crate::error::Error;
-use crate::http::{self, Request, Session, escape};
+use crate::http::{self, Reply, Request, Session, escape};
 use crate::tls::Secure;
 
 const NAME: &str = "slack.com";
@@ -38,6 +38,17 @@ impl SlackApi {
         token: &Secret,
         fields: &[(&str, &str)],
     ) -> Result<Result<Value, String>, Error> {
+        Ok(answer(&self.post(method, token, fields)?))
+    }
+
+    /// The scopes of a token, if Slack tells them. `Err` inside is Slack's code.
+    pub(crate) fn scopes(&self, token: &Secret) -> Result<Result<Option<String>, String>, Error> {
+        let reply = self.post("auth.test", token, &[])?;
+        let scopes = reply.header("x-oauth-scopes").map(str::to_owned);
+        Ok(answer(&reply).map(|_| scopes))
+    }
+
+    fn post(&self, method: &str, token: &Secret, fields: &[(&str, &str)]) -> Result<Reply, Error> {
         let form: Vec<_> = fields
             .iter()
             .map(|(name, value)| format!("{name}={}", escape(value)))
@@ -47,25 +58,12 @@ impl SlackApi {
             "application/x-www-form-urlencoded",
             form.join("&").into_bytes(),
         ));
-        let reply = self
-            .session
-            .ask(
-                &Request {
-                    method: "POST",
-                    path: &path,
-                    body,
-                },
-                token.reveal(),
-            )
-            .map_err(asking)?;
-        let answer = reply.json();
-        if answer["ok"] == true {
-            return Ok(Ok(answer));
-        }
-        let code = answer["error"]
-            .as_str()
-            .map_or_else(|| format!("HTTP status {}", reply.status), str::to_owned);
-        Ok(Err(code))
+        let request = Request {
+            method: "POST",
+            path: &path,
+            body,
+        };
+        self.session.ask(&request, token.reveal()).map_err(asking)
     }
 
     /// Puts a file where Slack said that it wants it.
@@ -99,6 +97,17 @@ impl SlackApi {
             ))
         }
     }
+}
+
+/// What Slack says, or its code.
+fn answer(reply: &Reply) -> Result<Value, String> {
+    let answer = reply.json();
+    if answer["ok"] == true {
+        return Ok(answer);
+    }
+    Err(answer["error"]
+        .as_str()
+        .map_or_else(|| format!("HTTP status {}", reply.status), str::to_owned))
 }
 
 fn open(host: &Host, name: &str, port: u16, is_secure: bool) -> Result<Session, Error> {

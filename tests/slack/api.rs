@@ -57,7 +57,11 @@ fn answer(shared: &Arc<Shared>, request: &Request, out: &mut impl Write) -> bool
         }
         None => (200, &[], reply(shared, method, &form)),
     };
-    let headers = [&[("Content-Type", "application/json")], headers].concat();
+    let mut headers = [&[("Content-Type", "application/json")], headers].concat();
+    let scopes = shared.state().scopes.clone();
+    if method == "auth.test" {
+        headers.push(("X-OAuth-Scopes", &scopes));
+    }
     http::answer(out, status, &headers, reply.to_string().as_bytes()).is_ok()
 }
 

@@ -43,6 +43,12 @@ pub(crate) const BOT_TOKEN: &str = "xoxb-made-up-CANARY-1";
 pub(crate) const HUMAN_TOKEN: &str = "xoxp-made-up-CANARY-4";
 pub(crate) const APP_TOKEN: &str = "xapp-made-up-CANARY-2";
 
+/// The scopes of an app that was made from the bridge's manifest.
+pub(crate) const SCOPES: &str = "channels:history,channels:read,channels:write.invites,channels:write.topic,chat:write,\
+    chat:write.customize,conversations.connect:write,emoji:read,files:read,files:write,groups:history,groups:read,groups:write,\
+    groups:write.invites,groups:write.topic,im:history,im:read,im:write,im:write.topic,mpim:history,mpim:read,mpim:write,\
+    mpim:write.topic,pins:read,pins:write,reactions:read,reactions:write,team:read,users:read,users.profile:read,users:read.email";
+
 /// How long anything that a test waits for may take.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -75,6 +81,8 @@ struct State {
     echo_delay: Duration,
     /// How late the events of the human's next posts over the Web API come.
     human_delays: VecDeque<Duration>,
+    /// What the bot's token may do, as a header of `auth.test` tells it.
+    scopes: String,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +112,7 @@ impl Slack {
         let at = plain.local_addr().expect("a bound socket").to_string();
         let state = State {
             echo_delay: Duration::from_millis(50),
+            scopes: SCOPES.to_owned(),
             ..State::default()
         };
         let shared = Arc::new(Shared {
@@ -220,6 +229,11 @@ impl Slack {
     /// Ends all faults of a method.
     pub(crate) fn heal(&self, method: &str) {
         self.shared.state().faults.remove(method);
+    }
+
+    /// Lets the bot's token have these scopes.
+    pub(crate) fn grant(&self, scopes: &str) {
+        scopes.clone_into(&mut self.shared.state().scopes);
     }
 
     /// Changes how sockets behave, those that are open included.

@@ -9,6 +9,7 @@
 mod slack;
 
 mod bed;
+mod doctor;
 mod failures;
 mod flow;
 mod following;
