@@ -42,7 +42,13 @@ fn a_verb_takes_one_connection_and_few_round_trips() {
         };
         // A machine that is busy tears a flight apart now and then, which looks like one more round trip: the protocol's
         // own number is the least.
-        let spent = (0..3).map(|_| run_once()).min().unwrap_or(u64::MAX);
+        let mut spent = u64::MAX;
+        for _ in 0..8 {
+            spent = spent.min(run_once());
+            if spent <= *budget {
+                break;
+            }
+        }
         if spent > *budget {
             let verb = verb.join(" ");
             over.push(format!("{name} {verb}: {spent} round trips of {budget}"));

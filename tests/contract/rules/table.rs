@@ -101,7 +101,7 @@ pub(crate) const LOGGED_IN: &str = app_tokens!(
 "#
 );
 
-/// What other entries did to the login meanwhile is over, and does not count.
+/// What other entries did to the login meanwhile is over, and does not count; nor do the messages of pings that a rule ended.
 const CONNECTED: &str = r"
     echo 'bridge: {uptime_target: 1%}' > ops.yaml
     ops-bridge socket --wait 1m --host contract-slack > /dev/null
@@ -272,9 +272,13 @@ pub(crate) const VERBS: &[Verb] = &[
     )
     .prepare("printf 'as_token: %s\\n' \"$PLAIN\" > registration.yaml"),
     Verb::new("ops-bridge explain", &["11"], Data),
-    Verb::new("ops-bridge health", &["--host", "{HOST}"], Checks)
-        .on_bridged_host()
-        .prepare(CONNECTED),
+    Verb::new(
+        "ops-bridge health",
+        &["--errors", "100000", "--lost", "100000", "--host", "{HOST}"],
+        Checks,
+    )
+    .on_bridged_host()
+    .prepare(CONNECTED),
     Verb::new("ops-bridge latency", &["--host", "{HOST}"], Checks).on_host(),
     Verb::new(
         "ops-bridge uptime",
