@@ -22,6 +22,7 @@ mod healthy;
 mod hooks;
 mod interrupted;
 mod look;
+mod memory;
 mod names;
 mod nature;
 mod obstacles;
