@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::homeserver::{self, request, shown};
 use crate::http::Request;
 use crate::known::slack_error;
+use crate::permissions;
 use crate::probe::{self, Answer};
 use crate::reader::Reader;
 use crate::scopes;
@@ -43,6 +44,7 @@ pub(crate) fn look(
         log_level(configuration),
     ];
     checks.push(schema(&answer.database));
+    checks.extend(permissions::look(host, &configuration.path));
     checks.extend(listeners(host, configuration));
     let to_homeserver = homeserver::to_homeserver(host, configuration);
     checks.push(to_homeserver.unwrap_or_else(|| {

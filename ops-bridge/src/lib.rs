@@ -42,6 +42,7 @@ mod matrix_api;
 #[cfg(test)]
 mod mutation_tests;
 mod neighbour;
+mod permissions;
 mod ping;
 mod pretty;
 mod probe;

@@ -214,8 +214,8 @@ impl UptimeArgs {
 
 /// Examine the set-up, and say what to change
 ///
-/// Checks: bridge.config, bridge.provisioning, bridge.auto_reconnect, bridge.log_level, bridge.schema, bridge.listener (127.0.0.1
-/// and ::1), bridge.to_homeserver, bridge.from_homeserver (value: the round trip), bridge.file_events, and with --tokens
+/// Checks: bridge.config, bridge.provisioning, bridge.auto_reconnect, bridge.log_level, bridge.schema, bridge.permissions
+/// (who may read configuration and registration), bridge.listener (127.0.0.1 and ::1), bridge.to_homeserver, bridge.from_homeserver (value: the round trip), bridge.file_events, and with --tokens
 /// bridge.token and bridge.scopes (what the Slack app may do, against what the bridge does with it).
 #[derive(Debug, Args)]
 #[command(after_help = "\
