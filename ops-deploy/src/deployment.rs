@@ -27,7 +27,7 @@ use crate::record::{Outcome, Record};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::stc::{self, Ending, Meaning};
-use crate::watch::surroundings;
+use crate::watch::{Login, surroundings};
 
 /// How long the host may take beyond the armed time until its timer has put the old system back and it answers again.
 pub(crate) const GRACE: Duration = Duration::from_mins(1);
@@ -137,14 +137,21 @@ impl<'a> Deployment<'a> {
             guard: None,
         };
         deployment.guard = Some(deployment.roll_back_on_interrupt());
-        deployment.lock(armed)?;
-        let second = deployment
-            .line
-            .state()
-            .unwrap_or_else(|_| deployment.before.clone());
+        let second = deployment.lock_and_look(armed)?;
         deployment.baseline = Baseline::new(&deployment.before, &second, probes);
         deployment.counters = Counters::new(&second);
         Ok(deployment)
+    }
+
+    /// Takes the lock, and at the same time looks a second time, so that two looks tell what flaps already.
+    fn lock_and_look(&self, armed: Duration) -> Result<State, Error> {
+        let line = self.line;
+        std::thread::scope(|scope| {
+            let look = scope.spawn(|| line.state());
+            self.lock(armed)?;
+            let second = look.join().ok().and_then(Result::ok);
+            Ok(second.unwrap_or_else(|| self.before.clone()))
+        })
     }
 
     /// Takes the lock of the host and arms its timer.
@@ -163,12 +170,12 @@ impl<'a> Deployment<'a> {
             Way::Switch | Way::Test => self
                 .activate()
                 .and_then(|()| self.watch())
-                .and_then(|()| self.prove_login()),
+                .and_then(|login| self.prove_login(login)),
             Way::Boot => Ok(()),
             Way::Reboot => self
                 .reboot_into_new()
                 .and_then(|()| self.watch())
-                .and_then(|()| self.prove_login()),
+                .and_then(|login| self.prove_login(login)),
         };
         if let Some(ballot) = ballot {
             let all_well = ballot.vote(tried.is_ok(), self.armed_until);
@@ -247,11 +254,11 @@ impl<'a> Deployment<'a> {
         }
     }
 
-    fn prove_login(&mut self) -> Result<(), Sick> {
+    /// Makes sure that a new login works, unless that was tried beside the last look; the step is what it took beyond that.
+    fn prove_login(&mut self, tried: Option<Login>) -> Result<(), Sick> {
         let started = Instant::now();
-        let proved = self.line.prove_login();
+        let proved = tried.unwrap_or_else(|| self.line.prove_login().map(drop));
         self.record.step("login", started);
-        let proved = proved.map(drop);
         proved.map_err(|error| {
             Sick::because(format!("a new login does not work: {}", describe(&error)))
         })

@@ -6,17 +6,23 @@ use ops_common::check::{Check, State as Finding};
 use ops_common::exit::describe;
 
 use crate::deployment::{Deployment, Order, Sick};
+use crate::error::Error;
 use crate::health::{self, Scope};
 use crate::probe::{self, Surroundings};
 use crate::state::State;
 
+/// What became of a new login.
+pub(crate) type Login = Result<(), Error>;
+
 impl Deployment<'_> {
     /// Watches the host for the window, and longer where a unit may take longer to start.
-    pub(crate) fn watch(&mut self) -> Result<(), Sick> {
+    ///
+    /// What became of the new login is told where one was tried during the last look.
+    pub(crate) fn watch(&mut self) -> Result<Option<Login>, Sick> {
         let started = Instant::now();
         let watched = self.watch_units(started);
         self.record.step("watch", started);
-        let now = watched?;
+        let (now, login) = watched?;
         let probes = probe::run(
             &self.order.settings.health,
             surroundings(&self.order, &self.line.name()),
@@ -32,23 +38,32 @@ impl Deployment<'_> {
             check.host = self.line.name();
         }
         match first_bad(&self.record.after) {
-            None => Ok(()),
+            None => Ok(login),
             Some(check) => Err(Sick::because(told(check))),
         }
     }
 
-    fn watch_units(&mut self, started: Instant) -> Result<State, Sick> {
+    fn watch_units(&mut self, started: Instant) -> Result<(State, Option<Login>), Sick> {
         let window = self.order.settings.health_window.duration();
         let pause = (window / 10).clamp(Duration::from_millis(200), Duration::from_secs(2));
+        let mut early = true;
         loop {
-            let now = self.look()?;
+            // What the window leaves to do needs both, and neither has to wait for the other.
+            let last = early && started.elapsed() >= window;
+            let (now, login) = if last {
+                early = false;
+                let (now, login) = self.look_and_log_in();
+                (now?, Some(login))
+            } else {
+                (self.look()?, None)
+            };
             self.counters.look(&now);
             let starting =
                 health::still_starting(&self.baseline, &now).is_some_and(|left| !left.is_zero());
             let out_of_time = Instant::now() + pause >= self.armed_until;
             let over = started.elapsed() >= window && !starting;
             if over || out_of_time || health::is_hopeless(&self.baseline, &now) {
-                return Ok(now);
+                return Ok((now, login));
             }
             std::thread::sleep(
                 pause.min(
@@ -58,6 +73,19 @@ impl Deployment<'_> {
                 ),
             );
         }
+    }
+
+    fn look_and_log_in(&self) -> (Result<State, Sick>, Login) {
+        let line = self.line;
+        std::thread::scope(|scope| {
+            let login = scope.spawn(|| line.prove_login().map(drop));
+            let now = self.look();
+            let login = login.join();
+            (
+                now,
+                login.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            )
+        })
     }
 
     /// Asks for the state, over a new connection where the old one broke, and makes sure that the new system still runs.

@@ -67,7 +67,7 @@ start() {
 
 # follow UNIT CURSOR: prints the journal of a unit until it has ended, then how it ended.
 follow() {
-  unit=$1 cursor=$2 seen= late=0 invocation=$(systemctl show -P InvocationID "$1.service")
+  unit=$1 cursor=$2 seen= late=0 pause=0.02 invocation=$(systemctl show -P InvocationID "$1.service")
   while :; do
     state=$(systemctl show -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus "$unit.service" | tr '\n' ' ')
     case $state in
@@ -85,9 +85,10 @@ follow() {
     # An activation that has failed has said why, but on a busy host that may still be on its way to the journal.
     case $ended/$seen/$state in
     1/*Result=success* | 1/1/*) break ;;
-    1//*) [ "$unit" = ops-deploy-activate ] && [ $((late += 1)) -le 5 ] || break ;;
+    1//*) [ "$unit" = ops-deploy-activate ] && [ $((late += 1)) -le 7 ] || break ;;
     esac
-    sleep 0.2
+    sleep $pause
+    case $pause in 0.02) pause=0.05 ;; 0.05) pause=0.1 ;; *) pause=0.2 ;; esac # most work is short
   done
   say ended "$state"
 }
