@@ -63,7 +63,7 @@ pub(super) struct RestoreArgs {
     identity: IdentityArgs,
     #[command(flatten)]
     role: RoleArgs,
-    /// Restore on this host, which must be named: an entry of ops.yaml, an ssh alias, user@address[:port], or localhost
+    /// Restore on this host, which must be named: an entry of ops.yaml, an ssh alias, `user@address[:port]`, or localhost
     #[arg(long = "host", value_name = "NAME")]
     host: Option<String>,
 }
