@@ -1,6 +1,6 @@
 //! The command line of sops, when this program is called by that name: words in, words and statuses out, no logic.
 //!
-//! [`mod@line`] knows the flags and verbs of sops; here they become ours, and our failures its statuses.
+//! `line.rs` knows the flags and verbs of sops; here they become ours, and our failures its statuses.
 
 mod line;
 
