@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use crate::clock::{Clock, Jump};
 use crate::connection::{between, reason};
 use crate::event::{Event, State as Told, Step, UnitChange};
-use crate::json;
+use crate::hole::{Hole, Moment, hole, keep, later};
 use crate::line::{Level, Line, Writer};
+use crate::sample;
 
 /// An interruption up to this long is a refresh of the socket.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
@@ -20,29 +20,6 @@ const SAMPLES_APART: Duration = Duration::from_mins(5);
 
 /// A refused socket is tried again after 10 s: no word for longer than this says that it was not refused again.
 const REFUSED_AGAIN: Duration = Duration::from_secs(15);
-
-/// So many holes are kept one by one.
-const KEPT: usize = 10_000;
-
-/// A time that was not up.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Hole {
-    /// By the clock on the wall, as the lines say.
-    pub(crate) from: Timestamp,
-    pub(crate) to: Timestamp,
-    /// By a clock that was never set.
-    pub(crate) length_s: f64,
-    pub(crate) cause: String,
-    #[serde(skip)]
-    pub(crate) steady: (Timestamp, Timestamp),
-}
-
-/// A moment, by both clocks.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Moment {
-    pub(crate) wall: Timestamp,
-    pub(crate) steady: Timestamp,
-}
 
 /// The record of a time.
 #[derive(Clone, Debug, Default)]
@@ -340,39 +317,20 @@ impl Availability {
 
     /// A record of `status --every --json`. False if the text is none.
     fn sample(&mut self, text: &str) -> bool {
-        if !text.starts_with(r#"{"check":"bridge.connection_status""#) {
-            return text.starts_with(r#"{"check":"#);
+        if !sample::is_record(text) {
+            return false;
         }
-        let mut record = [None, None, None, None];
-        let names = ["at", "status", "message", "subject"];
-        for (key, value) in json::members(text).flatten() {
-            if let Some(place) = names.iter().position(|name| *name == key) {
-                record[place] = Some(value.text());
-            }
-        }
-        let [Some(at), Some(status), message, login] = record else {
-            return true;
-        };
-        let Ok(at) = at.parse::<Timestamp>() else {
+        let Some(sample) = sample::read(text) else {
             return true;
         };
         let at = Moment {
-            wall: at,
-            steady: at,
+            wall: sample.at,
+            steady: sample.at,
         };
         self.sampled(at);
-        let (name, message) = match &*status {
-            "ok" | "warn" => ("CONNECTED", None),
-            "fail" => ("DOWN", message),
-            _ => return true,
-        };
-        let state = Told {
-            login: login.unwrap_or_default(),
-            name: name.into(),
-            message: message.unwrap_or_default(),
-            ..Told::default()
-        };
-        self.state(&state, at);
+        if let Some(state) = sample.state {
+            self.state(&state, at);
+        }
         true
     }
 
@@ -400,32 +358,5 @@ impl Availability {
             Now::Unknown | Now::Up => {}
         }
         self
-    }
-}
-
-fn later(at: Moment, by: Duration) -> Moment {
-    let add = |at: Timestamp| at.checked_add(by).unwrap_or(at);
-    Moment {
-        wall: add(at.wall),
-        steady: add(at.steady),
-    }
-}
-
-fn hole(from: Moment, to: Moment, cause: String) -> Hole {
-    Hole {
-        from: from.wall,
-        to: to.wall,
-        length_s: between(from.steady, to.steady).as_secs_f64(),
-        cause,
-        steady: (from.steady, to.steady),
-    }
-}
-
-/// Keeps a hole, as long as there are not too many: the length of further ones is only added up.
-fn keep(holes: &mut Vec<Hole>, hole: Hole, further_s: &mut f64) {
-    if holes.len() < KEPT {
-        holes.push(hole);
-    } else {
-        *further_s += hole.length_s;
     }
 }

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use crate::json;
-use crate::known::{self, Class, Direction, Operation};
+use crate::known::Operation;
 use crate::line::{Level, Line, Writer};
+use crate::{json, neighbour, transfer};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,10 +115,9 @@ pub(crate) fn of<'a>(line: &Line<'a>) -> Event<'a> {
         Writer::Other => Event::Other,
         Writer::Bridge if line.level == Some(Level::Fatal) => Event::Process(Step::Fatal),
         Writer::Bridge => process(line)
-            .or_else(|| to_matrix(line))
-            .or_else(|| to_slack(line))
+            .or_else(|| transfer::of(line))
             .or_else(|| socket(line))
-            .or_else(|| neighbour(line))
+            .or_else(|| neighbour::of(line))
             .unwrap_or(Event::Other),
     }
 }
@@ -215,77 +214,6 @@ fn state<'a>(line: &Line<'a>) -> Option<State<'a>> {
     (!state.name.is_empty()).then_some(state)
 }
 
-fn to_matrix<'a>(line: &Line<'a>) -> Option<Event<'a>> {
-    let operation = match &*line.message {
-        "Sent message part to Matrix" => {
-            let is_file = line
-                .field("part_id")
-                .is_some_and(|part| part.starts_with("file-"));
-            if is_file {
-                Operation::File
-            } else {
-                Operation::Message
-            }
-        }
-        "Sent message part edit to Matrix" => Operation::Edit,
-        "Sent reaction to Matrix" => Operation::Reaction,
-        "Sent redaction of message part to Matrix" => Operation::Deletion,
-        _ => return None,
-    };
-    // Old messages that are filled in have another action: their age is no latency.
-    let is_live = line
-        .field("action")
-        .is_some_and(|action| action == "handle remote event");
-    is_live.then(|| Event::Delivered {
-        operation,
-        sent_at: line.instant("remote_timestamp"),
-    })
-}
-
-fn to_slack<'a>(line: &Line<'a>) -> Option<Event<'a>> {
-    let field = |name| line.field(name).unwrap_or_default();
-    let event = match &*line.message {
-        "Sending message to Slack" => match line.field("edit_target_remote_id") {
-            Some(target) => Event::Sending {
-                operation: Operation::Edit,
-                id: target,
-            },
-            None => Event::Sending {
-                operation: Operation::Message,
-                id: field("event_id"),
-            },
-        },
-        "Uploading attachment to Slack" => Event::Sending {
-            operation: Operation::File,
-            id: field("event_id"),
-        },
-        "Ignoring duplicate message" => Event::Echo {
-            operation: Operation::Message,
-            id: field("existing_mxid"),
-        },
-        "Received remote echo for message" => Event::Echo {
-            operation: Operation::File,
-            id: field("event_id"),
-        },
-        "Not bridging edit: sender doesn't match original message sender" => Event::Echo {
-            operation: Operation::Edit,
-            id: field("remote_target_message_id"),
-        },
-        "Ignoring duplicate reaction" | "Target reaction not found" if is_from_me(line) => {
-            Event::Echo {
-                operation: Operation::Reaction,
-                id: Cow::default(),
-            }
-        }
-        "Target message not found" => Event::Echo {
-            operation: Operation::Deletion,
-            id: Cow::default(),
-        },
-        _ => return None,
-    };
-    Some(event)
-}
-
 /// What the socket's own library says, at trace only.
 fn socket<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     const GREETING: &str = r#""type":"hello""#;
@@ -306,167 +234,13 @@ fn socket<'a>(line: &Line<'a>) -> Option<Event<'a>> {
     Some(Event::Socket { login, what })
 }
 
-/// What a line tells about the homeserver or the database.
-fn neighbour<'a>(line: &Line<'a>) -> Option<Event<'a>> {
-    match &*line.message {
-        "Request completed"
-        | "Starting handling of transaction"
-        | "Received ping from homeserver" => {
-            return Some(Event::Works(Neighbour::Homeserver));
-        }
-        "Event that took long finished handling"
-        | "Event that took too long finally finished handling" => {
-            return Some(Event::Works(Neighbour::Queue));
-        }
-        _ if line.level < Some(Level::Warn) => return None,
-        "Event handling is taking long"
-        | "Event handling is taking too long, continuing in background"
-        | "Portal event channel is full, queue will block"
-        | "Portal event channel is still full" => {
-            let (neighbour, error) = (Neighbour::Queue, Cow::default());
-            return Some(Event::Failing { neighbour, error });
-        }
-        _ => {}
-    }
-    let error = line.field("error")?;
-    // The bot's default avatar lies on a server that a host without a way out never reaches.
-    let is_foreign = || {
-        line.field("url")
-            .is_some_and(|url| url.contains("/media/download/"))
-    };
-    let neighbour = match &*line.message {
-        "Request failed" | "Request failed, retrying" if is_foreign() => return None,
-        "Request failed, retrying"
-        | "Failed to connect to homeserver, retrying in 10 seconds..." => Neighbour::Homeserver,
-        _ if is_of_database(&error) => Neighbour::Database,
-        "Request failed" | "Failed to send message part to Matrix" if is_unreachable(&error) => {
-            Neighbour::Homeserver
-        }
-        "Failed to handle Matrix message"
-        | "Failed to handle Matrix edit"
-        | "Failed to handle Matrix reaction"
-        | "Failed to handle Matrix redaction" => Neighbour::WebApi,
-        _ => return None,
-    };
-    Some(Event::Failing { neighbour, error })
-}
-
-/// How Go's driver of PostgreSQL words that the server is away. A socket of Unix is always the database's.
-fn is_of_database(error: &str) -> bool {
-    [
-        "dial unix",
-        ".s.PGSQL.",
-        "pq: ",
-        "driver: bad connection",
-        "sql: ",
-        ":5432: connect",
-    ]
-    .iter()
-    .any(|part| error.contains(part))
-}
-
-/// How Go words that the other side cannot be reached, and a proxy that nobody is behind it.
-fn is_unreachable(error: &str) -> bool {
-    [
-        "dial tcp",
-        "connection refused",
-        "connection reset",
-        "EOF",
-        "deadline exceeded",
-        "Client.Timeout",
-        "HTTP 502",
-        "HTTP 503",
-        "HTTP 504",
-    ]
-    .iter()
-    .any(|part| error.contains(part))
-}
-
-fn is_from_me(line: &Line<'_>) -> bool {
-    line.field("remote_sender").is_some_and(|sender| {
-        json::members(&sender)
-            .flatten()
-            .any(|(key, value)| key == "is_from_me" && value.as_written() == "true")
-    })
-}
-
-/// What a line counts as among the errors. Nothing for a line that is no trouble at all.
-pub(crate) fn weight(line: &Line<'_>, is_stopping: bool) -> Option<Class> {
-    let level = line.level.filter(|level| *level >= Level::Warn)?;
-    if line.writer == Writer::Systemd {
-        return None;
-    }
-    let known = known::find(&line.message).map(|known| known.class);
-    let error_is = |text: &str| line.field("error").is_some_and(|error| error == text);
-    match (&*line.message, known) {
-        ("Error in socket mode connection", _) if is_stopping && error_is("context canceled") => {
-            Some(Class::Healthy)
-        }
-        ("Failed to handle Matrix membership change", _) if error_is("invalid channel ID") => {
-            Some(Class::Healthy)
-        }
-        (
-            "Target reaction not found"
-            | "Not bridging edit: sender doesn't match original message sender",
-            _,
-        ) if !is_from_me(line) => Some(Class::Trouble),
-        (_, Some(class)) => Some(class),
-        // A warning that nobody has described loses nothing; an error might.
-        (_, None) => Some(if level >= Level::Error {
-            Class::Trouble
-        } else {
-            Class::Healthy
-        }),
-    }
-}
-
-/// What was lost with a line, seen from its context where one text stands for several things. Nothing where what failed was
-/// no message of a person: a join, a room's name.
-pub(crate) fn lost(
-    line: &Line<'_>,
-    direction: Direction,
-    operation: Operation,
-) -> Option<(Direction, Operation)> {
-    let direction = match line.field("action").as_deref() {
-        Some("handle matrix event") => Direction::ToSlack,
-        Some("handle remote event") => Direction::ToMatrix,
-        _ => direction,
-    };
-    let kind = match direction {
-        Direction::ToMatrix => line.field("bridge_evt_type"),
-        Direction::ToSlack => None,
-    };
-    let kind = kind
-        .or_else(|| line.field("event_type"))
-        .unwrap_or_default();
-    let operation = match &*kind {
-        "RemoteEventEdit" => Operation::Edit,
-        "RemoteEventReaction"
-        | "RemoteEventReactionRemove"
-        | "RemoteEventReactionSync"
-        | "m.reaction" => Operation::Reaction,
-        "RemoteEventMessageRemove" | "m.room.redaction" => Operation::Deletion,
-        ""
-        | "RemoteEventMessage"
-        | "RemoteEventMessageUpsert"
-        | "m.room.message"
-        | "m.room.encrypted"
-        | "m.sticker" => operation,
-        // Slack's own events, before the bridge has understood them.
-        kind if kind.ends_with("MessageEvent") => operation,
-        kind if kind.contains("Reaction") => Operation::Reaction,
-        kind if kind.contains("poll.") => Operation::Message,
-        _ => return None,
-    };
-    Some((direction, operation))
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::line::Envelope;
 
-    fn with<T>(text: &str, systemd: bool, look: impl FnOnce(&Line<'_>) -> T) -> T {
+    /// Looks at one line.
+    pub(crate) fn with<T>(text: &str, systemd: bool, look: impl FnOnce(&Line<'_>) -> T) -> T {
         let envelope = Envelope {
             from_systemd: systemd,
             ..Envelope::default()
@@ -511,59 +285,5 @@ mod tests {
         let restart = "mautrix-slack.service: Scheduled restart job, restart counter is at 1.";
         told(restart, Event::Unit(UnitChange::Restarting));
         told("mautrix-slack.service: Consumed 1s CPU time.", Event::Other);
-    }
-
-    #[test]
-    fn healthy_lines_weigh_nothing_and_losses_weigh() {
-        let weigh = |text: &str, stopping| with(text, false, |line| weight(line, stopping));
-        let echo = r#"2026-08-19T09:00:01Z WRN Target reaction not found remote_sender={"is_from_me":true}"#;
-        assert_eq!(weigh(echo, false), Some(Class::Healthy));
-        assert_eq!(
-            weigh(
-                r#"2026-08-19T09:00:01Z ERR Error in socket mode connection error="context canceled""#,
-                true
-            ),
-            Some(Class::Healthy)
-        );
-        assert_eq!(
-            weigh(
-                r#"2026-08-19T09:00:01Z ERR Error in socket mode connection error="context canceled""#,
-                false
-            ),
-            Some(Class::Trouble)
-        );
-        assert_eq!(
-            weigh(
-                "2026-08-19T09:00:01Z ERR Failed to handle Matrix message error=not_in_channel",
-                false
-            ),
-            Some(Class::Lost(Direction::ToSlack, Operation::Message))
-        );
-        assert_eq!(
-            weigh("2026-08-19T09:00:01Z ERR Something new", false),
-            Some(Class::Trouble)
-        );
-        assert_eq!(
-            weigh("2026-08-19T09:00:01Z WRN Something new", false),
-            Some(Class::Healthy)
-        );
-        assert_eq!(weigh("2026-08-19T09:00:01Z INF Something new", false), None);
-    }
-
-    #[test]
-    fn filled_in_messages_are_no_deliveries() {
-        let text = "2026-08-19T09:00:01Z DBG Sent message part to Matrix action=backfill remote_timestamp=2026-08-19T08:00:01Z";
-        with(text, false, |line| assert_eq!(of(line), Event::Other));
-        let text = r#"2026-08-19T09:00:01Z DBG Sent message part to Matrix action="handle remote event" part_id=file-0-F1 remote_timestamp=2026-08-19T09:00:00Z"#;
-        let sent_at = "2026-08-19T09:00:00Z".parse().ok();
-        with(text, false, |line| {
-            assert_eq!(
-                of(line),
-                Event::Delivered {
-                    operation: Operation::File,
-                    sent_at
-                }
-            );
-        });
     }
 }

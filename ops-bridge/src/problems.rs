@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use ops_common::output::Record;
 use serde::Serialize;
 
-use crate::event::{self, Event, Step, UnitChange};
+use crate::event::{Event, Step, UnitChange};
 use crate::known::{self, Class, Direction, Operation};
 use crate::line::{Level, Line};
-use crate::mask;
+use crate::{mask, weight};
 
 /// So many groups are kept apart; further ones are counted together.
 const GROUPS: usize = 500;
@@ -87,9 +87,9 @@ impl Problems {
             }
             _ => {}
         }
-        match event::weight(line, self.is_stopping) {
+        match weight::of(line, self.is_stopping) {
             Some(Class::Lost(direction, operation)) => {
-                let lost = event::lost(line, direction, operation);
+                let lost = weight::lost(line, direction, operation);
                 if let Some((direction, operation)) = lost
                     && self.is_new_loss(line, direction)
                 {
@@ -232,6 +232,7 @@ fn example(line: &Line<'_>) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event;
     use crate::reader::Reader;
 
     fn read(log: &str) -> Problems {

@@ -11,10 +11,11 @@ use ops_common::check::{Check, State};
 use ops_common::host::Host;
 use serde_json::json;
 
-use crate::availability::{Availability, GRACE, Hole, Moment};
+use crate::availability::{Availability, GRACE};
 use crate::connection::between;
 use crate::error::Error;
 use crate::event;
+use crate::hole::{Hole, Moment};
 use crate::source::{self, Bounds, Window};
 use crate::verdict::words;
 
