@@ -112,11 +112,12 @@ impl<'a> Blocks<'a> {
     }
 
     fn table(&mut self, entry: &Entry, cursor: &mut Cursor<impl BufRead>) -> Result<(), Damage> {
-        let content = self.content(entry.is_copied, cursor)?;
+        let content = self.content(entry.copied_into.is_some(), cursor)?;
         let (rows, bytes, sha256) = content.finish().map_err(|fault| cursor.damage(fault))?;
         self.tables.push(Table {
             schema: entry.schema.clone(),
             name: entry.name.clone(),
+            root: entry.root(),
             rows,
             bytes,
             sha256,

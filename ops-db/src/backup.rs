@@ -19,8 +19,9 @@ use crate::draft::Draft;
 use crate::dump::{Dump, Scan};
 use crate::error::Error;
 use crate::hooks::Hooks;
-use crate::manifest::{File, Kind, LargeObjects, Manifest, Origin};
+use crate::manifest::{File, Kind, LargeObjects, Manifest};
 use crate::mark::{self, Mark};
+use crate::origin::Origin;
 use crate::reach::Server;
 use crate::seal::{Sealer, Summed};
 use crate::server::Session;
@@ -105,22 +106,20 @@ pub fn to_folder(
         database,
         Origin {
             host: server.host().name().to_owned(),
-            machine: String::new(),
+            ..Origin::default()
         },
     );
-    let path = mark.path(folder);
-    let was_marked = path.exists();
+    let mut was_marked = mark.path(folder).exists();
     mark.save(folder);
     let taken = server.origin().and_then(|origin| {
-        mark.origin = origin;
-        mark.save(folder);
+        was_marked |= mark.is_known_as(origin, folder);
         take(server, database, folder, options)
     });
     match &taken {
         Ok(_) => mark::clear(folder, &mark),
         // The one that runs will say how it ended.
         Err(Error::Locked { .. }) if was_marked => {}
-        Err(Error::Locked { .. }) => drop(std::fs::remove_file(path)),
+        Err(Error::Locked { .. }) => drop(std::fs::remove_file(mark.path(folder))),
         Err(error) => {
             mark.at = Timestamp::now();
             let told = ops_common::exit::describe(error);
@@ -142,7 +141,7 @@ fn take(
     folder: &Path,
     options: &Options,
 ) -> Result<PathBuf, Error> {
-    let session = server.session(database)?;
+    let session = server.steady(database)?;
     // What we ask ourselves waits behind a lock no longer than pg_dump does.
     let limit = options.lock_wait.duration().as_millis();
     session.execute(&format!("SET lock_timeout = {limit}"))?;
@@ -159,11 +158,7 @@ fn take(
         database,
         format: Format::Archive,
         lock_wait: options.lock_wait,
-        flags: manifest
-            .snapshot
-            .iter()
-            .map(|snapshot| format!("--snapshot={snapshot}"))
-            .collect(),
+        flags: flags(&session, &manifest)?,
         seen: &|bytes| bar.inc(bytes),
     };
     manifest.command = dump.command();
@@ -173,6 +168,19 @@ fn take(
     };
     bar.finish_and_clear();
     taken
+}
+
+/// The snapshot, and names as we read them. An encoding that is none, or that nothing is known of, stays as it is.
+fn flags(session: &Session, manifest: &Manifest) -> Result<Vec<String>, Error> {
+    let snapshot = manifest.snapshot.iter();
+    let mut flags: Vec<_> = snapshot
+        .map(|snapshot| format!("--snapshot={snapshot}"))
+        .collect();
+    let encoding = session.value("SHOW server_encoding")?;
+    if !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII" | "MULE_INTERNAL") {
+        flags.push("--encoding=UTF8".to_owned());
+    }
+    Ok(flags)
 }
 
 fn to_one_file(
@@ -288,7 +296,7 @@ fn lock(session: &Session, database: &str) -> Result<(), Error> {
 
 /// Opens the snapshot that everything is read under, and notes what the server is.
 fn begin(server: &Server<'_>, session: &Session, database: &str) -> Result<Manifest, Error> {
-    session.execute("SET idle_in_transaction_session_timeout = 0; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+    session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
     let snapshot = session.value("SELECT pg_export_snapshot()")?;
     let at = Timestamp::now();
     let version = session.value("SHOW server_version")?;
@@ -315,11 +323,12 @@ fn pair(row: Vec<Option<String>>) -> Option<(String, String)> {
     Some((row.next()?, row.next()?))
 }
 
-/// The databases of a server that can be backed up, without those that are not wanted.
+/// The databases of a server that can be backed up, without those that are not wanted. The limit -2 marks what is left of one
+/// whose removal was interrupted.
 pub fn all(server: &Server<'_>, exclude: &[String]) -> Result<Vec<String>, Error> {
     let session = server.session("postgres")?;
     let rows = session.rows(
-        "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname",
+        "SELECT datname FROM pg_database WHERE datallowconn AND datconnlimit <> -2 AND NOT datistemplate ORDER BY datname",
     )?;
     Ok(rows
         .into_iter()

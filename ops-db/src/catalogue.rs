@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ops_common::output::Record;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::manifest::{self, Manifest, Origin, PARTS, SUFFIX};
+use crate::manifest::{self, Manifest, PARTS, SUFFIX};
+use crate::origin::Origin;
 use crate::{archive, parts, plain, seal};
 
 /// One file of a folder of backups.
@@ -224,7 +225,11 @@ fn state(manifest: &Manifest, size_bytes: u64) -> State {
     }
 }
 
-/// The newest moment of the whole backups of each database of one host.
+/// Clocks of two machines may be so far apart.
+pub const ASTRAY: SignedDuration = SignedDuration::from_mins(10);
+
+/// The newest moment of the whole backups of each database of one host. One that is yet to come was taken by a clock that
+/// went wrong, and says nothing.
 #[must_use]
 pub fn newest(
     backups: &[Backup],
@@ -232,10 +237,12 @@ pub fn newest(
     moment: impl Fn(&Backup) -> Option<Timestamp>,
 ) -> BTreeMap<String, Timestamp> {
     let mut newest = BTreeMap::new();
+    let last = Timestamp::now() + ASTRAY;
     for backup in backups {
         let is_good =
             backup.state == State::Ok && backup.from.as_ref().is_some_and(|from| from.is(origin));
-        if let (true, Some(name), Some(at)) = (is_good, &backup.database, moment(backup)) {
+        let moment = moment(backup).filter(|at| *at <= last);
+        if let (true, Some(name), Some(at)) = (is_good, &backup.database, moment) {
             let known = newest.entry(name.clone()).or_insert(at);
             *known = at.max(*known);
         }

@@ -12,7 +12,7 @@ use ops_common::host::{Command, Host, Process};
 use ops_common::report::Report;
 use serde_json::json;
 
-use crate::count::count;
+use crate::count;
 use crate::error::Error;
 use crate::manifest::{self, Manifest, Means, Proof};
 use crate::reach::Server;
@@ -95,8 +95,8 @@ pub fn file(
     drop(server);
     drop(scratch);
     let (check, damage) = match outcome {
-        Ok((tables, rows)) => (
-            Check::ok(CHECK, subject, "restored and compared")
+        Ok(Found { tables, rows, how }) => (
+            Check::ok(CHECK, subject, how)
                 .value(rows as f64, "rows")
                 .data(json!({"tables": tables})),
             None,
@@ -107,14 +107,12 @@ pub fn file(
         ),
         Err(error) => return Err(error),
     };
-    if let Some(mut manifest) = beside {
-        manifest.proofs.push(Proof {
-            by: Means::Drill,
-            at: Timestamp::now(),
-            damage,
-        });
-        manifest.save(path)?;
-    }
+    let proof = Proof {
+        by: Means::Drill,
+        at: Timestamp::now(),
+        damage,
+    };
+    manifest::note(path, proof)?;
     Ok(check)
 }
 
@@ -127,12 +125,19 @@ fn user(host: &Host, settings: &Settings) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&said).trim_end().to_owned())
 }
 
+/// What a drill has found.
+struct Found {
+    tables: usize,
+    rows: u64,
+    how: &'static str,
+}
+
 fn restored(
     server: &Server<'_>,
     mut source: Opened,
     beside: Option<&Manifest>,
-) -> Result<(usize, u64), Error> {
-    let home = server.session("postgres")?;
+) -> Result<Found, Error> {
+    let home = server.steady("postgres")?;
     let mut roles = restore::roles(&mut source)?;
     roles.extend(beside.iter().flat_map(|manifest| manifest.roles.clone()));
     roles.remove(server.user());
@@ -140,49 +145,43 @@ fn restored(
         home.execute(&format!("CREATE ROLE {}", quote_name(role)))?;
     }
     let database = "drill";
-    let encoding = restore::encoding(&mut source)?;
-    home.execute(&format!(
-        "CREATE DATABASE {database} TEMPLATE template0{encoding}"
-    ))?;
-    let filled = restore::fill(server, source, database, &Options::default())?;
-    if let Some(manifest) = beside.or(filled.manifest.as_ref()) {
-        compare(server, database, manifest)?;
-    }
-    Ok((
-        filled.tables.len(),
-        filled.tables.iter().filter_map(|table| table.rows).sum(),
-    ))
+    restore::create_alike(&home, database, &mut source)?;
+    let options = Options {
+        without_tablespaces: true,
+        ..Options::default()
+    };
+    let filled = restore::fill(server, source, database, &options)?;
+    let known = beside.or(filled.manifest.as_ref());
+    let is_counted = filled.tables.iter().all(|table| table.rows.is_some());
+    let rows = match known {
+        Some(manifest) => compare(server, database, manifest)?,
+        None => count::difference(&server.steady(database)?, &filled.tables, false)?.0,
+    };
+    Ok(Found {
+        tables: filled.tables.len(),
+        rows,
+        how: match known {
+            None if !is_counted => "restored; there was nothing to compare all its rows with",
+            _ => "restored and compared",
+        },
+    })
 }
 
-/// Every table of the manifest, counted and where it has a sum, summed.
-fn compare(server: &Server<'_>, database: &str, manifest: &Manifest) -> Result<(), Error> {
-    let session = server.session(database)?;
+/// Every table of the manifest, counted and where it has a sum, summed; how many rows there are.
+fn compare(server: &Server<'_>, database: &str, manifest: &Manifest) -> Result<u64, Error> {
+    let session = server.steady(database)?;
     let major = |version: &str| version.split(['.', ' ']).next().map(str::to_owned);
     // A sum of `hashtext` means nothing in another major version.
     let is_comparable =
         major(&session.value("SHOW server_version")?) == major(&manifest.server_version);
-    for table in &manifest.tables {
-        let (counted, sum) = count(&session, table, table.checksum.is_some() && is_comparable)?;
-        let name = format!("{}.{}", table.schema, table.name);
-        let different = |difference| {
-            Err(Error::Different {
-                database: manifest.database.clone(),
-                difference,
-            })
-        };
-        if table.rows.is_some_and(|rows| rows != counted) {
-            return different(format!(
-                "table '{name}' has {counted} rows of {}",
-                table.rows.unwrap_or(0)
-            ));
-        }
-        if sum.is_some() && sum != table.checksum {
-            return different(format!(
-                "the rows of table '{name}' do not sum up to what they did"
-            ));
-        }
+    let (rows, difference) = count::difference(&session, &manifest.tables, is_comparable)?;
+    match difference {
+        Some(difference) => Err(Error::Different {
+            database: manifest.database.clone(),
+            difference,
+        }),
+        None => Ok(rows),
     }
-    Ok(())
 }
 
 /// Makes the cluster, says where it is, and removes it when its input ends. What a holder that was killed has left is

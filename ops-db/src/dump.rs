@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use ops_common::host::{Command, Process};
+use ops_common::host::{self, Command, Process};
 use ops_common::span::Span;
 
 use crate::error::Error;
@@ -56,6 +56,18 @@ impl Dump<'_> {
             .collect()
     }
 
+    /// The shell around `pg_dump` reports that it was killed.
+    fn named(&self, error: host::Error) -> Error {
+        match error {
+            host::Error::Killed { signal, status, .. } => Error::Host(host::Error::Killed {
+                subject: format!("'pg_dump' on '{}'", self.server.host().name()),
+                signal,
+                status,
+            }),
+            error => Error::Host(error),
+        }
+    }
+
     /// Writes the dump to `sink`. It has succeeded only if `pg_dump` ended with 0 and the parse of what came found its end.
     pub fn write(
         &self,
@@ -63,15 +75,12 @@ impl Dump<'_> {
         failed: impl Fn(io::Error) -> Error,
     ) -> Result<Scan, Error> {
         let command = self.command();
-        let command = Command::new(&command[0])
-            .args(&command[1..])
-            .as_user(self.server.user());
+        let command = Command::script(WATCHED, &command).as_user(self.server.user());
         let Process {
             stdin,
             mut stdout,
             running,
         } = self.server.host().spawn(&command)?;
-        drop(stdin);
         let mut sink = Seen {
             sink,
             seen: self.seen,
@@ -88,7 +97,8 @@ impl Dump<'_> {
             return Err(failed(error));
         }
         drop(stdout);
-        let ended = running.wait()?;
+        let ended = running.wait().map_err(|error| self.named(error))?;
+        drop(stdin);
         if !ended.success() {
             // The limit on waiting for locks is the only one of time that is set.
             let reason = crate::reach::said(&ended).replace("statement timeout", "lock timeout");
@@ -109,6 +119,15 @@ impl Dump<'_> {
         })
     }
 }
+
+/// Runs a program that ends when its input does, and with the connection: while it waits for a lock it writes nothing, so it
+/// would not notice by itself that nobody listens any more.
+const WATCHED: &str = r#"exec 3<&0
+"$@" </dev/null 3<&- & program=$!
+{ read -r end <&3; kill "$program"; } >/dev/null 2>&1 & watch=$!
+wait "$program"; status=$?
+kill "$watch" 2>/dev/null
+exit "$status""#;
 
 /// Tells how much passes.
 struct Seen<'a> {

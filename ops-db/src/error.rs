@@ -73,6 +73,9 @@ pub enum Error {
     /// A statement that nothing keeps from changing things.
     #[error("only SELECT, WITH, VALUES, TABLE, SHOW and EXPLAIN are known to change nothing")]
     MayChange,
+    /// An answer that cannot be written as objects.
+    #[error("two columns are called '{0}', and an object can have one")]
+    SameName(String),
     /// A program on the host failed.
     #[error("{program} failed on '{host}' with status {status}: {reason}")]
     Program {
@@ -99,6 +102,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// There is nowhere to put backups.
+    #[error("there is no folder '{}'", .0.display())]
+    NoFolder(PathBuf),
     /// A backup cannot be removed.
     #[error("cannot remove '{}'", path.display())]
     Remove {
@@ -211,6 +217,7 @@ impl Failure for Error {
             }
             Self::Dial { .. } | Self::NoWay { .. } => Status::Unavailable,
             Self::NoUser { .. } | Self::MayChange => Status::NotAllowed,
+            Self::Open { source, .. } if source.is_closed() => Status::Unavailable,
             Self::Open { source, .. } | Self::Query(source) => of_refusal(source),
             Self::Program {
                 program,
@@ -218,7 +225,7 @@ impl Failure for Error {
                 reason,
                 ..
             } => of_program(program, *status, reason),
-            Self::Stream(_) | Self::Hook { .. } => Status::Io,
+            Self::Stream(_) | Self::Hook { .. } | Self::NoFolder(_) => Status::Io,
             Self::Write(source) => Status::of_io(source),
             Self::Save { source, .. } | Self::Remove { source, .. } | Self::Read { source, .. } => {
                 match Status::of_io(source) {
@@ -231,6 +238,7 @@ impl Failure for Error {
             | Self::OtherKind { .. }
             | Self::WrongKey { .. }
             | Self::Absent { .. }
+            | Self::SameName(_)
             | Self::Decrypt { .. } => Status::BadInput,
             Self::Key { .. } => Status::BadConfig,
             Self::Locked { .. } => Status::TryAgain,
@@ -247,22 +255,44 @@ impl Failure for Error {
             Self::WrongKey { .. } | Self::Decrypt { .. } => {
                 Some("name the file with your key: --identity FILE".to_owned())
             }
+            Self::SameName(_) => Some("give one of them another name: AS \"name\"".to_owned()),
+            Self::NoFolder(path) => Some(format!(
+                "make the folder first: mkdir -p {}",
+                word(path.as_os_str().as_encoded_bytes())
+            )),
             Self::Unconfirmed(name) => Some(format!(
-                "--replace {name} says that you mean it; the old one is kept under another name"
+                "--replace {} says that you mean it; the old one is kept under another name",
+                word(name.as_bytes())
             )),
             Self::MayChange => Some("--write lets a query change things".to_owned()),
+            Self::Query(source) if source.is_of_standby() => {
+                Some("this server is a standby: ask its primary".to_owned())
+            }
             Self::Query(source) if source.is_read_only() => {
                 Some("--write lets a query change things".to_owned())
             }
             Self::Open { role, source, .. } if source.wants_password() => Some(format!(
                 "this program brings no password: 'local all {role} peer' in pg_hba.conf lets the system user in"
             )),
-            Self::Open { source, .. } if source.is_absence() => {
-                Some("ops-db list shows the databases".to_owned())
+            Self::Open { source, .. } if source.is_absence() => Some(DATABASES.to_owned()),
+            Self::Program { reason, .. } if names_absent_database(reason) => {
+                Some(DATABASES.to_owned())
             }
             _ => None,
         }
     }
+}
+
+const DATABASES: &str = "ops-db list shows the databases";
+
+fn names_absent_database(reason: &str) -> bool {
+    reason.contains("database \"") && reason.contains("does not exist")
+}
+
+/// A word as a shell wants it. Neither names of the server nor paths have a NUL byte, the one thing that cannot be quoted.
+#[must_use]
+pub fn word(text: &[u8]) -> String {
+    String::from_utf8_lossy(&host::quote(text).unwrap_or_default()).into_owned()
 }
 
 fn of_refusal(refusal: &Refusal) -> Status {
@@ -303,7 +333,17 @@ fn of_program(program: &str, status: u8, reason: &str) -> Status {
         {
             Status::NotAllowed
         }
-        _ if says(&["database \""]) && says(&["does not exist"]) => Status::Unavailable,
+        _ if names_absent_database(reason) => Status::Unavailable,
+        _ if says(&[
+            "is not currently accepting connections",
+            "cannot connect to invalid database",
+        ]) =>
+        {
+            Status::Unavailable
+        }
+        _ if says(&["Tablespace \"", "tablespace \""]) && says(&["does not exist"]) => {
+            Status::Unavailable
+        }
         _ if says(&["extension \""]) && says(&["is not available"]) => Status::Unavailable,
         // Dropped between the snapshot and the lock: the next dump will not know of it.
         _ if program == "pg_dump"

@@ -13,7 +13,7 @@ use ops_common::check::Check;
 use self::backups::backups;
 use self::copies::{archiver, replication, slots};
 use self::limits::{Grades, Limits};
-use self::sessions::{connections, longest};
+use self::sessions::{connections, longest, oldest};
 use self::storage::{cache_hit, checksum_failures, dead_rows, disk, invalid_indexes, wraparound};
 use crate::copied::Row;
 use crate::error::Error;
@@ -38,9 +38,12 @@ const SERVER: &[Question] = &[
     },
     Question {
         check: "db.oldest_transaction",
-        select: "SELECT pid, datname, extract(epoch FROM pg_catalog.clock_timestamp() - xact_start)::int8 FROM pg_catalog.pg_stat_activity
-            WHERE backend_type = 'client backend' AND xact_start IS NOT NULL AND pid <> pg_catalog.pg_backend_pid() ORDER BY xact_start LIMIT 1",
-        judge: |rows, limits| vec![longest("db.oldest_transaction", rows, "is in a transaction", Grades::from(limits.oldest_transaction).or(300.0, 3600.0))],
+        // One that was prepared has no session, and stays until somebody ends it.
+        select: "SELECT pid, datname, extract(epoch FROM pg_catalog.clock_timestamp() - xact_start)::int8, NULL FROM pg_catalog.pg_stat_activity
+            WHERE backend_type = 'client backend' AND xact_start IS NOT NULL AND pid <> pg_catalog.pg_backend_pid()
+            UNION ALL SELECT NULL, database, extract(epoch FROM pg_catalog.clock_timestamp() - prepared)::int8, pg_catalog.quote_literal(gid)
+            FROM pg_catalog.pg_prepared_xacts ORDER BY 3 DESC LIMIT 1",
+        judge: |rows, limits| vec![oldest(rows, Grades::from(limits.oldest_transaction).or(300.0, 3600.0))],
     },
     Question {
         check: "db.idle_in_transaction",
@@ -77,12 +80,20 @@ const SERVER: &[Question] = &[
     },
     Question {
         check: "db.replication",
-        select: "SELECT application_name, state, extract(epoch FROM replay_lag)::float8 FROM pg_catalog.pg_stat_replication",
+        // On a standby its own way to the primary comes first.
+        select: "SELECT 'this standby', coalesce((SELECT status FROM pg_catalog.pg_stat_wal_receiver), 'not connected to its primary'),
+            CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver)
+                AND pg_catalog.pg_last_wal_receive_lsn() = pg_catalog.pg_last_wal_replay_lsn() THEN 0
+            ELSE extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp()) END::float8
+            WHERE pg_catalog.pg_is_in_recovery() AND EXISTS (SELECT FROM pg_catalog.pg_settings WHERE name = 'primary_conninfo' AND setting <> '')
+            UNION ALL SELECT application_name, state, extract(epoch FROM replay_lag)::float8 FROM pg_catalog.pg_stat_replication",
         judge: replication,
     },
     Question {
         check: "db.archiver",
-        select: "SELECT pg_catalog.current_setting('archive_mode'), failed_count, last_failed_time > last_archived_time
+        // A standby archives only if it is always to do so.
+        select: "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() AND pg_catalog.current_setting('archive_mode') = 'on' THEN 'off'
+            ELSE pg_catalog.current_setting('archive_mode') END, failed_count, last_failed_time > last_archived_time
             OR (last_failed_time IS NOT NULL AND last_archived_time IS NULL), last_failed_wal FROM pg_catalog.pg_stat_archiver",
         judge: |rows, _| archiver(rows),
     },
@@ -109,7 +120,7 @@ pub fn look(server: &Server<'_>, limits: &Limits) -> Result<Vec<Check>, Error> {
     let home = server.looker(HOME)?;
     let mut checks = ask(&home, SERVER, limits)?;
     checks.push(disk(server, &home, limits)?);
-    let names = home.rows("SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1")?;
+    let names = home.rows("SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 AND NOT datistemplate ORDER BY 1")?;
     let names: Vec<String> = names
         .into_iter()
         .filter_map(|row| row.into_iter().next().flatten())

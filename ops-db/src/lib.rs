@@ -22,6 +22,7 @@ pub mod keys;
 pub mod list;
 pub mod manifest;
 pub mod mark;
+pub mod origin;
 pub mod parameters;
 pub mod parts;
 pub mod plain;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::hex::hex;
+use crate::origin::Origin;
 use crate::table::Table;
 
 /// Ends the name of the manifest beside a backup.
@@ -73,44 +74,6 @@ pub struct Manifest {
     /// Every proof since, the last one wins; beside only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proofs: Vec<Proof>,
-}
-
-/// Where a database is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Origin {
-    /// The name by which the host was asked.
-    pub host: String,
-    /// What the machine calls itself; empty if it was not reached.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub machine: String,
-}
-
-impl Origin {
-    /// Whether both are the same machine: one has many names to ask it by, and may be asked on itself.
-    #[must_use]
-    pub fn is(&self, other: &Self) -> bool {
-        if self.machine.is_empty() || other.machine.is_empty() {
-            self.host == other.host
-        } else {
-            self.machine == other.machine
-        }
-    }
-
-    /// Whether nothing says that they are two.
-    #[must_use]
-    pub fn may_be(&self, other: &Self) -> bool {
-        self.machine.is_empty() || other.machine.is_empty() || self.is(other)
-    }
-
-    /// What to call it.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        if self.machine.is_empty() {
-            &self.host
-        } else {
-            &self.machine
-        }
-    }
 }
 
 /// What a backup is of.
@@ -294,6 +257,18 @@ impl Manifest {
     pub fn save(&self, backup: &Path) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
         Ok(atomic::write(&beside(backup), text.as_bytes(), 0o600)?)
+    }
+}
+
+/// Notes a proof in the manifest beside a backup as it is now: another may have come since it was read. One that was removed
+/// meanwhile is not made again.
+pub fn note(backup: &Path, proof: Proof) -> Result<(), Error> {
+    match load(backup)? {
+        Some(mut manifest) => {
+            manifest.proofs.push(proof);
+            manifest.save(backup)
+        }
+        None => Ok(()),
     }
 }
 

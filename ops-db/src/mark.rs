@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{self, Origin};
+use crate::manifest;
+use crate::origin::Origin;
 
 const SUFFIX: &str = ".failed";
 
@@ -44,7 +45,26 @@ impl Mark {
             manifest::safe(&self.database),
             manifest::safe(&self.origin.host),
         );
-        folder.join(format!(".{database}@{host}{SUFFIX}"))
+        let number: String = self.origin.machine_id.chars().take(8).collect();
+        let number = if number.is_empty() {
+            number
+        } else {
+            format!(".{number}")
+        };
+        folder.join(format!(".{database}@{host}{number}{SUFFIX}"))
+    }
+
+    /// Writes it down once more, now that it is known of which machine it is; whether that had a mark already.
+    pub fn is_known_as(&mut self, origin: Origin, folder: &Path) -> bool {
+        let before = self.path(folder);
+        self.origin = origin;
+        let path = self.path(folder);
+        let was_marked = path != before && path.exists();
+        self.save(folder);
+        if path != before {
+            drop(std::fs::remove_file(before));
+        }
+        was_marked
     }
 
     /// Writes it down. Where that cannot be done no backup can be written either, and that is what will be told.
@@ -57,10 +77,12 @@ impl Mark {
         ));
     }
 
-    /// Whether it speaks of backups of this database, the newest of which was taken then.
+    /// Whether it speaks of backups of this database, the newest of which was taken then. A success would have removed it, if
+    /// it is known whose it is: the clock may have gone back since.
     #[must_use]
     pub fn holds(&self, database: &str, origin: &Origin, newest: Timestamp) -> bool {
-        self.database == database && self.origin.may_be(origin) && self.at >= newest
+        let is_standing = !self.origin.machine.is_empty() || self.at >= newest;
+        self.database == database && self.origin.may_be(origin) && is_standing
     }
 }
 
@@ -94,6 +116,7 @@ mod tests {
         let origin = |machine: &str| Origin {
             host: "root@db".into(),
             machine: machine.into(),
+            machine_id: String::new(),
         };
         let mark = Mark::new("a/b", origin("db"));
         mark.save(folder.path());
@@ -107,14 +130,24 @@ mod tests {
             "2100-01-01T00:00:00Z".parse().unwrap(),
         );
         assert!(mark.holds("a/b", &origin("db"), before));
-        assert!(!mark.holds("a/b", &origin("db"), after), "a success since");
+        assert!(
+            mark.holds("a/b", &origin("db"), after),
+            "a success would have removed it"
+        );
         assert!(!mark.holds("a", &origin("db"), before));
         assert!(!mark.holds("a/b", &origin("other"), before));
         let unreached = Mark::new("a/b", origin(""));
         let elsewhere = Origin {
             host: "db".into(),
             machine: "db".into(),
+            machine_id: "0123456789".into(),
         };
         assert!(unreached.holds("a/b", &elsewhere, before), "nobody knows");
+        assert!(
+            !unreached.holds("a/b", &elsewhere, after),
+            "a success since"
+        );
+        let numbered = Mark::new("a/b", elsewhere).path(folder.path());
+        assert!(numbered.ends_with(".a%2Fb@db.01234567.failed"));
     }
 }

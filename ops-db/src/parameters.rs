@@ -87,10 +87,12 @@ fn quoted(quote: char, value: &str) -> String {
     }
 }
 
-/// The quote and the name of `:'name'` or `:"name"` at `at`; the second colon of `::'x'` starts none.
+/// The quote and the name of `:'name'` or `:"name"` at `at`. Two colons are a cast: the second of `::'x'` starts none, the
+/// third of `:::'x'` does.
 fn parameter(text: &[u8], at: usize) -> Option<(char, &str)> {
     let (quote, rest) = text[at..].strip_prefix(b":")?.split_first()?;
-    if !matches!(quote, b'\'' | b'"') || at > 0 && text[at - 1] == b':' {
+    let colons = text[..at].iter().rev().take_while(|byte| **byte == b':');
+    if !matches!(quote, b'\'' | b'"') || colons.count() % 2 == 1 {
         return None;
     }
     let end = rest.iter().position(|byte| !is_name(*byte))?;
@@ -121,6 +123,10 @@ mod tests {
         assert_eq!(
             filled("SELECT :'a'::int", &["a=5"]).unwrap(),
             "SELECT '5'::int"
+        );
+        assert_eq!(
+            filled("SELECT x[1:2], x[:'a':2], f(a := :'a'), 1:::'a'", &["a=5"]).unwrap(),
+            "SELECT x[1:2], x['5':2], f(a := '5'), 1::'5'"
         );
         assert_eq!(filled("SELECT :'a'", &["a=\\"]).unwrap(), "SELECT  E'\\\\'");
         assert_eq!(

@@ -3,6 +3,7 @@
 //! A plain dump proves its end in two ways: the trailer, and since August 2025 a random key that stands at its head in
 //! `\restrict KEY` and at its tail in `\unrestrict KEY`. Rows could imitate the first, never the second.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
 use sha2::{Digest, Sha256};
@@ -50,9 +51,9 @@ pub enum Damage {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// A statement.
-    Statement(&'a str),
+    Statement(&'a [u8]),
     /// A `COPY ... FROM stdin` statement, whose rows follow.
-    Copy(&'a str),
+    Copy(Cow<'a, str>),
     /// Some rows, in `COPY`'s text form; a piece may end inside a row.
     Rows(&'a [u8]),
     /// The rows of the `COPY` before are all there.
@@ -161,12 +162,10 @@ impl<R: BufRead> Script<R> {
                 return Err(Damage::Statement(self.line));
             }
         }
-        let text = std::str::from_utf8(&self.buffer)
-            .map_err(|error| Damage::Read(io::Error::other(error)))?
-            .trim_end();
-        if text.starts_with("COPY ") && text.ends_with(" FROM stdin;") {
+        let text = self.buffer.trim_ascii_end();
+        if text.starts_with(b"COPY ") && text.ends_with(b" FROM stdin;") {
             self.mode = Mode::Rows { at_line: true };
-            return Ok(Some(Piece::Copy(text)));
+            return Ok(Some(Piece::Copy(String::from_utf8_lossy(text))));
         }
         Ok(Some(Piece::Statement(text)))
     }

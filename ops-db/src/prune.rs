@@ -3,6 +3,7 @@
 //! Only whole backups count and only whole backups go: a partial or unverified file is neither kept for a reason nor removed.
 //! A database whose last backup failed is left alone, since its old backups are all it has.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -11,8 +12,9 @@ use serde::Serialize;
 
 use crate::catalogue::{self, Backup, State};
 use crate::error::Error;
-use crate::manifest::{self, Origin};
+use crate::manifest;
 use crate::mark;
+use crate::origin::Origin;
 use crate::parts;
 use crate::retention::Policy;
 
@@ -38,25 +40,35 @@ impl Record for Decision {
         &["action", "file", "database", "at", "size_bytes", "reasons"];
 }
 
-/// What the policy says about each whole backup in a folder, and the databases it says nothing about since their last backup failed.
-pub fn plan(
-    folder: &Path,
-    policy: Policy,
-    now: Timestamp,
-) -> Result<(Vec<Decision>, Vec<String>), Error> {
+/// What is to be done about the backups in a folder.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What the policy says about each whole backup.
+    pub decisions: Vec<Decision>,
+    /// Databases it says nothing about, since their last backup failed.
+    pub failed: Vec<String>,
+    /// Backups it says nothing about, since they are yet to come: the clock that they were taken by went wrong.
+    pub astray: Vec<PathBuf>,
+}
+
+/// What the policy says about the backups in a folder.
+pub fn plan(folder: &Path, policy: Policy, now: Timestamp) -> Result<Plan, Error> {
     let marks = mark::read(folder);
-    let (mut decisions, mut failed) = (Vec::new(), Vec::new());
-    for group in groups(catalogue::read(folder)?) {
+    let mut plan = Plan::default();
+    let is_astray = |backup: &Backup| backup.at.is_some_and(|at| at > now + catalogue::ASTRAY);
+    let (astray, backups) = catalogue::read(folder)?.into_iter().partition(is_astray);
+    plan.astray = Vec::into_iter(astray).map(|backup| backup.file).collect();
+    for group in groups(backups) {
         if marks
             .iter()
             .any(|mark| mark.holds(&group.database, &group.origin, group.newest()))
         {
-            failed.push(group.database);
+            plan.failed.push(group.database);
         } else {
-            decisions.extend(group.decide(policy, now));
+            plan.decisions.extend(group.decide(policy, now));
         }
     }
-    Ok((decisions, failed))
+    Ok(plan)
 }
 
 /// The whole backups of one database of one host.
@@ -129,7 +141,11 @@ pub fn carry_out(decisions: &[Decision]) -> Result<(), Error> {
             } else {
                 std::fs::remove_file(&path)
             };
-            removed.map_err(|source| Error::Remove { path, source })?;
+            match removed {
+                // Somebody else prunes, too.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|source| Error::Remove { path, source })?,
+            }
         }
     }
     Ok(())
@@ -164,7 +180,7 @@ mod tests {
             database: database.into(),
             origin: Origin {
                 host: host.into(),
-                machine: String::new(),
+                ..Origin::default()
             },
             at,
             ..Manifest::default()
@@ -201,7 +217,9 @@ mod tests {
         let partial = put(folder.path(), ("a", "h"), "2026-01-05T00:00:00Z", None);
         ops_common::atomic::write(&partial, b"123", 0o600).unwrap();
         let other = put(folder.path(), ("b", "h"), "2025-01-01T00:00:00Z", None);
-        let (decisions, failed) = plan(
+        let Plan {
+            decisions, failed, ..
+        } = plan(
             folder.path(),
             Policy {
                 last: 1,
@@ -234,10 +252,12 @@ mod tests {
         put(folder.path(), ("a", "h"), "2026-01-02T00:00:00Z", None);
         let origin = Origin {
             host: "h".into(),
-            machine: String::new(),
+            ..Origin::default()
         };
         mark::Mark::new("a", origin).save(folder.path());
-        let (decisions, failed) = plan(
+        let Plan {
+            decisions, failed, ..
+        } = plan(
             folder.path(),
             Policy {
                 last: 1,
@@ -249,6 +269,29 @@ mod tests {
         assert_eq!((decisions.len(), failed), (0, vec!["a".to_owned()]));
     }
     #[test]
+    fn a_backup_that_is_yet_to_come_neither_counts_nor_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = put(folder.path(), ("a", "h"), "2026-01-01T00:00:00Z", None);
+        let astray = put(folder.path(), ("a", "h"), "2026-01-02T00:00:00Z", None);
+        let policy = Policy {
+            last: 1,
+            ..Policy::default()
+        };
+        let plan = plan(
+            folder.path(),
+            policy,
+            "2026-01-01T00:00:01Z".parse().unwrap(),
+        )
+        .unwrap();
+        assert_eq!(plan.decisions.len(), 1);
+        assert_eq!(
+            (plan.decisions[0].action, &plan.decisions[0].file),
+            ("keep", &now)
+        );
+        assert_eq!(plan.astray, [astray]);
+    }
+
+    #[test]
     fn two_hosts_in_one_folder_are_kept_apart() {
         let folder = tempfile::tempdir().unwrap();
         let here = put(folder.path(), ("a", "h"), "2026-01-01T00:00:00Z", None);
@@ -257,11 +300,12 @@ mod tests {
             last: 1,
             ..Policy::default()
         };
-        let (decisions, _) = plan(folder.path(), last, Timestamp::now()).unwrap();
+        let Plan { decisions, .. } = plan(folder.path(), last, Timestamp::now()).unwrap();
         assert!(decisions.iter().all(|decision| decision.action == "keep"));
         let origin = Origin {
             host: "i".into(),
             machine: "i".into(),
+            ..Origin::default()
         };
         let found = catalogue::read(folder.path()).unwrap();
         let newest = catalogue::newest(&found, &origin, |backup| backup.at);
@@ -280,7 +324,7 @@ mod tests {
         ops_common::atomic::write(&one, b"{", 0o600).unwrap();
         std::fs::remove_file(&there).unwrap();
         assert_eq!(states(), [State::Damaged, State::Partial]);
-        let (decisions, _) = plan(folder.path(), last, Timestamp::now()).unwrap();
+        let Plan { decisions, .. } = plan(folder.path(), last, Timestamp::now()).unwrap();
         assert!(decisions.is_empty());
     }
 }

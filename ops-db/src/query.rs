@@ -3,11 +3,14 @@
 //! What `COPY` can wrap goes through it: the server then writes the text of the rows itself. The rest (`SHOW`, `EXPLAIN`,
 //! and everything with `--write`) goes through the simple protocol, row by row. Memory is constant in both.
 
+mod objects;
+
 use std::io::{self, Write};
 
 use ops_common::output::Format;
 use serde_json::{Map, Value};
 
+use self::objects::{Objects, SameName, all_differ, plain_json};
 use crate::copied::{self, Lines};
 use crate::error::Error;
 use crate::grid::Grid;
@@ -35,13 +38,14 @@ pub fn ask(
     output: &mut dyn Write,
 ) -> Result<(), Error> {
     let statements = sql::statements(question.sql);
-    match (statements.as_slice(), question.write) {
+    let answered = match (statements.as_slice(), question.write) {
         ([], _) => Err(Error::Usage("there is no query".to_owned())),
         ([statement], false) if is_wrapped(statement) => copy(server, question, statement, output),
         ([statement], false) => simple(server, question, is_harmless(statement), output),
         (_, true) => simple(server, question, true, output),
         (_, false) => Err(Error::Usage("several statements need --write".to_owned())),
-    }
+    };
+    answered.map_err(of_answer)
 }
 
 /// Whether `COPY` takes such a statement.
@@ -52,7 +56,10 @@ fn is_wrapped(statement: &str) -> bool {
 }
 
 fn first_word(statement: &str) -> &str {
-    let start = statement.trim_start_matches('(').trim_start();
+    let mut start = statement;
+    while let Some(rest) = start.strip_prefix('(') {
+        start = sql::code(rest);
+    }
     let end = start.find(|c: char| !c.is_ascii_alphabetic());
     &start[..end.unwrap_or(start.len())]
 }
@@ -79,10 +86,7 @@ fn copy(
             output,
         ),
         Format::Json => {
-            let mut objects = Objects {
-                host: server.host().name(),
-                has_host: None,
-            };
+            let mut objects = Objects::of(server.host().name());
             let mut lines = Lines::new(|line| objects.print(line, output));
             looker.copy(
                 &format!(
@@ -151,6 +155,9 @@ impl Rows<'_> {
         match answer {
             Answer::Columns(names) => {
                 self.names = names.iter().map(|name| (*name).to_owned()).collect();
+                if self.format == Format::Json {
+                    all_differ(&self.names)?;
+                }
                 match self.format {
                     Format::Csv => self.print(names.iter().map(|name| csv(Some(name))), ","),
                     Format::Text => {
@@ -198,44 +205,15 @@ impl Rows<'_> {
     }
 }
 
-/// Rows that the server has written as JSON, each with the host it comes from.
-struct Objects<'a> {
-    host: &'a str,
-    has_host: Option<bool>,
-}
-
-impl Objects<'_> {
-    fn print(&mut self, line: &str, output: &mut dyn Write) -> io::Result<()> {
-        // A newline in a value of type json is a blank of its syntax: inside strings it would have been escaped.
-        let text = copied::row(line)
-            .into_iter()
-            .flatten()
-            .collect::<String>()
-            .replace(['\n', '\r', '\t'], " ");
-        let text = plain_json(&text);
-        let names_host = || {
-            serde_json::from_str::<Map<String, Value>>(&text)
-                .is_ok_and(|object| object.contains_key("host"))
-        };
-        if *self.has_host.get_or_insert_with(names_host) {
-            return writeln!(output, "{text}");
-        }
-        let rest = text.strip_prefix('{').unwrap_or(&text);
-        let comma = if rest == "}" { "" } else { "," };
-        writeln!(output, "{{\"host\":{}{comma}{rest}", Value::from(self.host))
+/// What went wrong with the answer, and not with writing it.
+fn of_answer(error: Error) -> Error {
+    match error {
+        Error::Write(source) => match source.downcast::<SameName>() {
+            Ok(SameName(name)) => Error::SameName(name),
+            Err(source) => Error::Write(source),
+        },
+        error => error,
     }
-}
-
-/// JSON lets the second block of control characters through, and terminals obey them: escaped it says the same.
-fn plain_json(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\u{7f}'..='\u{9f}' => plain.push_str(&format!("\\u{:04x}", u32::from(character))),
-            other => plain.push(other),
-        }
-    }
-    plain
 }
 
 fn tsv(value: &str) -> String {
@@ -244,6 +222,9 @@ fn tsv(value: &str) -> String {
         .replace('\t', "\\t")
         .replace('\n', "\\n")
         .replace('\r', "\\r")
+        .replace('\u{8}', "\\b")
+        .replace('\u{c}', "\\f")
+        .replace('\u{b}', "\\v")
 }
 
 /// Null is nothing, and an empty text is `""`, as the server writes CSV.
@@ -278,6 +259,10 @@ mod tests {
     fn rows_of_the_simple_protocol_look_like_those_of_copy() {
         assert_eq!(printed(Format::Tsv, None), "1\t\\N\n");
         assert_eq!(printed(Format::Tsv, Some("x\ty\\\n")), "1\tx\\ty\\\\\\n\n");
+        assert_eq!(
+            printed(Format::Tsv, Some("\u{8}\u{b}\u{c}")),
+            "1\t\\b\\v\\f\n"
+        );
         assert_eq!(printed(Format::Csv, Some("x\"y")), "a,b\n1,\"x\"\"y\"\n");
         assert_eq!(printed(Format::Csv, None), "a,b\n1,\n");
         assert_eq!(
@@ -287,36 +272,13 @@ mod tests {
     }
 
     #[test]
-    fn rows_in_json_carry_their_host() {
-        let print = |line: &str| {
-            let mut output = Vec::new();
-            Objects {
-                host: "h",
-                has_host: None,
-            }
-            .print(line, &mut output)
-            .unwrap();
-            String::from_utf8(output).unwrap()
-        };
-        assert_eq!(
-            print("{\"a\":1,\"b\":\"x\\\\ny\"}"),
-            "{\"host\":\"h\",\"a\":1,\"b\":\"x\\ny\"}\n"
-        );
-        assert_eq!(
-            print("{\"a\":{\\n\"c\":1}}"),
-            "{\"host\":\"h\",\"a\":{ \"c\":1}}\n"
-        );
-        assert_eq!(print("{\"host\":1}"), "{\"host\":1}\n");
-        assert_eq!(print("{}"), "{\"host\":\"h\"}\n");
-    }
-
-    #[test]
     fn what_copy_takes() {
         for yes in [
             "SELECT 1",
             "with x as (select 1) table x",
             "(VALUES (1))",
             "TABLE portal",
+            "( -- a comment\n ( /* another */ SELECT 1))",
         ] {
             assert!(is_wrapped(yes), "{yes}");
         }

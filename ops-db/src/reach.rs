@@ -15,7 +15,7 @@ use rustix::process::{Gid, Uid};
 
 use crate::copied::{self, Row};
 use crate::error::Error;
-use crate::manifest::Origin;
+use crate::origin::Origin;
 use crate::server::{Dial, Session, joined};
 use crate::settings::Settings;
 
@@ -23,6 +23,11 @@ use crate::settings::Settings;
 pub const READ_ONLY: &str = "SET default_transaction_read_only = on";
 /// What quotes mean and which characters come may be set otherwise for a database; whoever reads SQL or text has to know.
 pub const UNDERSTOOD: &str = "SET standard_conforming_strings = on; SET client_encoding = 'UTF8'";
+
+/// Limits of time that are set for a role or a database are meant for its clients. No version of the server has fewer than
+/// the first of them.
+const STEADY: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN \
+    ('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
 
 /// A server on a host, and the role to be on it.
 pub struct Server<'a> {
@@ -36,8 +41,8 @@ pub struct Server<'a> {
 /// A way in.
 struct Door {
     dial: Dial,
-    /// What the machine behind it calls itself.
-    machine: String,
+    /// What the machine behind it calls itself, and its number.
+    machine: [String; 2],
     holder: Mutex<Option<Process>>,
 }
 
@@ -116,17 +121,18 @@ impl<'a> Server<'a> {
 
     /// Which host that is, by the name it was asked by and by its own.
     pub fn origin(&self) -> Result<Origin, Error> {
-        let machine = match self.door() {
+        let [machine, machine_id] = match self.door() {
             Ok(door) => door.machine.clone(),
             Err(Error::NoWay { .. }) => {
-                let said = self.host.output(&Command::new("uname").arg("-n"))?;
-                String::from_utf8_lossy(&said).trim_end().to_owned()
+                let said = self.host.output(&Command::script::<&str>(MACHINE, &[]))?;
+                words(&String::from_utf8_lossy(&said))
             }
             Err(error) => return Err(error),
         };
         Ok(Origin {
             host: self.host.name().to_owned(),
             machine,
+            machine_id,
         })
     }
 
@@ -139,6 +145,13 @@ impl<'a> Server<'a> {
     /// A session with a database.
     pub fn session(&self, database: &str) -> Result<Session, Error> {
         Session::open(&self.door()?.dial, &self.role, database)
+    }
+
+    /// A session for a backup or a restore, which take as long as they take.
+    pub fn steady(&self, database: &str) -> Result<Session, Error> {
+        let session = self.session(database)?;
+        session.execute(STEADY)?;
+        Ok(session)
     }
 
     /// A way to open a session later, from anywhere in the process.
@@ -189,7 +202,7 @@ impl<'a> Server<'a> {
         };
         Ok(Door {
             dial: Arc::new(dial),
-            machine: hosts::this_machine(),
+            machine: [hosts::this_machine(), this_number()],
             holder: Mutex::new(None),
         })
     }
@@ -234,7 +247,7 @@ impl<'a> Server<'a> {
             });
         }
         let (path, machine) = path.trim_end().split_once(' ').unwrap_or((&path, ""));
-        let (host, path, machine) = (self.host.clone(), path.to_owned(), machine.to_owned());
+        let (host, path, machine) = (self.host.clone(), path.to_owned(), words(machine));
         let dial = move || {
             let stream = host.connect_unix(&path)?;
             joined(stream).map_err(Error::Stream)
@@ -349,6 +362,21 @@ pub fn said(ended: &Finished) -> String {
     }
 }
 
+/// What a machine calls itself, and its number.
+const MACHINE: &str = r#"echo "$(uname -n) $(cat /etc/machine-id 2>/dev/null)""#;
+
+/// The first two words; nothing for one that is missing.
+fn words(text: &str) -> [String; 2] {
+    let mut words = text.split_whitespace().map(str::to_owned);
+    [(); 2].map(|()| words.next().unwrap_or_default())
+}
+
+/// The number of this machine, if it has one.
+fn this_number() -> String {
+    let text = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    text.trim_end().to_owned()
+}
+
 /// Connects from a thread that has another user's uid: the kernel notes the credentials of who connects.
 fn dial_as(path: &str, uid: Uid, gid: Gid) -> std::io::Result<UnixStream> {
     let path = path.to_owned();
@@ -383,6 +411,6 @@ trap 'exit 143' HUP INT TERM PIPE
 systemd-run --quiet --collect --unit="$name" --uid="$role" --socket-property=ListenStream="/run/$name.sock" \
   --socket-property=SocketMode=0600 --socket-property=SocketUser="${SUDO_USER:-root}" --socket-property=RemoveOnStop=yes \
   "$proxy" --exit-idle-time=10s "$target" >&2 || exit 69
-echo "/run/$name.sock $(uname -n)"
+echo "/run/$name.sock $(uname -n) $(cat /etc/machine-id 2>/dev/null)"
 read -r end
 exit 0"#;

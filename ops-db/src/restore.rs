@@ -8,15 +8,16 @@ mod fill;
 mod nature;
 mod pending;
 mod roles;
+mod told;
 
 use jiff::Timestamp;
 use ops_common::output::Record;
 use serde::Serialize;
 
 pub use self::fill::{Filled, fill};
-pub use self::nature::encoding;
 use self::pending::Pending;
 pub use self::roles::roles;
+pub use self::told::create_alike;
 use crate::error::Error;
 use crate::reach::Server;
 use crate::source::Opened;
@@ -33,6 +34,8 @@ pub struct Options {
     pub before_swap: Option<String>,
     /// Replace a database that exists.
     pub replace: bool,
+    /// Put everything where the database is, whatever tablespaces the backup speaks of.
+    pub without_tablespaces: bool,
     /// How many processes restore at once.
     pub jobs: usize,
 }
@@ -90,7 +93,7 @@ pub fn run(
     let new = pending.name();
     let restored = fill(server, backup, new, options).and_then(|filled| {
         if let Some(sql) = &options.before_swap {
-            server.session(new)?.execute(sql)?;
+            server.steady(new)?.execute(sql)?;
         }
         let kept_as = pending.swap(database, &format!("_replaced_{stamp}"))?;
         let rows = filled.tables.iter().filter_map(|table| table.rows).sum();

@@ -303,6 +303,12 @@ impl Refusal {
         self.state == SqlState::READ_ONLY_SQL_TRANSACTION.code()
     }
 
+    /// Whether it was because the server is a standby, where nothing can be changed.
+    #[must_use]
+    pub fn is_of_standby(&self) -> bool {
+        self.is_read_only() && self.message.contains("during recovery")
+    }
+
     /// Whether the same may work later: too many connections, a lock, a server that starts.
     #[must_use]
     pub fn is_passing(&self) -> bool {
@@ -315,6 +321,30 @@ impl Refusal {
             ]
             .iter()
             .any(|state| state.code() == self.state)
+    }
+
+    /// Whether a role or a setting was named that is not there.
+    #[must_use]
+    pub fn is_of_something_unknown(&self) -> bool {
+        [
+            SqlState::UNDEFINED_OBJECT,
+            SqlState::INVALID_PARAMETER_VALUE,
+            SqlState::CANT_CHANGE_RUNTIME_PARAM,
+        ]
+        .iter()
+        .any(|state| state.code() == self.state)
+    }
+
+    /// Whether somebody or something works with it.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.state == SqlState::OBJECT_IN_USE.code()
+    }
+
+    /// Whether the database is there and lets nobody in.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE.code()
     }
 
     /// Whether a database of that name is there already, or has been made while ours was.

@@ -100,6 +100,23 @@ pub fn statements(text: &str) -> Vec<&str> {
     found
 }
 
+/// What follows the blanks and comments at the start of a text.
+#[must_use]
+pub fn code(text: &str) -> &str {
+    let (mut lexer, mut at) = (Lexer::default(), 0);
+    let bytes = text.as_bytes();
+    while at < bytes.len() {
+        let from = at;
+        let was_code = lexer == Lexer::Code;
+        at = lexer.step(bytes, at);
+        let is_comment = matches!(lexer, Lexer::LineComment | Lexer::BlockComment(_));
+        if was_code && !is_comment && !is_blank(bytes[from]) {
+            return &text[from..];
+        }
+    }
+    ""
+}
+
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..)
 }

@@ -39,17 +39,17 @@ pub fn file(name: &OsStr, identities: &[PathBuf]) -> Result<Check, Error> {
         beside => beside?,
     };
     let verdict = judge(name, identities, beside.as_ref())?;
-    if let (Some(mut manifest), false) = (beside, matches!(verdict, Verdict::Unknown(_))) {
+    if let (Some(_), false) = (beside, matches!(verdict, Verdict::Unknown(_))) {
         let damage = match &verdict {
             Verdict::Damaged(damage) => Some(damage.clone()),
             _ => None,
         };
-        manifest.proofs.push(Proof {
+        let proof = Proof {
             by: Means::Verify,
             at: Timestamp::now(),
             damage,
-        });
-        manifest.save(Path::new(name))?;
+        };
+        manifest::note(Path::new(name), proof)?;
     }
     Ok(match verdict {
         Verdict::Whole {
@@ -129,6 +129,18 @@ fn is_closed(error: &Error, identities: &[PathBuf]) -> bool {
 }
 
 impl Verdict {
+    /// A flipped bit in a value leaves no trace where nothing is summed.
+    fn unsummed(is_opaque: bool) -> Self {
+        let more = if is_opaque {
+            "; what LZ4 holds was not looked into"
+        } else {
+            ""
+        };
+        Self::Unknown(format!(
+            "its end is there, but it has no checksum, so a changed byte could not be seen{more}"
+        ))
+    }
+
     fn closed(error: &Error) -> Self {
         Self::Unknown(format!("{error}, and there is no manifest beside it"))
     }
@@ -172,9 +184,11 @@ fn content(name: &str, source: Source, beside: Option<&Manifest>) -> Result<Verd
     let (is_sealed, inside) = (source.is_sealed, source.manifest());
     let format = source.format;
     let mut dump = source.dump;
+    let mut is_opaque = false;
     let (tables, objects, bytes) = match format {
         Format::Archive => match archive::scan(&mut dump) {
             Ok(scan) => {
+                is_opaque = scan.header.compression == archive::Compression::Lz4;
                 let objects = LargeObjects {
                     count: scan.large_objects.count,
                     bytes: scan.large_objects.bytes,
@@ -218,9 +232,7 @@ fn content(name: &str, source: Source, beside: Option<&Manifest>) -> Result<Verd
     if is_sealed || beside.is_some_and(|beside| beside.file.is_some()) {
         return Ok(whole(&tables, bytes, "whole"));
     }
-    Ok(Verdict::Unknown(
-        "its end is there, but it has no checksum, so a changed byte could not be seen".to_owned(),
-    ))
+    Ok(Verdict::unsummed(is_opaque))
 }
 
 /// A dump that cannot be parsed can still be broken around.

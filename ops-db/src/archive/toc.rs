@@ -5,6 +5,7 @@ use std::io::BufRead;
 
 use super::cursor::{Cursor, Damage, Fault};
 use super::header::Header;
+use crate::sql::qualified_name;
 
 /// One object of the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,15 +20,24 @@ pub struct Entry {
     pub name: String,
     /// Its owner, empty where there is none.
     pub owner: String,
-    /// The statement that makes it; kept only of what names an encoding or roles.
+    /// The statement that makes it; kept only of what is about the database itself or names roles.
     pub definition: String,
     /// Whether a data block must come for it.
     pub has_data: bool,
-    /// Whether its data is rows for `COPY`.
-    pub is_copied: bool,
+    /// The table that its rows are for, if its data is rows for `COPY`.
+    pub copied_into: Option<(String, String)>,
 }
 
 impl Entry {
+    /// The partitioned table that the rows of a partition are put into: `pg_dump` wants that where the server may put them
+    /// elsewhere next time, since they are shared out by the hash of an enum.
+    #[must_use]
+    pub fn root(&self) -> Option<(String, String)> {
+        let is_other =
+            |target: &(String, String)| *target != (self.schema.clone(), self.name.clone());
+        self.copied_into.clone().filter(is_other)
+    }
+
     /// Whether it defines what `pg_restore --table` can name.
     #[must_use]
     pub fn is_relation(&self) -> bool {
@@ -72,14 +82,21 @@ fn entry(cursor: &mut Cursor<impl BufRead>, header: &Header) -> Result<Entry, Da
     let name = cursor.string()?.unwrap_or_default();
     let kind = cursor.string()?.unwrap_or_default();
     let _section = cursor.int()?;
-    let definition = if matches!(kind.as_str(), "DATABASE" | "ACL" | "DEFAULT ACL" | "POLICY") {
+    let is_kept = match kind.as_str() {
+        "DATABASE" | "DATABASE PROPERTIES" | "ACL" | "DEFAULT ACL" | "POLICY" | "USER MAPPING" => {
+            true
+        }
+        "COMMENT" => name.starts_with("DATABASE "),
+        _ => false,
+    };
+    let definition = if is_kept {
         cursor.string()?.unwrap_or_default()
     } else {
         cursor.skip_string()?;
         String::new()
     };
     let _drop_statement = cursor.skip_string()?;
-    let is_copied = cursor.skip_string()?;
+    let copied_into = cursor.string()?.as_deref().and_then(copied_into);
     let schema = cursor.string()?.unwrap_or_default();
     let _tablespace = cursor.skip_string()?;
     let _access_method = cursor.skip_string()?;
@@ -98,6 +115,11 @@ fn entry(cursor: &mut Cursor<impl BufRead>, header: &Header) -> Result<Entry, Da
         owner,
         definition,
         has_data,
-        is_copied,
+        copied_into,
     })
+}
+
+/// The table of a `COPY` statement.
+fn copied_into(statement: &str) -> Option<(String, String)> {
+    qualified_name(statement.strip_prefix("COPY ")?)
 }

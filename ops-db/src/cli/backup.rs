@@ -131,6 +131,9 @@ impl BackupArgs {
         folder: &Path,
         settings: &Settings,
     ) -> Result<Status, Error> {
+        if !folder.is_dir() {
+            return Err(Error::NoFolder(folder.to_owned()));
+        }
         let recipients = if self.recipients.is_empty() {
             &settings.recipients
         } else {

@@ -10,9 +10,10 @@ use ops_common::span::Span;
 use ops_common::tool::Context;
 
 use super::settings;
+use crate::catalogue;
 use crate::error::Error;
+use crate::prune::{self, Plan};
 use crate::retention::Policy;
-use crate::{catalogue, prune};
 
 /// List the backups in a directory of this machine
 ///
@@ -112,27 +113,45 @@ impl PruneArgs {
             Some(folder) => folder,
             None => settings(context)?.backups,
         };
-        let (decisions, failed) = prune::plan(&folder, policy, Timestamp::now())?;
+        let plan = prune::plan(&folder, policy, Timestamp::now())?;
         if self.yes {
-            prune::carry_out(&decisions)?;
+            prune::carry_out(&plan.decisions)?;
         }
         let mut output = context.output()?;
-        for decision in &decisions {
+        for decision in &plan.decisions {
             output.record(&hosts::this_machine(), decision)?;
         }
         output.finish()?;
-        for database in &failed {
-            context.report.warn(format_args!(
-                "the last backup of '{database}' failed, so none of its backups is removed"
-            ));
-        }
-        if !self.yes && decisions.iter().any(|decision| decision.action == "remove") {
+        plan.tell(context);
+        if !self.yes
+            && plan
+                .decisions
+                .iter()
+                .any(|decision| decision.action == "remove")
+        {
             context.report.hint("nothing was removed: --yes does");
         }
-        Ok(if failed.is_empty() {
+        Ok(if plan.failed.is_empty() {
             Status::Done
         } else {
             Status::No
         })
+    }
+}
+
+impl Plan {
+    /// What it says nothing about, and why.
+    fn tell(&self, context: &Context) {
+        for file in &self.astray {
+            context.report.warn(format_args!(
+                "'{}' was taken by a clock that was ahead of this one, so it neither counts nor goes",
+                file.display()
+            ));
+        }
+        for database in &self.failed {
+            context.report.warn(format_args!(
+                "the last backup of '{database}' failed, so none of its backups is removed"
+            ));
+        }
     }
 }

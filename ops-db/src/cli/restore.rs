@@ -127,6 +127,7 @@ impl RestoreArgs {
             schemas: self.schemas,
             before_swap,
             replace,
+            without_tablespaces: false,
             jobs: self.jobs,
         };
         let backup = Opened::open(&self.file, &identities)?;

@@ -8,7 +8,7 @@ use ops_common::span::Span;
 
 use super::limits::Limits;
 use crate::catalogue;
-use crate::error::Error;
+use crate::error::{Error, word};
 use crate::list::HOME;
 use crate::reach::Server;
 
@@ -35,7 +35,11 @@ pub(super) fn backups(
     let mut checks = Vec::new();
     for name in names.iter().filter(|name| *name != HOME) {
         let none = format!("there is no whole backup of '{name}' in '{place}'");
-        let fix = format!("ops-db backup {name} -o {place}/");
+        let fix = format!(
+            "ops-db backup {} -o {}/",
+            word(name.as_bytes()),
+            word(place.as_bytes())
+        );
         let words = ("the newest backup", none.as_str(), fix.as_str());
         let (check, limit) = ("db.backup_age", limits.backup_age);
         checks.push(aged(check, name, age(&taken, name), limit, words));

@@ -26,6 +26,26 @@ pub(super) fn connections(rows: &[Row], limits: &Limits) -> Vec<Check> {
     ]
 }
 
+/// The oldest transaction: of a session, or prepared and forgotten.
+pub(super) fn oldest(rows: &[Row], scale: Scale) -> Check {
+    const CHECK: &str = "db.oldest_transaction";
+    let Some(row) = rows.first().filter(|row| !text(row, 3).is_empty()) else {
+        return longest(CHECK, rows, "is in a transaction", scale);
+    };
+    let (database, age, name) = (text(row, 1), number(row, 2), text(row, 3));
+    let message = format!("the prepared transaction {name} in '{database}' is open since {age} s");
+    let check = Check::new(scale.judge(age), CHECK, database, message)
+        .value(age, "s")
+        .limit(scale.fail);
+    if check.status == State::Ok {
+        check
+    } else {
+        check.fix(format!(
+            "in '{database}': ROLLBACK PREPARED {name}, or COMMIT PREPARED"
+        ))
+    }
+}
+
 pub(super) fn longest(check: &str, rows: &[Row], what: &str, scale: Scale) -> Check {
     let Some(row) = rows.first() else {
         return Check::ok(check, "", format!("no session {what}"))

@@ -1,13 +1,12 @@
 //! What is on the disk: rows, indexes, checksums, and the room that is left.
 
 use ops_common::check::{Check, State};
-use ops_common::host::quote;
 use serde_json::json;
 
 use super::limits::Limits;
 use super::{number, text};
 use crate::copied::Row;
-use crate::error::Error;
+use crate::error::{Error, word};
 use crate::reach::{Looker, Server};
 
 /// Transactions stop before two thousand million of them are not frozen.
@@ -24,14 +23,8 @@ pub(super) fn wraparound(rows: &[Row], limits: &Limits) -> Vec<Check> {
     vec![if check.status == State::Ok {
         check
     } else {
-        check.fix(format!("vacuumdb --freeze {}", word(database)))
+        check.fix(format!("vacuumdb --freeze {}", word(database.as_bytes())))
     }]
-}
-
-/// A name as a word for the shell. No name of the server has a NUL byte, the one thing that cannot be quoted.
-fn word(name: &str) -> String {
-    let quoted = quote(name.as_bytes()).unwrap_or_default();
-    String::from_utf8_lossy(&quoted).into_owned()
 }
 
 pub(super) fn cache_hit(rows: &[Row]) -> Vec<Check> {

@@ -34,6 +34,7 @@ fn statements_end_where_psql_would_end_them() {
     let mut found = Vec::new();
     while let Some(piece) = script.next_piece().unwrap() {
         if let Piece::Statement(statement) = piece {
+            let statement = std::str::from_utf8(statement).unwrap();
             assert!(statement.ends_with(';'), "{statement}");
             found.push(statement.to_owned());
         }

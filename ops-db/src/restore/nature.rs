@@ -2,81 +2,22 @@
 //!
 //! `pg_restore` leaves all of that to whoever makes the database. One with another owner cannot be migrated by its
 //! program, and one that sorts otherwise is refused by some (Synapse). So the database that is replaced lends it; where
-//! there is none, the archive tells owner, encoding and locale.
+//! there is none, the archive tells.
 
 use postgres_protocol::escape::escape_literal;
 
-use crate::archive::Entry;
+use super::told::Told;
 use crate::error::Error;
 use crate::server::Session;
-use crate::source::{Format, Opened};
-use crate::sql::quote_name;
 
 /// Words for `CREATE DATABASE name TEMPLATE template0`: those of the database that is there, else those of the backup.
-pub(super) fn creation(
-    home: &Session,
-    database: &str,
-    backup: &mut Opened,
-) -> Result<String, Error> {
+pub(super) fn creation(home: &Session, database: &str, told: &Told) -> Result<String, Error> {
     let of_old = home.value(&about(CREATION, database, ""))?;
-    if !of_old.is_empty() {
-        return Ok(of_old);
-    }
-    match entry(backup)? {
-        Some(entry) => told(home, &entry),
-        None => Ok(String::new()),
-    }
-}
-
-/// Words for a database that is only compared with the backup: sums go by bytes, so it has the same encoding. The locale
-/// need not be known on this machine.
-pub fn encoding(backup: &mut Opened) -> Result<String, Error> {
-    let entry = entry(backup)?;
-    let encoding = entry
-        .as_ref()
-        .and_then(|entry| locale(entry).split_once("ENCODING = '"))
-        .and_then(|(_, words)| words.split('\'').next());
-    Ok(match encoding {
-        Some(encoding) if encoding != "UTF8" => {
-            format!(" ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
-        }
-        _ => String::new(),
-    })
-}
-
-/// What an archive says of the database that it is of.
-fn entry(backup: &mut Opened) -> Result<Option<Entry>, Error> {
-    let source = match backup {
-        Opened::One(source) => Some(source),
-        Opened::Directory(directory) => directory.sources.first_mut(),
-    };
-    match source {
-        Some(source) if source.format == Format::Archive => {
-            let mut entries = source.contents()?.into_iter();
-            Ok(entries.find(|entry| entry.kind == "DATABASE"))
-        }
-        _ => Ok(None),
-    }
-}
-
-/// A role that is not here is left to `pg_restore`, which needs it for more than that.
-fn told(home: &Session, entry: &Entry) -> Result<String, Error> {
-    let role = escape_literal(&entry.owner);
-    let found = home.rows(&format!("SELECT 1 FROM pg_roles WHERE rolname = {role}"))?;
-    let owner = if found.is_empty() {
-        String::new()
+    if of_old.is_empty() {
+        told.creation(home)
     } else {
-        format!(" OWNER {}", quote_name(&entry.owner))
-    };
-    Ok(format!("{owner}{}", locale(entry)))
-}
-
-/// Encoding and locale, as `pg_dump` wrote them.
-fn locale(entry: &Entry) -> &str {
-    entry
-        .definition
-        .rsplit_once(" WITH TEMPLATE = template0")
-        .map_or("", |(_, words)| words.trim_end().trim_end_matches(';'))
+        Ok(of_old)
+    }
 }
 
 /// Statements that give `new` the privileges, the settings and the comment of `old`.
@@ -131,28 +72,3 @@ SELECT statement FROM (
     UNION ALL
     SELECT 4, format('COMMENT ON DATABASE %I IS %L', $NEW::text, shobj_description(oid, 'pg_database')) FROM old
 ) AS statements(place, statement) ORDER BY place";
-
-#[cfg(test)]
-mod tests {
-    use super::locale;
-    use crate::archive::Entry;
-
-    #[test]
-    fn the_words_of_a_locale_stand_behind_the_template() {
-        let entry = |definition: &str| Entry {
-            id: 1,
-            kind: "DATABASE".to_owned(),
-            schema: String::new(),
-            name: "shop".to_owned(),
-            owner: String::new(),
-            definition: definition.to_owned(),
-            has_data: false,
-            is_copied: false,
-        };
-        let found = entry(
-            "CREATE DATABASE \"a WITH TEMPLATE = template0\" WITH TEMPLATE = template0 ENCODING = 'UTF8' LOCALE = 'C';\n\n",
-        );
-        assert_eq!(locale(&found), " ENCODING = 'UTF8' LOCALE = 'C'");
-        assert_eq!(locale(&entry("CREATE DATABASE shop;")), "");
-    }
-}

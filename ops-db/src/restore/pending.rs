@@ -10,6 +10,7 @@ use ops_common::interrupt::{self, Guard};
 use postgres_protocol::escape::escape_literal;
 
 use super::nature;
+use super::told::Told;
 use crate::error::Error;
 use crate::reach::Server;
 use crate::server::Session;
@@ -26,6 +27,7 @@ pub(super) struct Pending<'a> {
     server: &'a Server<'a>,
     home: Session,
     name: String,
+    told: Told,
     _guard: Guard,
 }
 
@@ -37,9 +39,10 @@ impl<'a> Pending<'a> {
         backup: &mut Opened,
         stamp: &str,
     ) -> Result<Self, Error> {
-        let home = server.session("postgres")?;
+        let home = server.steady("postgres")?;
         remove_leftovers(server, &home)?;
-        let nature = nature::creation(&home, database, backup)?;
+        let told = Told::by(backup)?;
+        let nature = nature::creation(&home, database, &told)?;
         let name = vacant(database, &format!("_restore_{stamp}"), |name| {
             let quoted = quote_name(name);
             home.execute(&format!(
@@ -57,6 +60,7 @@ impl<'a> Pending<'a> {
             server,
             home,
             name,
+            told,
             _guard: guard,
         })
     }
@@ -72,18 +76,24 @@ impl<'a> Pending<'a> {
         self.home
             .execute("SELECT pg_advisory_lock(hashtext('ops-db'), hashtext('swap'))")?;
         let (new, quoted) = (quote_name(&self.name), quote_name(database));
-        let adornment = nature::adornment(&self.home, database, &self.name)?;
-        let named = format!(
-            "COMMENT ON DATABASE {new} IS NULL; {adornment}ALTER DATABASE {new} RENAME TO {quoted}"
-        );
         let is_there = self.home.rows(&format!(
             "SELECT 1 FROM pg_database WHERE datname = {}",
             escape_literal(database)
         ))?;
+        let named = |adornment: &str| {
+            format!(
+                "COMMENT ON DATABASE {new} IS NULL; {adornment}ALTER DATABASE {new} RENAME TO {quoted}"
+            )
+        };
         if is_there.is_empty() {
-            self.home.execute(&format!("BEGIN; {named}; COMMIT"))?;
+            self.told.adorn(self.server, &self.home, &self.name)?;
+            let comment = self.told.comment(&self.name);
+            let comment = comment.map_or_else(String::new, |comment| comment + "; ");
+            self.home
+                .execute(&format!("BEGIN; {}; COMMIT", named(&comment)))?;
             return Ok(None);
         }
+        let named = named(&nature::adornment(&self.home, database, &self.name)?);
         let rename = |old: &str| {
             let old = quote_name(old);
             let renamed =
@@ -129,8 +139,8 @@ impl<'a> Pending<'a> {
     pub(super) fn remove(&self) {
         let removed = self
             .server
-            .session("postgres")
-            .and_then(|session| session.execute(&removal(&self.name)));
+            .steady("postgres")
+            .and_then(|session| drop_database(self.server, &session, &self.name));
         if let Err(error) = removed {
             let told = ops_common::exit::describe(&error);
             self.server.report().warn(format_args!(
@@ -140,6 +150,32 @@ impl<'a> Pending<'a> {
         }
     }
 }
+
+/// Removes a database that nobody knows. One that holds subscriptions is in use for the server: they are forgotten first,
+/// without a word to the publisher, whose slots belong to the database that the backup is of.
+fn drop_database(server: &Server<'_>, home: &Session, name: &str) -> Result<(), Error> {
+    match home.execute(&removal(name)) {
+        Err(Error::Query(refusal)) if refusal.is_in_use() => {}
+        done => return done,
+    }
+    let inside = server.steady(name)?;
+    for row in inside.rows(SUBSCRIPTIONS)? {
+        for subscription in row.iter().flatten() {
+            for step in [
+                "ALTER SUBSCRIPTION $ DISABLE",
+                "ALTER SUBSCRIPTION $ SET (slot_name = NONE)",
+                "DROP SUBSCRIPTION $",
+            ] {
+                inside.execute(&step.replace('$', subscription))?;
+            }
+        }
+    }
+    drop(inside);
+    home.execute(&removal(name))
+}
+
+const SUBSCRIPTIONS: &str = "SELECT quote_ident(subname) FROM pg_subscription \
+    WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 fn removal(name: &str) -> String {
     format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote_name(name))
@@ -169,10 +205,16 @@ fn remove_leftovers(server: &Server<'_>, home: &Session) -> Result<(), Error> {
             continue;
         }
         if is_marked == "t" {
-            home.execute(&removal(&name))?;
-            server.report().warn(format_args!(
-                "database '{name}' was left over by a restore that died, and is removed"
-            ));
+            match drop_database(server, home, &name) {
+                Ok(()) => server.report().warn(format_args!(
+                    "database '{name}' was left over by a restore that died, and is removed"
+                )),
+                // It is in nobody's way but its own.
+                Err(Error::Query(refusal)) if !refusal.is_loss() => server.report().warn(
+                    format_args!("database '{name}' was left over by a restore that died, and cannot be removed: {refusal}"),
+                ),
+                Err(error) => return Err(error),
+            }
         } else {
             server.report().warn(format_args!(
                 "database '{name}' looks like one that a restore has left over"

@@ -22,7 +22,7 @@ pub fn roles(backup: &mut Opened) -> Result<BTreeSet<String>, Error> {
             roles.insert(entry.owner);
         }
     }
-    roles.retain(|role| !role.is_empty() && !role.starts_with("pg_"));
+    roles.retain(|role| !role.is_empty() && role != "public" && !role.starts_with("pg_"));
     Ok(roles)
 }
 
@@ -35,6 +35,9 @@ enum Place {
 
 /// The roles that stand in the statements of an entry: after TO, FROM and AUTHORIZATION, which without quotes are no names.
 fn granted(entry: &Entry) -> Vec<String> {
+    if let Some(rest) = entry.definition.strip_prefix("CREATE USER MAPPING FOR ") {
+        return sql::name(rest).into_iter().map(|(role, _)| role).collect();
+    }
     if !matches!(entry.kind.as_str(), "ACL" | "DEFAULT ACL" | "POLICY") {
         return Vec::new();
     }
@@ -84,7 +87,7 @@ mod tests {
             owner: String::new(),
             definition: definition.to_owned(),
             has_data: false,
-            is_copied: false,
+            copied_into: None,
         })
     }
 
@@ -122,6 +125,11 @@ mod tests {
                 &[],
             ),
             ("ACL", "GRANT SELECT ON TABLE t TO GROUP old;", &["old"]),
+            (
+                "USER MAPPING",
+                "CREATE USER MAPPING FOR \"o ne\" SERVER s OPTIONS (\n    \"user\" 'x'\n);\n",
+                &["o ne"],
+            ),
             ("VIEW", "CREATE VIEW v AS SELECT 1 FROM t;", &[]),
             ("ACL", "GRANT ALL ON TABLE t TO \"never ends", &[]),
         ] {
