@@ -4,12 +4,15 @@
 //! The rules are those of `switch-to-configuration-ng`. What only the host knows (requests of activation scripts, units of
 //! logged-in users) is not in the plan.
 
+mod compare;
+mod wanted;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use self::compare::{Difference, compare};
 use crate::fstab;
-use crate::unit_file::UnitFile;
 use crate::unit_tree::{Found, UnitTree, template_of};
 
 /// What happens to a unit.
@@ -87,6 +90,7 @@ pub fn plan(old: &UnitTree, new: &UnitTree, running: &[Running<'_>]) -> Vec<Chan
             .entry(change.unit)
             .or_insert((change.action, change.reason));
     }
+    planner.stopped_with_others();
     planner.new_units();
     let mut changes: Vec<_> = planner
         .changes
@@ -111,6 +115,9 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn unit(&mut self, unit: &str) {
         let (file, dropped) = self.file_of(unit);
+        if file != unit && !is_plain_instance(unit) {
+            return;
+        }
         let Some(old) = self.old.unit(unit, &file) else {
             return;
         };
@@ -221,49 +228,19 @@ impl Planner<'_> {
         behind_socket
     }
 
-    /// Units that an active target pulls in and that do not run yet.
-    fn new_units(&mut self) {
-        let targets = self.running.iter().filter(|unit| kind_of(unit) == "target");
-        let mut due: Vec<String> = targets
-            .flat_map(|target| self.new.pulled_in_by(target))
-            .collect();
-        let mut seen = BTreeSet::new();
-        while let Some(unit) = due.pop() {
-            if !seen.insert(unit.clone()) || self.running.contains(unit.as_str()) {
-                continue;
-            }
-            let (file, _) = self.file_of(&unit);
-            let Some(found) = self.new.unit(&unit, &file) else {
-                continue;
-            };
-            if kind_of(&unit) == "target" {
-                due.extend(self.new.pulled_in_by(&unit));
-            } else if !self.old.has_file(&file) || !self.was_pulled_in(&unit) {
-                self.note(&unit, Verb::Start, "new");
-            } else if self.old.unit(&unit, &file).as_ref() != Some(&found)
-                && is_long_running(&found.file)
-            {
-                self.note(&unit, Verb::Start, "did not run, and changed");
-            }
-        }
-    }
-
-    fn was_pulled_in(&self, unit: &str) -> bool {
-        self.running
-            .iter()
-            .filter(|name| name.ends_with(".target"))
-            .any(|target| self.old.pulled_in_by(target).contains(unit))
-    }
-
     fn note(&mut self, unit: &str, action: Verb, reason: &str) {
         self.changes
             .insert(unit.to_owned(), (action, reason.to_owned()));
     }
 }
 
-/// A oneshot service that is not running has done its work; another has failed or was stopped.
-fn is_long_running(file: &UnitFile) -> bool {
-    file.value("Service", "Type") != Some("oneshot")
+/// Whether `switch-to-configuration` finds the template of an instance: it takes the name for `TEMPLATE@INSTANCE.TYPE` with
+/// neither `@` nor `.` in the instance, and leaves others alone.
+fn is_plain_instance(unit: &str) -> bool {
+    unit.matches('@').count() == 1
+        && unit
+            .split_once('@')
+            .is_some_and(|(_, rest)| rest.matches('.').count() == 1)
 }
 
 /// The type of a unit: what follows the last dot of its name.
@@ -282,61 +259,9 @@ fn never_restarted(unit: &str) -> bool {
     kind_of(unit) == "path" || kind_of(unit) == "slice" || basic.contains(&unit)
 }
 
-/// How much two versions of a unit differ.
-#[derive(Debug, PartialEq, Eq)]
-enum Difference {
-    None,
-    Reload(String),
-    Restart(String),
-}
-
-/// Keys of `[Unit]` that say nothing about a running process.
-const IGNORED: [&str; 12] = [
-    "Description",
-    "Documentation",
-    "OnFailure",
-    "OnSuccess",
-    "OnFailureJobMode",
-    "IgnoreOnIsolate",
-    "StopWhenUnneeded",
-    "RefuseManualStart",
-    "RefuseManualStop",
-    "AllowIsolate",
-    "CollectMode",
-    "SourcePath",
-];
-
-fn compare(old: &UnitFile, new: &UnitFile) -> Difference {
-    let (mut reload, mut restart) = (Vec::new(), Vec::new());
-    for (section, key) in old.differing(new) {
-        match (section, key) {
-            ("Unit", key) if IGNORED.contains(&key) => {}
-            // Whether triggers were added, changed or taken away: only an addition or change asks for a reload.
-            ("Unit", "X-Reload-Triggers") => {
-                if new.has("Unit", "X-Reload-Triggers") {
-                    reload.push(key);
-                }
-            }
-            // The running process is not touched by a reload command that it lost.
-            ("Service", "ExecReload") => {
-                if new.has("Service", "ExecReload") {
-                    reload.push(key);
-                }
-            }
-            ("Mount", "Options") if old.has(section, key) && new.has(section, key) => {
-                reload.push(key);
-            }
-            _ => restart.push(key),
-        }
-    }
-    let told = |keys: &[&str]| format!("changed: {}", keys.join(", "));
-    match (restart.as_slice(), reload.as_slice()) {
-        ([], []) => Difference::None,
-        ([], reload) => Difference::Reload(told(reload)),
-        (restart, _) => Difference::Restart(told(restart)),
-    }
-}
-
 #[cfg(test)]
 #[path = "plan_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod reference_tests;

@@ -1,8 +1,9 @@
 //! The rules of the unit plan, one test a rule.
 
+use super::compare::IGNORED;
 use super::*;
 
-fn service(name: &'static str) -> Running<'static> {
+pub(super) fn service(name: &str) -> Running<'_> {
     Running {
         name,
         active: true,

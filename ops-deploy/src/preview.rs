@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::closure::{self, Package, StorePath};
 use crate::error::Error;
+use crate::fstab;
 use crate::nix;
 use crate::plan::{self, Change, Running, Verb};
 use crate::state::State;
@@ -103,25 +104,26 @@ impl Preview {
             .map(str::to_owned)
             .chain(["multi-user.target".to_owned()])
             .collect();
-        let running: Vec<Running<'_>> = match state {
-            Some(state) => {
-                let units = state.units.values();
-                units
-                    .map(|unit| Running {
-                        name: &unit.name,
-                        active: unit.is_active(),
-                        managed: unit.is_managed(),
-                    })
-                    .collect()
-            }
-            None => assumed
-                .iter()
-                .map(|name| Running {
+        let mounted: Vec<String> = fstab::units(old_tree.fstab()).collect();
+        let running: Vec<Running<'_>> = if let Some(state) = state {
+            let units = state.units.values();
+            let running = units.map(|unit| Running {
+                name: &unit.name,
+                active: unit.is_active(),
+                managed: unit.is_managed(),
+            });
+            running.collect()
+        } else {
+            let running = |managed| {
+                move |name| Running {
                     name,
                     active: true,
-                    managed: true,
-                })
-                .collect(),
+                    managed,
+                }
+            };
+            let mounted = mounted.iter().map(String::as_str);
+            let assumed = assumed.iter().map(String::as_str).map(running(true));
+            assumed.chain(mounted.map(running(false))).collect()
         };
         let units = plan::plan(&old_tree, &new_tree, &running);
         Ok(Some(Self {

@@ -26,12 +26,15 @@ impl UnitFile {
                 .and_then(|rest| rest.strip_suffix(']'))
             {
                 section = Some(name.to_owned());
+                // [Install] only matters to `systemctl enable`, never to a running unit.
+                if name != "Install" {
+                    self.sections.entry(name.to_owned()).or_default();
+                }
                 continue;
             }
             let (Some(section), Some((key, value))) = (&section, line.split_once('=')) else {
                 continue;
             };
-            // [Install] only matters to `systemctl enable`, never to a running unit.
             if section == "Install" {
                 continue;
             }
@@ -85,6 +88,29 @@ impl UnitFile {
     #[must_use]
     pub fn has(&self, section: &str, key: &str) -> bool {
         self.raw(section, key).is_some()
+    }
+
+    /// Lists the sections, empty ones too.
+    pub fn sections(&self) -> impl Iterator<Item = &str> {
+        self.sections.keys().map(String::as_str)
+    }
+
+    /// Says whether a section stands in the file.
+    #[must_use]
+    pub fn has_section(&self, section: &str) -> bool {
+        self.sections.contains_key(section)
+    }
+
+    /// Lists the keys of a section.
+    pub fn keys_of(&self, section: &str) -> impl Iterator<Item = &str> {
+        let keys = self.sections.get(section).into_iter().flatten();
+        keys.map(|(key, _)| key.as_str())
+    }
+
+    /// Lists the words of all values of a key, which name units where the key is a dependency.
+    pub fn words(&self, section: &str, key: &str) -> impl Iterator<Item = &str> {
+        let values = self.values(section, key).iter();
+        values.flat_map(|value| value.split_whitespace())
     }
 
     fn raw(&self, section: &str, key: &str) -> Option<&Vec<String>> {

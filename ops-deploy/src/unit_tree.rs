@@ -17,6 +17,8 @@ enum Entry {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnitTree {
     files: BTreeMap<String, Entry>,
+    /// Other names of units: links to files of another name.
+    aliases: BTreeMap<String, String>,
     fstab: String,
 }
 
@@ -61,6 +63,11 @@ impl UnitTree {
                     self.read_folder(&entry.path(), &format!("{name}/"))?;
                 }
             } else {
+                let real = target.file_name().unwrap_or_default().to_string_lossy();
+                if prefix.is_empty() && real != name && template_of(&name) != Some(real.to_string())
+                {
+                    self.aliases.insert(name.clone(), real.into_owned());
+                }
                 let text = String::from_utf8_lossy(&std::fs::read(&target)?).into_owned();
                 self.files.insert(name, Entry::Text(text));
             }
@@ -152,26 +159,63 @@ impl UnitTree {
             })
     }
 
-    /// Lists the units that a target pulls in through `.wants`, `.requires` and its own settings.
+    /// Lists the units that are started with a unit: those in its `.wants` and `.requires`, and those that it names itself.
     #[must_use]
-    pub fn pulled_in_by(&self, target: &str) -> BTreeSet<String> {
-        let mut pulled = BTreeSet::new();
-        for kind in ["wants", "requires"] {
-            let prefix = format!("{target}.{kind}/");
-            pulled.extend(
-                self.files
-                    .range(prefix.clone()..)
-                    .take_while(|(name, _)| name.starts_with(&prefix))
-                    .map(|(name, _)| name[prefix.len()..].to_owned()),
-            );
-        }
-        if let Some(found) = self.unit(target, target) {
-            for key in ["Wants", "Requires"] {
-                let values = found.file.values("Unit", key).iter();
-                pulled.extend(values.flat_map(|value| value.split_whitespace().map(str::to_owned)));
-            }
-        }
+    pub fn pulled_in_by(&self, unit: &str) -> BTreeSet<String> {
+        let mut pulled = self.linked(unit, "wants");
+        pulled.extend(self.required_by(unit));
+        pulled.extend(self.named_by(unit, &["Wants", "BindsTo", "Upholds"]));
         pulled
+    }
+
+    /// Lists the units that a unit cannot be without: it stops with them.
+    #[must_use]
+    pub fn stops_with(&self, unit: &str) -> BTreeSet<String> {
+        let mut needed = self.required_by(unit);
+        needed.extend(self.named_by(unit, &["BindsTo", "PartOf", "Requisite"]));
+        needed
+    }
+
+    fn required_by(&self, unit: &str) -> BTreeSet<String> {
+        let mut required = self.linked(unit, "requires");
+        required.extend(self.named_by(unit, &["Requires"]));
+        required
+    }
+
+    /// Lists what is linked in the folder that makes a unit want or require others.
+    fn linked(&self, unit: &str, kind: &str) -> BTreeSet<String> {
+        let prefix = format!("{unit}.{kind}/");
+        self.files
+            .range(prefix.clone()..)
+            .take_while(|(name, _)| name.starts_with(&prefix))
+            .map(|(name, _)| self.real_name(&name[prefix.len()..]))
+            .collect()
+    }
+
+    fn named_by(&self, unit: &str, keys: &[&str]) -> BTreeSet<String> {
+        let file = self.file_of(unit);
+        let Some(found) = self.unit(unit, &file) else {
+            return BTreeSet::new();
+        };
+        let names = keys.iter().flat_map(|key| found.file.words("Unit", key));
+        names.map(|name| self.real_name(name)).collect()
+    }
+
+    /// The file of a unit: its own, or that of its template.
+    fn file_of(&self, unit: &str) -> String {
+        match template_of(unit) {
+            Some(template) if !self.has_name(unit) => template,
+            _ => unit.to_owned(),
+        }
+    }
+
+    /// The name of a unit that was called by another one of its names.
+    #[must_use]
+    pub fn real_name(&self, unit: &str) -> String {
+        self.aliases
+            .get(unit)
+            .map_or(unit, String::as_str)
+            .to_owned()
     }
 
     /// Lists the texts of all unit files and drop-ins with their names.
@@ -189,11 +233,12 @@ impl UnitTree {
         self.named_texts().map(|(_, text)| text)
     }
 
-    /// Lists the names of all unit files, without drop-ins and links.
+    /// Lists the names of all unit files, without drop-ins and links, and each unit by its own name only.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.files
             .iter()
             .filter(|(name, entry)| !name.contains('/') && matches!(entry, Entry::Text(_)))
+            .filter(|(name, _)| !self.aliases.contains_key(*name))
             .map(|(name, _)| name.as_str())
     }
 }
@@ -229,12 +274,15 @@ mod tests {
             units.join("multi-user.target.wants/a.service"),
         )
         .unwrap();
+        std::os::unix::fs::symlink("a.service", units.join("also-a.service")).unwrap();
         let tree = UnitTree::read(top.path()).unwrap();
         let found = tree.unit("a.service", "a.service").unwrap();
         assert_eq!(found.file.values("Service", "User"), ["a", "b"]);
         assert!(tree.has_name("m.service") && !tree.has_file("m.service"));
         assert!(tree.pulled_in_by("multi-user.target").contains("a.service"));
         assert_eq!(tree.names().collect::<Vec<_>>(), ["a.service"]);
+        assert!(tree.has_file("also-a.service"));
+        assert_eq!(tree.real_name("also-a.service"), "a.service");
     }
 
     #[test]
