@@ -44,6 +44,12 @@ pub fn agent_socket() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
+/// A variable that a path in ssh's configuration names, as `${NAME}`.
+#[must_use]
+pub(crate) fn of_ssh(name: &str) -> Option<String> {
+    raw(name)?.into_string().ok()
+}
+
 /// Where programs are looked for: `PATH`, else where NixOS and others keep them.
 #[must_use]
 pub fn search_path() -> OsString {

@@ -18,13 +18,18 @@
 //! | `lane.rs`, `chunks.rs`, `process.rs`, `stream.rs` | bytes to and from the host, with deadlines |
 //! | `ending.rs` | when a command counts as finished |
 //! | `ssh.rs`, `link.rs`, `channel.rs`, `heard.rs` | the thread that owns an ssh session, and one channel of it |
-//! | `session.rs`, `dial.rs`, `auth.rs`, `prompt.rs` | the way to a session: settings, socket, handshake, host key, login |
-//! | `address.rs`, `settings.rs`, `tokens.rs` | `user@address:port`, and what `ssh -G` says about it |
-//! | `known_hosts.rs` | is this the right machine |
+//! | `address.rs`, `settings.rs`, `answer.rs`, `tokens.rs` | `user@address:port`, and what `ssh -G` says about it |
+//! | `session.rs`, `dial.rs`, `algorithms.rs` | the way to a session: socket, handshake |
+//! | `trust.rs`, `known_hosts.rs` | is this the right machine |
+//! | `auth.rs`, `key_file.rs`, `agent.rs`, `prompt.rs` | logging in |
+//! | `wire.rs` | a public key as ssh sends it |
 //! | `local.rs`, `external.rs`, `child.rs` | this machine, and `--ssh-command` |
 //! | `sudo.rs` | becoming root where the login is not |
 
 mod address;
+mod agent;
+mod algorithms;
+mod answer;
 mod auth;
 mod channel;
 mod child;
@@ -35,6 +40,7 @@ mod ending;
 mod error;
 mod external;
 mod heard;
+mod key_file;
 mod known_hosts;
 mod lane;
 mod link;
@@ -49,6 +55,8 @@ mod stream;
 mod sudo;
 mod tokens;
 mod transport;
+mod trust;
+mod wire;
 
 pub use self::{
     command::Command,

@@ -1,17 +1,20 @@
 //! Logging in with a key: those of the agent first, then the files, as ssh does it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use libssh2_sys as raw;
 use ssh2::ErrorCode;
 
 use super::{
-    Error,
+    Error, agent,
+    error::reason,
+    key_file::{KeyFile, Kind},
     prompt::{self, Secret},
     session::{Driver, Stop},
     settings::{Agent, Settings},
+    wire,
 };
+use crate::environment;
 
 /// How often a passphrase may be mistyped.
 const TRIES: usize = 3;
@@ -82,21 +85,14 @@ impl Attempt<'_> {
     }
 
     fn try_agent(&mut self, files: &[KeyFile]) -> Result<bool, Stop> {
-        let session = self.driver.session;
-        let Ok(mut agent) = session.agent() else {
+        let socket = match &self.settings.agent {
+            Agent::None => None,
+            Agent::Environment => environment::agent_socket(),
+            Agent::Socket(path) => Some(path.clone()),
+        };
+        let Some(agent) = socket.and_then(|socket| self.ask_agent(&socket)) else {
             return Ok(false);
         };
-        match &self.settings.agent {
-            Agent::None => return Ok(false),
-            Agent::Environment => {}
-            Agent::Socket(path) => drop(agent.set_identity_path(path)),
-        }
-        if agent.connect().is_err() || agent.list_identities().is_err() {
-            if let Agent::Socket(path) = &self.settings.agent {
-                self.notes.push(format!("no agent at '{}'", path.display()));
-            }
-            return Ok(false);
-        }
         let keys = agent.identities().unwrap_or_default();
         let is_wanted = |blob: &[u8]| {
             files
@@ -111,67 +107,141 @@ impl Attempt<'_> {
             other
         };
         for key in wanted.into_iter().chain(other) {
-            let result = self
-                .driver
-                .drive(|| agent.userauth(&self.settings.user, &key));
-            if self.accepted(result, &format!("key '{}' of the agent", key.comment()))? {
+            let shown = format!("key '{}' of the agent", key.comment());
+            if !self.is_allowed(wire::type_of(key.blob()), &shown) {
+                continue;
+            }
+            // The agent may ask a person whether it may sign.
+            let result = self.driver.drive(|| {
+                self.driver
+                    .pause(|| agent.userauth(&self.settings.user, &key))
+            });
+            if self.accepted(result, &shown)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn try_file(&mut self, file: &KeyFile) -> Result<bool, Stop> {
-        let shown = file.path.display();
-        match file.kind {
-            Kind::Public => Ok(false),
-            Kind::SecurityKey => {
-                self.notes
-                    .push(format!("'{shown}' lives in a security key"));
-                Ok(false)
-            }
-            Kind::Unreadable => {
-                self.notes.push(format!("'{shown}' cannot be read"));
-                Ok(false)
-            }
-            Kind::Plain => {
-                let result = self.userauth(&file.path, None);
-                self.accepted(result, &format!("'{shown}'"))
-            }
-            Kind::Encrypted => self.try_encrypted(file),
-        }
+    /// The agent, with its list of keys; if it does not tell, that is noted.
+    fn ask_agent(&mut self, socket: &Path) -> Option<ssh2::Agent> {
+        // A part of the time: the files may still let us in.
+        let answered = agent::answers(socket, self.driver.left() / 2);
+        let asked = answered
+            .map_err(|error| reason(&error))
+            .and_then(|()| self.list_keys(socket));
+        asked
+            .map_err(|reason| {
+                let note = format!("the agent at '{}': {reason}", socket.display());
+                self.notes.push(note);
+            })
+            .ok()
     }
 
-    fn try_encrypted(&mut self, file: &KeyFile) -> Result<bool, Stop> {
+    fn list_keys(&self, socket: &Path) -> Result<ssh2::Agent, String> {
+        let list = || {
+            let mut agent = self.driver.session.agent()?;
+            agent.set_identity_path(socket)?;
+            agent.connect()?;
+            agent.list_identities()?;
+            Ok(agent)
+        };
+        list().map_err(|error: ssh2::Error| error.message().to_owned())
+    }
+
+    /// Whether the settings let keys of this type log in; if not, that is noted.
+    fn is_allowed(&mut self, key_type: Option<&str>, shown: &str) -> bool {
+        let allowed = &self.settings.allowed.user_keys;
+        let is_allowed = match key_type {
+            None => true,
+            Some("ssh-rsa") => allowed.iter().any(|name| name.starts_with("rsa-sha2-")),
+            Some("ssh-rsa-cert-v01@openssh.com") => allowed
+                .iter()
+                .any(|name| name.starts_with("rsa-sha2-") && name.contains("-cert-")),
+            Some(key_type) => allowed.iter().any(|name| name == key_type),
+        };
+        if allowed.is_empty() || is_allowed {
+            return true;
+        }
+        self.notes.push(format!(
+            "{shown} is of a type that PubkeyAcceptedAlgorithms has not"
+        ));
+        false
+    }
+
+    /// Tries a file with its certificate, if it has one, then without.
+    fn try_file(&mut self, file: &KeyFile) -> Result<bool, Stop> {
         let shown = file.path.display();
+        let why_not = match file.kind {
+            Kind::Public => return Ok(false),
+            Kind::SecurityKey => Some("lives in a security key"),
+            Kind::Unreadable => Some("cannot be read"),
+            Kind::Plain | Kind::Encrypted => None,
+        };
+        if let Some(why) = why_not {
+            self.notes.push(format!("'{shown}' {why}"));
+            return Ok(false);
+        }
+        if let Some((path, key_type)) = &file.certificate {
+            let shown = format!("'{}'", path.display());
+            if self.is_allowed(Some(key_type), &shown) && self.try_key(file, Some(path), &shown)? {
+                return Ok(true);
+            }
+        }
+        let shown = format!("'{shown}'");
+        Ok(self.is_allowed(file.key_type(), &shown) && self.try_key(file, None, &shown)?)
+    }
+
+    fn try_key(
+        &mut self,
+        file: &KeyFile,
+        certificate: Option<&Path>,
+        shown: &str,
+    ) -> Result<bool, Stop> {
+        if file.kind == Kind::Plain {
+            let result = self.userauth(&file.path, certificate, None);
+            return self.accepted(result, shown);
+        }
+        if self.settings.batch_mode {
+            self.notes.push(format!(
+                "{shown} has a passphrase, and BatchMode asks nobody"
+            ));
+            return Ok(false);
+        }
+        let question = format!("passphrase for '{}': ", file.path.display());
         for _ in 0..TRIES {
-            let question = format!("passphrase for '{shown}': ");
             let passphrase = match self.driver.pause(|| prompt::ask(&question)) {
                 Ok(passphrase) => passphrase,
                 Err(error) => {
-                    self.notes.push(format!(
-                        "'{shown}' has a passphrase, and {}",
-                        super::error::reason(&error)
-                    ));
+                    self.notes
+                        .push(format!("{shown} has a passphrase, and {}", reason(&error)));
                     return Ok(false);
                 }
             };
-            match self.userauth(&file.path, Some(&passphrase)) {
+            match self.userauth(&file.path, certificate, Some(&passphrase)) {
                 Err(Stop::Ssh(error))
                     if error.code() == ErrorCode::Session(raw::LIBSSH2_ERROR_FILE) => {}
-                other => return self.accepted(other, &format!("'{shown}'")),
+                other => return self.accepted(other, shown),
             }
         }
-        self.notes.push(format!("'{shown}' has another passphrase"));
+        self.notes.push(format!("{shown} has another passphrase"));
         Ok(false)
     }
 
-    fn userauth(&self, path: &Path, passphrase: Option<&Secret>) -> Result<(), Stop> {
+    fn userauth(
+        &self,
+        path: &Path,
+        certificate: Option<&Path>,
+        passphrase: Option<&Secret>,
+    ) -> Result<(), Stop> {
         let passphrase = passphrase.map(Secret::expose);
         self.driver.drive(|| {
-            self.driver
-                .session
-                .userauth_pubkey_file(&self.settings.user, None, path, passphrase)
+            self.driver.session.userauth_pubkey_file(
+                &self.settings.user,
+                certificate,
+                path,
+                passphrase,
+            )
         })
     }
 
@@ -215,123 +285,4 @@ impl Attempt<'_> {
             reason,
         }
     }
-}
-
-/// A file that IdentityFile names.
-struct KeyFile {
-    path: PathBuf,
-    kind: Kind,
-    /// The public key in wire format, where it can be had without a passphrase.
-    public: Option<Vec<u8>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Plain,
-    Encrypted,
-    /// Only names a key for the agent.
-    Public,
-    SecurityKey,
-    Unreadable,
-}
-
-impl KeyFile {
-    /// Reads what can be said without a passphrase; none if there is no such file.
-    fn read(path: &Path) -> Option<KeyFile> {
-        let mut beside = path.to_owned().into_os_string();
-        beside.push(".pub");
-        let beside = std::fs::read_to_string(beside)
-            .ok()
-            .and_then(|text| public_line(&text));
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let (kind, public) = inspect(&text);
-                Some(KeyFile {
-                    path: path.to_owned(),
-                    kind,
-                    public: public.or(beside),
-                })
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let public = beside?;
-                Some(KeyFile {
-                    path: path.to_owned(),
-                    kind: Kind::Public,
-                    public: Some(public),
-                })
-            }
-            Err(_) => Some(KeyFile {
-                path: path.to_owned(),
-                kind: Kind::Unreadable,
-                public: beside,
-            }),
-        }
-    }
-}
-
-/// What a key file's text is, and its public key where that shows.
-fn inspect(text: &str) -> (Kind, Option<Vec<u8>>) {
-    if let Some(public) = public_line(text) {
-        return (Kind::Public, Some(public));
-    }
-    let Some(openssh) = openssh_body(text) else {
-        let encrypted = text.contains("ENCRYPTED");
-        return (
-            if encrypted {
-                Kind::Encrypted
-            } else {
-                Kind::Plain
-            },
-            None,
-        );
-    };
-    let Some((cipher, public)) = openssh_header(&openssh) else {
-        return (Kind::Plain, None);
-    };
-    let is_security_key = super::known_hosts::key_type_of(&public)
-        .is_some_and(|key_type| key_type.starts_with("sk-"));
-    let kind = match cipher.as_slice() {
-        _ if is_security_key => Kind::SecurityKey,
-        b"none" => Kind::Plain,
-        _ => Kind::Encrypted,
-    };
-    (kind, Some(public))
-}
-
-/// `ssh-ed25519 AAAA... comment`.
-fn public_line(text: &str) -> Option<Vec<u8>> {
-    let mut words = text.split_whitespace();
-    let (key_type, key) = (words.next()?, words.next()?);
-    let key = STANDARD.decode(key).ok()?;
-    (super::known_hosts::key_type_of(&key)? == key_type).then_some(key)
-}
-
-fn openssh_body(text: &str) -> Option<Vec<u8>> {
-    let body = text
-        .split_once("-----BEGIN OPENSSH PRIVATE KEY-----")?
-        .1
-        .split_once("-----END")?
-        .0;
-    STANDARD
-        .decode(body.split_whitespace().collect::<String>())
-        .ok()
-}
-
-/// The cipher and the public key, which stand before the encrypted part: magic, cipher, KDF, its options, count, key.
-fn openssh_header(body: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let mut rest = body.strip_prefix(b"openssh-key-v1\0")?;
-    let mut field = || {
-        let (length, after) = rest.split_first_chunk::<4>()?;
-        let (field, after) =
-            after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-        rest = after;
-        Some(field.to_vec())
-    };
-    let cipher = field()?;
-    field()?;
-    field()?;
-    let public = rest.get(4..)?;
-    let (length, after) = public.split_first_chunk::<4>()?;
-    let public = after.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-    Some((cipher, public.to_vec()))
 }

@@ -32,6 +32,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// What carries a session.
 pub(super) struct Line {
     socket: OwnedFd,
+    peer: Option<IpAddr>,
     proxy: Option<ProxyChild>,
 }
 
@@ -66,6 +67,7 @@ impl Line {
                     watch_over(&socket).map_err(|error| fail(reason(&error)))?;
                     return Ok(Line {
                         socket: socket.into(),
+                        peer: Some(address.ip()),
                         proxy: None,
                     });
                 }
@@ -93,11 +95,17 @@ impl Line {
         drop(program);
         Ok(Line {
             socket: ours.into(),
+            peer: None,
             proxy: Some(ProxyChild {
                 child,
                 words: stderr.map(Words::listen),
             }),
         })
+    }
+
+    /// The address at the other end, where no proxy is in between.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
@@ -203,32 +211,32 @@ fn jump(hops: &str, settings: &Settings) -> Result<Program, Error> {
     Ok(program.arg("-W").arg(target).args(last.arguments()))
 }
 
-/// Finds the addresses. The system's resolver knows no deadline, so a thread waits for it, and is left behind if need be.
+/// The addresses to try, in their order.
 fn resolve(settings: &Settings, deadline: Instant) -> Result<Vec<SocketAddr>, String> {
-    let (host, port) = (settings.host_name.clone(), settings.port);
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![(address, port).into()]);
-    }
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        drop(sender.send((host.as_str(), port).to_socket_addrs().map(Vec::from_iter)));
-    });
-    let addresses = receiver
-        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        .map_err(|_| format!("looking up '{}' timed out", settings.host_name))?
-        .map_err(|error| {
-            format!(
-                "cannot look up '{}': {}",
-                settings.host_name,
-                reason(&error)
-            )
-        })?;
+    let (host, port) = (settings.host_name.as_str(), settings.port);
+    let addresses = match host.parse::<IpAddr>() {
+        Ok(address) => vec![(address, port).into()],
+        Err(_) => look_up(host, port, deadline)?,
+    };
     let wanted = |address: &SocketAddr| match settings.family {
         Family::Any => true,
         Family::V4 => address.is_ipv4(),
         Family::V6 => address.is_ipv6(),
     };
     Ok(addresses.into_iter().filter(wanted).collect())
+}
+
+/// The system's resolver knows no deadline, so a thread waits for it, and is left behind if need be.
+fn look_up(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, String> {
+    let (sender, receiver) = mpsc::channel();
+    let asked = host.to_owned();
+    thread::spawn(move || {
+        drop(sender.send((asked.as_str(), port).to_socket_addrs().map(Vec::from_iter)));
+    });
+    receiver
+        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        .map_err(|_| format!("looking up '{host}' timed out"))?
+        .map_err(|error| format!("cannot look up '{host}': {}", reason(&error)))
 }
 
 /// Small packets leave at once, and a link that is dead is noticed, whether or not anything is being sent.

@@ -201,6 +201,14 @@ pub enum HostKeyProblem {
         /// The line there.
         line: usize,
     },
+    /// An RSA key shorter than ssh's settings allow.
+    #[error("it has {bits} bits, and RequiredRSASize is {shortest}")]
+    Short {
+        /// Its length.
+        bits: usize,
+        /// The shortest that is allowed.
+        shortest: usize,
+    },
 }
 
 impl Failure for Error {
@@ -265,7 +273,9 @@ fn accept(known_as: &str, (host, port): &(String, u16), problem: &HostKeyProblem
             "if the host has a new key: ssh-keygen -R '{known_as}' -f '{file}', then {scan} >> '{file}'",
             file = file.display()
         ),
-        HostKeyProblem::Revoked { .. } => "the host has to get another key".to_owned(),
+        HostKeyProblem::Revoked { .. } | HostKeyProblem::Short { .. } => {
+            "the host has to get another key".to_owned()
+        }
     }
 }
 

@@ -4,15 +4,15 @@
 //! name, so that a revoked key which is also listed as valid passes. Here are patterns, negation, hashed names, ports and
 //! markers. What stands in no valid form is skipped, as OpenSSH does: a line from a newer version must not lock us out.
 
+mod entry;
+
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose::STANDARD_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
+pub(super) use self::entry::Place;
+use self::entry::{Entry, Marker};
 
 /// All that the files say, in their order.
 #[derive(Debug, Default)]
@@ -20,43 +20,12 @@ pub(super) struct KnownHosts {
     entries: Vec<Entry>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    marker: Marker,
-    names: Names,
-    key_type: String,
-    key: Vec<u8>,
-    place: Place,
-}
-
-/// Where something stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) file: PathBuf,
-    pub(super) line: usize,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Marker {
-    None,
-    Revoked,
-    Authority,
-}
-
-#[derive(Debug)]
-enum Names {
-    /// Patterns with `*` and `?`; those with `!` in front exclude.
-    Patterns(Vec<String>),
-    /// HMAC-SHA1 of one name.
-    Hashed { salt: Vec<u8>, hash: Vec<u8> },
-}
-
 /// What the files say about a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Known,
     Unknown,
-    /// Another key of this type is known.
+    /// The host is known by other keys.
     Changed(Place),
     Revoked(Place),
     /// The host would have to show a certificate, and libssh2 cannot check those.
@@ -111,160 +80,64 @@ impl KnownHosts {
                 file: file.to_owned(),
                 line: index + 1,
             };
-            self.entries.extend(
-                str::from_utf8(line)
-                    .ok()
-                    .and_then(|line| Entry::parse(line, place)),
-            );
+            // Only its comment can be in another encoding, and that must not hide what the line says.
+            let line = String::from_utf8_lossy(line);
+            self.entries.extend(Entry::parse(&line, place));
         }
     }
 
-    /// The types of the keys that are on file for the host, in their order.
+    fn entries(&self, marker: Marker, name: &str) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(move |entry| entry.marker == marker && entry.names.include(name))
+    }
+
+    /// The keys of a host. A later name counts only for a host that no earlier one knows.
+    fn listed(&self, identity: &Identity) -> Vec<&Entry> {
+        let names = identity.names.iter();
+        names
+            .map(|name| self.entries(Marker::None, name).collect::<Vec<_>>())
+            .find(|entries| !entries.is_empty())
+            .unwrap_or_default()
+    }
+
+    /// The types of the keys that are on file for the host.
     pub(super) fn key_types(&self, identity: &Identity) -> Vec<&str> {
-        let mut types = Vec::new();
-        for name in &identity.names {
-            for entry in self
-                .entries
-                .iter()
-                .filter(|entry| entry.marker == Marker::None && entry.names.match_(name))
-            {
-                if !types.contains(&entry.key_type.as_str()) {
-                    types.push(&entry.key_type);
-                }
-            }
-        }
-        types
+        let listed = self.listed(identity);
+        listed.iter().map(|entry| entry.key_type.as_str()).collect()
     }
 
     /// Judges the key that the host has shown.
-    pub(super) fn judge(&self, identity: &Identity, key_type: &str, key: &[u8]) -> Verdict {
-        let entries = |name: &str| {
-            self.entries
-                .iter()
-                .filter(move |entry| entry.names.match_(name))
-                .collect::<Vec<_>>()
-        };
-        let named: Vec<Vec<&Entry>> = identity.names.iter().map(|name| entries(name)).collect();
-        let mut all = named.iter().flatten();
-        if let Some(entry) = all
-            .clone()
-            .find(|entry| entry.marker == Marker::Revoked && entry.key == key)
-        {
+    pub(super) fn judge(&self, identity: &Identity, key: &[u8]) -> Verdict {
+        let names = || identity.names.iter();
+        let mut revoked = names().flat_map(|name| self.entries(Marker::Revoked, name));
+        if let Some(entry) = revoked.find(|entry| entry.key == key) {
             return Verdict::Revoked(entry.place.clone());
         }
-        if all
-            .clone()
-            .any(|entry| entry.marker == Marker::None && entry.key == key)
-        {
+        let listed = self.listed(identity);
+        if listed.iter().any(|entry| entry.key == key) {
             return Verdict::Known;
         }
-        let changed = |entry: &&&Entry| entry.marker == Marker::None && entry.key_type == key_type;
-        // A plain name says nothing against a server on another port.
-        if let Some(entry) = named[0].iter().find(changed) {
-            return Verdict::Changed(entry.place.clone());
+        let mut authorities = names().flat_map(|name| self.entries(Marker::Authority, name));
+        if let Some(entry) = authorities.next() {
+            return Verdict::Authority(entry.place.clone());
         }
-        match all.find(|entry| entry.marker == Marker::Authority) {
-            Some(entry) => Verdict::Authority(entry.place.clone()),
-            None => Verdict::Unknown,
-        }
-    }
-}
-
-impl Entry {
-    /// Parses `[@marker] names key-type base64-key [comment]`.
-    fn parse(line: &str, place: Place) -> Option<Entry> {
-        let mut words = line
-            .split([' ', '\t', '\r'])
-            .filter(|word| !word.is_empty());
-        let mut names = words.next().filter(|word| !word.starts_with('#'))?;
-        let marker = match names {
-            "@revoked" => Marker::Revoked,
-            "@cert-authority" => Marker::Authority,
-            _ if names.starts_with('@') => return None,
-            _ => Marker::None,
-        };
-        if marker != Marker::None {
-            names = words.next()?;
-        }
-        let names = Names::parse(names)?;
-        let key_type = words.next()?.to_owned();
-        let key = STANDARD.decode(words.next()?).ok()?;
-        // The key repeats its type; a line where the two differ is damaged.
-        (key_type_of(&key)? == key_type).then_some(Entry {
-            marker,
-            names,
-            key_type,
-            key,
-            place,
-        })
-    }
-}
-
-impl Names {
-    fn parse(text: &str) -> Option<Names> {
-        let Some(hashed) = text.strip_prefix("|1|") else {
-            return Some(Names::Patterns(
-                text.to_lowercase().split(',').map(str::to_owned).collect(),
-            ));
-        };
-        let (salt, hash) = hashed.split_once('|')?;
-        Some(Names::Hashed {
-            salt: STANDARD.decode(salt).ok()?,
-            hash: STANDARD.decode(hash).ok()?,
-        })
-    }
-
-    fn match_(&self, name: &str) -> bool {
-        match self {
-            Names::Hashed { salt, hash } => Hmac::<Sha1>::new_from_slice(salt)
-                .is_ok_and(|mac| mac.chain_update(name).finalize().into_bytes().as_slice() == hash),
-            Names::Patterns(patterns) => {
-                let excludes = |pattern: &String| {
-                    pattern
-                        .strip_prefix('!')
-                        .is_some_and(|rest| glob(rest, name))
-                };
-                !patterns.iter().any(excludes) && patterns.iter().any(|pattern| glob(pattern, name))
+        match listed.first() {
+            // A plain name says nothing against a server on another port.
+            Some(entry) if entry.names.include(identity.name()) => {
+                Verdict::Changed(entry.place.clone())
             }
+            _ => Verdict::Unknown,
         }
     }
-}
-
-/// `*` is any run of letters, `?` any one.
-fn glob(pattern: &str, name: &str) -> bool {
-    let mut letters = pattern.chars();
-    match letters.next() {
-        None => name.is_empty(),
-        Some('*') => {
-            let rest = letters.as_str();
-            name.char_indices()
-                .map(|(at, _)| at)
-                .chain([name.len()])
-                .any(|at| glob(rest, &name[at..]))
-        }
-        Some(wanted) => {
-            let mut name = name.chars();
-            name.next()
-                .is_some_and(|letter| wanted == '?' || wanted == letter)
-                && glob(letters.as_str(), name.as_str())
-        }
-    }
-}
-
-/// The type that a key in ssh's wire format begins with.
-pub(super) fn key_type_of(key: &[u8]) -> Option<&str> {
-    let (length, rest) = key.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    str::from_utf8(rest.get(..length)?).ok()
-}
-
-/// A key's fingerprint as ssh-keygen prints it.
-pub(super) fn fingerprint(key: &[u8]) -> String {
-    format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(key)))
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha1::Sha1;
+
     use super::*;
 
     /// A key in wire format, and its line.
@@ -278,7 +151,7 @@ mod tests {
     fn judge(lines: &[String], identity: &Identity, key: &[u8]) -> Verdict {
         let mut known = KnownHosts::default();
         known.add(Path::new("k"), lines.join("\n").as_bytes());
-        known.judge(identity, key_type_of(key).unwrap(), key)
+        known.judge(identity, key)
     }
 
     fn place(line: usize) -> Place {
@@ -307,7 +180,11 @@ mod tests {
             judge(&lines, &plain("db"), &two),
             Verdict::Changed(place(3))
         );
-        assert_eq!(judge(&lines, &plain("db"), &rsa), Verdict::Unknown);
+        // A host that is known by one key and shows one of another type is no new host.
+        assert_eq!(
+            judge(&lines, &plain("db"), &rsa),
+            Verdict::Changed(place(3))
+        );
     }
 
     #[test]
@@ -336,6 +213,18 @@ mod tests {
             judge(&[format!("@revoked db {line}")], &plain("db"), &two),
             Verdict::Unknown
         );
+    }
+
+    #[test]
+    fn a_comment_in_another_encoding_hides_no_line() {
+        let (one, line) = key("ssh-ed25519", 1);
+        let mut known = KnownHosts::default();
+        let text = [format!("@revoked * {line} ").as_bytes(), b"J\xf6rg"].concat();
+        known.add(Path::new("k"), &text);
+        assert!(matches!(
+            known.judge(&plain("db"), &one),
+            Verdict::Revoked(_)
+        ));
     }
 
     #[test]
@@ -402,6 +291,15 @@ mod tests {
             judge(&[format!("db {two_line}")], &other_port, &one),
             Verdict::Unknown
         );
+        // With its port the host is known, by another key: its name without the port says nothing for that.
+        assert_eq!(
+            judge(
+                &[format!("[db]:2222 {one_line}"), format!("db {two_line}")],
+                &other_port,
+                &two
+            ),
+            Verdict::Changed(place(1))
+        );
         let alias = Identity::new(Some("Box"), "db", 2222);
         assert_eq!(
             judge(&[format!("box {two_line}")], &alias, &two),
@@ -421,12 +319,18 @@ mod tests {
     }
 
     #[test]
-    fn the_types_on_file_come_in_their_order() {
+    fn the_types_on_file_are_those_under_the_first_name() {
         let mut known = KnownHosts::default();
-        let text = ["ssh-rsa", "ssh-ed25519", "ssh-rsa"]
-            .map(|kind| format!("db {}\n", key(kind, 1).1))
-            .concat();
+        let text = ["[db]:2222 ", "db ", "[db]:2222 "]
+            .iter()
+            .zip(["ssh-rsa", "ssh-ed25519", "ssh-rsa"])
+            .map(|(name, kind)| format!("{name}{}", key(kind, 1).1))
+            .collect::<Vec<_>>()
+            .join("\n");
         known.add(Path::new("k"), text.as_bytes());
-        assert_eq!(known.key_types(&plain("db")), ["ssh-rsa", "ssh-ed25519"]);
+        let types = |port| known.key_types(&Identity::new(None, "db", port));
+        assert_eq!(types(22), ["ssh-ed25519"]);
+        assert_eq!(types(2222), ["ssh-rsa", "ssh-rsa"]);
+        assert_eq!(types(2200), ["ssh-ed25519"]);
     }
 }

@@ -1,16 +1,11 @@
-//! What ssh would do to reach a host: the answer of `ssh -G NAME`.
+//! How to reach a host and log in there, as ssh's own configuration has it.
 //!
-//! ssh's configuration has patterns, conditions, includes and defaults that change; only ssh reads it right. What it
-//! prints is flat: `keyword value` by line. The keywords that change whom we reach or how we log in are honoured here or
-//! refused by name, never ignored. Those that only choose among ciphers or make the rules laxer are not looked at.
+//! The keywords that change whom we reach or how we log in are honoured here or refused by name, never ignored;
+//! docs/conventions.md has them all. Those that only make the rules laxer are not looked at.
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{
-    Error,
-    address::Address,
-    tokens::{self, Tokens},
-};
+use super::{Error, address::Address, answer::Answer, tokens};
 use crate::program::Program;
 
 /// How to reach a host and log in there.
@@ -24,9 +19,14 @@ pub(super) struct Settings {
     pub(super) connect_timeout: Option<Duration>,
     pub(super) host_key_alias: Option<String>,
     pub(super) known_hosts: Vec<PathBuf>,
+    /// Whether no other key may be known for the address than for the name.
+    pub(super) check_host_ip: bool,
     pub(super) identity_files: Vec<PathBuf>,
     pub(super) identities_only: bool,
     pub(super) agent: Agent,
+    /// Whether nobody may be asked for anything.
+    pub(super) batch_mode: bool,
+    pub(super) allowed: Allowed,
 }
 
 /// Which addresses may be used.
@@ -55,6 +55,18 @@ pub(super) enum Agent {
     Environment,
     None,
     Socket(PathBuf),
+}
+
+/// The algorithms that may be used. A list that ssh did not tell is empty, and forbids nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Allowed {
+    pub(super) key_exchanges: Vec<String>,
+    pub(super) ciphers: Vec<String>,
+    pub(super) macs: Vec<String>,
+    pub(super) host_keys: Vec<String>,
+    pub(super) user_keys: Vec<String>,
+    /// The length of the shortest RSA key.
+    pub(super) rsa_bits: usize,
 }
 
 /// Settings that are refused unless they have the value of their default.
@@ -90,160 +102,97 @@ impl Settings {
 
     /// Reads ssh's answer.
     pub(super) fn parse(name: &str, original: &str, answer: &str) -> Result<Settings, Error> {
-        let lines = Lines::new(name, original, answer);
-        lines.refuse()?;
-        let known_hosts = [
-            lines.paths("userknownhostsfile", lines.words("userknownhostsfile"))?,
-            lines.paths("globalknownhostsfile", lines.words("globalknownhostsfile"))?,
-        ];
-        let connect_timeout = lines
+        let answer = Answer::new(name, original, answer);
+        refuse(&answer)?;
+        // ssh has expanded the files of the user before it tells them, and never expands the others.
+        let known_hosts = ["userknownhostsfile", "globalknownhostsfile"]
+            .into_iter()
+            .flat_map(|key| answer.files(key));
+        let connect_timeout = answer
             .one("connecttimeout")
             .and_then(|value| value.parse().ok());
         Ok(Settings {
-            host_name: lines.host_name().to_owned(),
-            user: lines.user().to_owned(),
-            port: lines.port(),
-            family: lines.family(),
-            proxy: lines.proxy()?,
+            host_name: answer.host_name().to_owned(),
+            user: answer.user().to_owned(),
+            port: answer.port(),
+            family: match answer.one("addressfamily") {
+                Some("inet") => Family::V4,
+                Some("inet6") => Family::V6,
+                _ => Family::Any,
+            },
+            proxy: proxy(&answer)?,
             connect_timeout: connect_timeout.map(Duration::from_secs),
-            host_key_alias: lines.one("hostkeyalias").map(str::to_owned),
-            known_hosts: known_hosts.concat(),
-            identity_files: lines.paths("identityfile", lines.all("identityfile"))?,
-            identities_only: lines.one("identitiesonly") == Some("yes"),
-            agent: lines.agent()?,
+            host_key_alias: answer.one("hostkeyalias").map(str::to_owned),
+            known_hosts: known_hosts.collect(),
+            check_host_ip: answer.says_yes("checkhostip"),
+            identity_files: identity_files(&answer)?,
+            identities_only: answer.says_yes("identitiesonly"),
+            agent: agent(&answer)?,
+            batch_mode: answer.says_yes("batchmode"),
+            allowed: Allowed {
+                key_exchanges: answer.list("kexalgorithms"),
+                ciphers: answer.list("ciphers"),
+                macs: answer.list("macs"),
+                host_keys: answer.list("hostkeyalgorithms"),
+                user_keys: answer.list("pubkeyacceptedalgorithms"),
+                rsa_bits: answer
+                    .one("requiredrsasize")
+                    .and_then(|bits| bits.parse().ok())
+                    .unwrap_or_default(),
+            },
         })
     }
 }
 
-/// ssh's answer, taken apart.
-struct Lines<'a> {
-    name: &'a str,
-    original: &'a str,
-    pairs: Vec<(&'a str, &'a str)>,
+/// Refuses what cannot be honoured.
+fn refuse(answer: &Answer<'_>) -> Result<(), Error> {
+    for (key, defaults) in REFUSED {
+        if let Some(value) = answer.one(key).filter(|value| !defaults.contains(value)) {
+            return Err(answer.cannot(key, format!("'{value}'")));
+        }
+    }
+    let only_keys = |key| Err(answer.cannot(key, "only keys can log in".to_owned()));
+    if matches!(answer.one("pubkeyauthentication"), Some("no" | "false")) {
+        return only_keys("pubkeyauthentication");
+    }
+    match answer.one("preferredauthentications") {
+        Some(methods) if !methods.split(',').any(|method| method == "publickey") => {
+            only_keys("preferredauthentications")
+        }
+        _ => Ok(()),
+    }
 }
 
-impl<'a> Lines<'a> {
-    fn new(name: &'a str, original: &'a str, answer: &'a str) -> Lines<'a> {
-        let pairs = answer
-            .lines()
-            .filter_map(|line| line.split_once(' '))
-            .collect();
-        Lines {
-            name,
-            original,
-            pairs,
-        }
-    }
-
-    fn host_name(&self) -> &'a str {
-        self.one("hostname").unwrap_or(self.original)
-    }
-
-    fn user(&self) -> &'a str {
-        self.one("user").unwrap_or("root")
-    }
-
-    fn port(&self) -> u16 {
-        self.one("port")
-            .and_then(|port| port.parse().ok())
-            .unwrap_or(22)
-    }
-
-    fn family(&self) -> Family {
-        match self.one("addressfamily") {
-            Some("inet") => Family::V4,
-            Some("inet6") => Family::V6,
-            _ => Family::Any,
-        }
-    }
-
-    fn proxy(&self) -> Result<Proxy, Error> {
-        Ok(match (self.one("proxycommand"), self.one("proxyjump")) {
+fn proxy(answer: &Answer<'_>) -> Result<Proxy, Error> {
+    Ok(
+        match (answer.one("proxycommand"), answer.one("proxyjump")) {
             (Some(command), _) if command != "none" => {
-                Proxy::Command(self.expand("proxycommand", command)?)
+                Proxy::Command(answer.expand("proxycommand", command)?)
             }
             (_, Some(jump)) if jump != "none" => Proxy::Jump(jump.to_owned()),
             _ => Proxy::None,
-        })
-    }
+        },
+    )
+}
 
-    fn agent(&self) -> Result<Agent, Error> {
-        Ok(match self.one("identityagent") {
-            None | Some("SSH_AUTH_SOCK") => Agent::Environment,
-            Some("none") => Agent::None,
-            Some(path) if path.starts_with('$') => {
-                return Err(self.cannot("identityagent", "its value is a variable".to_owned()));
-            }
-            Some(path) => Agent::Socket(tokens::home(&self.expand("identityagent", path)?)),
-        })
-    }
-
-    /// The paths that are any, with their tokens expanded.
-    fn paths(&self, key: &str, values: Vec<&str>) -> Result<Vec<PathBuf>, Error> {
-        let values = values
-            .into_iter()
-            .filter(|value| *value != "none" && *value != "/dev/null");
-        values
-            .map(|value| Ok(tokens::home(&self.expand(key, value)?)))
-            .collect()
-    }
-
-    fn expand(&self, key: &str, value: &str) -> Result<String, Error> {
-        let tokens = Tokens::new(self.original, self.host_name(), self.port(), self.user());
-        tokens
-            .expand(value)
-            .map_err(|token| self.cannot(key, format!("unknown token {token}")))
-    }
-
-    fn one(&self, key: &str) -> Option<&'a str> {
-        self.pairs
-            .iter()
-            .find(|(found, _)| *found == key)
-            .map(|(_, value)| value.trim())
-    }
-
-    fn all(&self, key: &str) -> Vec<&'a str> {
-        self.pairs
-            .iter()
-            .filter(|(found, _)| *found == key)
-            .map(|(_, value)| value.trim())
-            .collect()
-    }
-
-    fn words(&self, key: &str) -> Vec<&'a str> {
-        self.one(key)
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect()
-    }
-
-    fn cannot(&self, setting: &str, reason: String) -> Error {
-        Error::Setting {
-            host: self.name.to_owned(),
-            setting: setting.to_owned(),
-            reason,
+fn agent(answer: &Answer<'_>) -> Result<Agent, Error> {
+    Ok(match answer.one("identityagent") {
+        None | Some("SSH_AUTH_SOCK") => Agent::Environment,
+        Some("none") => Agent::None,
+        Some(path) if path.starts_with('$') => {
+            return Err(answer.cannot("identityagent", "its value is a variable".to_owned()));
         }
-    }
+        Some(path) => Agent::Socket(tokens::home(path)),
+    })
+}
 
-    /// Refuses what cannot be honoured.
-    fn refuse(&self) -> Result<(), Error> {
-        for (key, defaults) in REFUSED {
-            if let Some(value) = self.one(key).filter(|value| !defaults.contains(value)) {
-                return Err(self.cannot(key, format!("'{value}'")));
-            }
-        }
-        if matches!(self.one("pubkeyauthentication"), Some("no" | "false")) {
-            return Err(self.cannot("pubkeyauthentication", "only keys can log in".to_owned()));
-        }
-        match self.one("preferredauthentications") {
-            Some(methods) if !methods.split(',').any(|method| method == "publickey") => Err(self
-                .cannot(
-                    "preferredauthentications",
-                    "only keys can log in".to_owned(),
-                )),
-            _ => Ok(()),
-        }
-    }
+fn identity_files(answer: &Answer<'_>) -> Result<Vec<PathBuf>, Error> {
+    let files = answer
+        .all("identityfile")
+        .filter(|file| !matches!(*file, "none" | "/dev/null"));
+    files
+        .map(|file| Ok(tokens::home(&answer.expand_path("identityfile", file)?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -260,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_ssh_says_is_what_we_do() {
-        let settings = parse("").unwrap();
+        let settings = parse("macs a,b\nrequiredrsasize 2048\ncheckhostip yes\n").unwrap();
         assert_eq!(
             (settings.host_name.as_str(), settings.port),
             ("203.0.113.10", 2222)
@@ -277,6 +226,9 @@ mod tests {
             (settings.proxy, settings.agent),
             (Proxy::None, Agent::Environment)
         );
+        assert_eq!(settings.allowed.macs, ["a", "b"]);
+        assert_eq!(settings.allowed.rsa_bits, 2048);
+        assert!(settings.check_host_ip && !settings.batch_mode);
     }
 
     #[test]
@@ -303,6 +255,7 @@ mod tests {
             "pubkeyauthentication no",
             "preferredauthentications password",
             "identityagent $OTHER",
+            "identityfile /k/${NO_SUCH_VARIABLE}",
             "proxycommand nc %Z",
         ] {
             let key = line.split(' ').next().unwrap();

@@ -67,7 +67,7 @@ pub(super) struct Transport {
 
 enum Way {
     Local,
-    Ssh(Ssh),
+    Ssh(Box<Ssh>),
     External(External),
 }
 
@@ -79,13 +79,12 @@ impl Host {
     /// It cannot be reached or trusted, does not let us in, or its ssh settings are not for us.
     pub fn connect(name: &str, address: Option<&str>, options: &Options) -> Result<Host, Error> {
         let address = Address::parse(address.unwrap_or(name))?;
-        let way = match &options.ssh_command {
-            Some(command) => Way::External(External::new(name, command, address)?),
-            None => Way::Ssh(Ssh::connect(
-                name,
-                Settings::of(name, &address)?,
-                options.connect_timeout,
-            )?),
+        let way = if let Some(command) = &options.ssh_command {
+            Way::External(External::new(name, command, address)?)
+        } else {
+            let settings = Settings::of(name, &address)?;
+            let ssh = Ssh::connect(name, settings, options.connect_timeout)?;
+            Way::Ssh(Box::new(ssh))
         };
         Ok(Host::new(name, way, options))
     }

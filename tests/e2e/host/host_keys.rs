@@ -11,7 +11,7 @@ use ops_tests::{Alias, Kind, LabHost, Options as Machine, command};
 use crate::{lab, options};
 
 /// The public key of a machine, as it stands in a `known_hosts` file.
-fn key(machine: &LabHost, kind: &str) -> String {
+pub(crate) fn key(machine: &LabHost, kind: &str) -> String {
     let line =
         String::from_utf8(machine.read(&format!("/etc/ssh/ssh_host_{kind}_key.pub"))).unwrap();
     line.split_whitespace()
@@ -21,7 +21,7 @@ fn key(machine: &LabHost, kind: &str) -> String {
 }
 
 /// Some other key of a type.
-fn stranger(folder: &Path, kind: &str) -> String {
+pub(crate) fn stranger(folder: &Path, kind: &str) -> String {
     let path = folder.join(format!("stranger-{kind}"));
     command("ssh-keygen")
         .args(["-q", "-t", kind, "-N", "", "-f"])
@@ -36,7 +36,7 @@ fn stranger(folder: &Path, kind: &str) -> String {
 }
 
 /// A `known_hosts` line with its name hashed by ssh-keygen itself.
-fn hashed(folder: &Path, line: &str) -> String {
+pub(crate) fn hashed(folder: &Path, line: &str) -> String {
     let path = folder.join("hash-me");
     fs::write(&path, format!("{line}\n")).unwrap();
     command("ssh-keygen")

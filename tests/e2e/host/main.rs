@@ -7,6 +7,7 @@
     reason = "a test that cannot set its scene says so by a panic, and its files are its own"
 )]
 
+mod as_ssh;
 mod budget;
 mod external;
 mod fanout;
