@@ -1,5 +1,7 @@
 //! One finding of a verb that judges, and the forms in which it is printed beside the usual ones.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -215,27 +217,35 @@ pub fn nagios(tool: &str, checks: &[Check]) -> (String, u8) {
         tool.to_uppercase(),
         told.replace(['\n', '\r', '|'], " ")
     );
-    for (number, check) in checks
+    let measured = checks
         .iter()
-        .filter(|check| check.value.is_some())
-        .enumerate()
-    {
+        .filter_map(|check| Some((check, check.value?)));
+    for (number, (check, value)) in measured.enumerate() {
         line.push_str(if number == 0 { " |" } else { "" });
-        let label = format!("{} {}", check.check, check.subject).replace(['\'', '=', '\n'], "_");
-        let value = check.value.unwrap_or_default();
-        let limit = check
-            .limit
-            .map_or_else(String::new, |limit| limit.to_string());
+        let label = format!("{} {}", check.check, check.subject);
+        let label = label.replace(['\'', '=', '|', '\n', '\r'], "_");
+        let limit = check.limit.map_or_else(String::new, plugin_number);
         line += &format!(
-            " '{}'={value}{};;{limit}",
+            " '{}'={}{};;{limit}",
             label.trim_end(),
+            plugin_number(value),
             check.unit.as_deref().unwrap_or("")
         );
     }
     (line, state.nagios())
 }
 
-/// The text format of the `node_exporter` textfile collector.
+/// A number as plugins write it, with `U` for one that is none.
+fn plugin_number(value: f64) -> String {
+    if value.is_finite() {
+        value.to_string()
+    } else {
+        "U".to_owned()
+    }
+}
+
+/// The text format of the `node_exporter` textfile collector. It refuses a file in which two lines have the same labels, so of
+/// findings that nothing tells apart the worst is told.
 #[must_use]
 pub fn prometheus(checks: &[Check]) -> String {
     let mut text = String::from(
@@ -249,7 +259,8 @@ pub fn prometheus(checks: &[Check]) -> String {
         );
         format!("check=\"{name}\",host=\"{host}\",subject=\"{subject}\"")
     };
-    for check in checks {
+    let checks = told_apart(checks);
+    for check in &checks {
         text += &format!(
             "ops_check_status{{{}}} {}\n",
             labels(check),
@@ -273,6 +284,23 @@ pub fn prometheus(checks: &[Check]) -> String {
         );
     }
     text
+}
+
+/// The findings in their order, of each check of each subject only the worst.
+fn told_apart(checks: &[Check]) -> Vec<&Check> {
+    let mut places = HashMap::new();
+    let mut apart: Vec<&Check> = Vec::with_capacity(checks.len());
+    for check in checks {
+        let place = *places
+            .entry((&check.check, &check.host, &check.subject))
+            .or_insert(apart.len());
+        match apart.get_mut(place) {
+            Some(other) if other.status < check.status => *other = check,
+            Some(_) => {}
+            None => apart.push(check),
+        }
+    }
+    apart
 }
 
 fn escape(label: &str) -> String {
@@ -328,6 +356,37 @@ mod tests {
             "ops_check_value{check=\"bridge.socket\",host=\"\",subject=\"T1-U1\",unit=\"s\"} 3.2\n"
         ));
         assert_eq!(text.matches("# TYPE").count(), 2);
+    }
+
+    #[test]
+    fn hostile_text_stays_where_it_belongs() {
+        let check = Check::ok("a.b", "x'=|\ny", "one\ntwo|'three'=3;;\r")
+            .value(f64::NAN, "s")
+            .limit(1.0);
+        let (line, _) = nagios("ops-db", std::slice::from_ref(&check));
+        assert_eq!(
+            line,
+            "OPS-DB OK - a.b x'=  y: one two 'three'=3;;  | 'a.b x____y'=Us;;1"
+        );
+        let text = prometheus(&[check]);
+        assert!(text.contains("subject=\"x'=|\\ny\""), "{text}");
+    }
+
+    #[test]
+    fn the_collector_gets_each_set_of_labels_once() {
+        let checks = [
+            Check::ok("a.b", "x", "").value(1.0, "s"),
+            Check::fail("a.b", "x", "").value(2.0, "s"),
+            Check::ok("a.b", "y", ""),
+            Check::warn("a.b", "x", "").value(3.0, "s"),
+        ];
+        let text = prometheus(&checks);
+        let told: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(told.len(), 3, "{text}");
+        assert!(
+            told[0].ends_with("subject=\"x\"} 2") && told[2].ends_with(" 2"),
+            "{text}"
+        );
     }
 
     #[test]

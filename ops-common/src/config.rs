@@ -1,27 +1,20 @@
 //! `ops.yaml`: found, not merged; read strictly, so that a misspelt key is an error with its line and column.
 
+mod top;
+
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
-use std::marker::PhantomData;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde::de::DeserializeOwned;
 
 use crate::environment;
 use crate::exit::{Failure, Status};
 
-/// The keys of the top level. Behind the first two, each is the section of one tool, which no other reads.
-const KEYS: &[&str] = &[
-    "default_host",
-    "hosts",
-    "matrix",
-    "bridge",
-    "db",
-    "deploy",
-    "secrets",
-];
+/// More than anybody has written by hand.
+const LARGEST: u64 = 4 << 20;
 
 /// The configuration of a run.
 #[derive(Clone, Debug, Default)]
@@ -73,13 +66,16 @@ impl Failure for Error {
     }
 
     fn hint(&self) -> Option<String> {
-        let Self::Read { path, .. } = self else {
-            return None;
-        };
-        Some(format!(
-            "name a file with --config, or make '{}' readable",
-            path.display()
-        ))
+        match self {
+            Self::Read { path, .. } => Some(format!(
+                "name a file with --config, or make '{}' readable",
+                path.display()
+            )),
+            Self::Parse { source, .. } => source
+                .to_string()
+                .contains("cannot start any token")
+                .then(|| "YAML is indented with spaces, never with tabs".to_owned()),
+        }
     }
 }
 
@@ -89,17 +85,15 @@ impl Config {
         let Some(path) = named.map(Path::to_owned).or_else(find) else {
             return Ok(Self::default());
         };
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read {
-            path: path.clone(),
-            source,
-        })?;
-        Self::parse(path, text)
+        match read(&path) {
+            Ok(text) => Self::parse(path, text),
+            Err(source) => Err(Error::Read { path, source }),
+        }
     }
 
     /// Takes `text` as the content of the file at `path`.
     pub fn parse(path: PathBuf, text: String) -> Result<Self, Error> {
-        let parsed = serde_yaml::Deserializer::from_str(&text).deserialize_top::<Common>("");
-        let common = parsed.map_err(|source| Error::Parse {
+        let common = top::common(&text).map_err(|source| Error::Parse {
             path: path.clone(),
             source,
         })?;
@@ -117,9 +111,8 @@ impl Config {
         let Some(path) = &self.path else {
             return Ok(T::default());
         };
-        let parsed = serde_yaml::Deserializer::from_str(&self.text).deserialize_top::<One<T>>(name);
-        parsed
-            .map(|one| one.0.unwrap_or_default())
+        top::section(&self.text, name)
+            .map(Option::unwrap_or_default)
             .map_err(|source| Error::Parse {
                 path: path.clone(),
                 source,
@@ -140,6 +133,18 @@ impl Config {
     }
 }
 
+/// Reads a file that people wrote. One without an end is none.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}
+
 fn find() -> Option<PathBuf> {
     let here = std::env::current_dir().ok();
     let upward = here
@@ -150,145 +155,8 @@ fn find() -> Option<PathBuf> {
     upward
         .chain(user)
         .chain([PathBuf::from("/etc/ops.yaml")])
-        .find(|path| path.exists())
-}
-
-#[derive(Default)]
-struct Common {
-    default_host: Option<String>,
-    hosts: BTreeMap<String, HostEntry>,
-}
-
-struct One<T>(Option<T>);
-
-/// What a reader of the top level takes of it. Going over the text once for each section keeps line and column in
-/// the errors, which an intermediate value would lose.
-trait Take: Sized {
-    fn start() -> Self;
-    fn key<'de, A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        section: &str,
-        map: &mut A,
-    ) -> Result<(), A::Error>;
-}
-
-impl Take for Common {
-    fn start() -> Self {
-        Self::default()
-    }
-
-    fn key<'de, A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        _: &str,
-        map: &mut A,
-    ) -> Result<(), A::Error> {
-        match key {
-            "default_host" => self.default_host = map.next_value()?,
-            "hosts" => self.hosts = map.next_value::<Option<_>>()?.unwrap_or_default(),
-            _ => drop(map.next_value::<IgnoredAny>()?),
-        }
-        Ok(())
-    }
-}
-
-impl<T: DeserializeOwned> Take for One<T> {
-    fn start() -> Self {
-        Self(None)
-    }
-
-    fn key<'de, A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        section: &str,
-        map: &mut A,
-    ) -> Result<(), A::Error> {
-        if key == section {
-            self.0 = map.next_value()?;
-        } else {
-            map.next_value::<IgnoredAny>()?;
-        }
-        Ok(())
-    }
-}
-
-trait DeserializeTop {
-    fn deserialize_top<T: Take>(self, section: &'static str) -> Result<T, serde_yaml::Error>;
-}
-
-impl DeserializeTop for serde_yaml::Deserializer<'_> {
-    fn deserialize_top<T: Take>(self, section: &'static str) -> Result<T, serde_yaml::Error> {
-        Top::<T> {
-            section,
-            takes: PhantomData,
-        }
-        .deserialize(self)
-    }
-}
-
-struct Top<T> {
-    section: &'static str,
-    takes: PhantomData<T>,
-}
-
-impl<'de, T: Take> DeserializeSeed<'de> for Top<T> {
-    type Value = T;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, T: Take> Visitor<'de> for Top<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mapping with default_host, hosts and the sections of the tools")
-    }
-
-    fn visit_none<E>(self) -> Result<T, E> {
-        Ok(T::start())
-    }
-
-    fn visit_unit<E>(self) -> Result<T, E> {
-        Ok(T::start())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
-        let mut taken = T::start();
-        while let Some(Key(key)) = map.next_key()? {
-            taken.key(&key, self.section, &mut map)?;
-        }
-        Ok(taken)
-    }
-}
-
-/// A key of the top level. It is refused while it is read: later the reader no longer knows where it stood.
-struct Key(String);
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(KnownKey).map(Self)
-    }
-}
-
-struct KnownKey;
-
-impl Visitor<'_> for KnownKey {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<String, E> {
-        if KEYS.contains(&key) {
-            Ok(key.to_owned())
-        } else {
-            Err(E::unknown_field(key, KEYS))
-        }
-    }
+        // A link that leads nowhere is a mistake to tell, not a file that is missing.
+        .find(|path| path.symlink_metadata().is_ok())
 }
 
 #[cfg(test)]
@@ -350,5 +218,64 @@ mod tests {
             "{section}"
         );
         assert!(section.contains("line 2 column 3"), "{section}");
+    }
+
+    #[test]
+    fn files_of_all_kinds_of_people() {
+        let with_host = |text: &str| parse(text).unwrap().hosts.contains_key("a");
+        for text in [
+            "\u{feff}hosts:\n  a: {}\n",
+            "hosts:\r\n  a:\r\n    ssh: x\r\n",
+            "---\nhosts: {a: {ssh: x}}\n...\n",
+            "# words\n\nhosts: {\"a\": null}",
+            "hosts:\n  z: &z {ssh: x}\n  a: *z\n",
+        ] {
+            assert!(with_host(text), "{text:?}");
+        }
+        for text in ["# only words\n", "---\n", "\n\n", "~", "hosts:\n"] {
+            assert!(parse(text).unwrap().hosts.is_empty(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        for (text, told) in [
+            ("hosts:\n\ta: {}\n", "line 2 column 1"),
+            ("hosts:\n  a: {}\n  a: {ssh: x}\n", "duplicate name `a`"),
+            ("hosts: {}\nhosts: {}\n", "duplicate field `hosts`"),
+            ("hosts:\n  a: {ssh: x, ssh: y}\n", "duplicate field `ssh`"),
+            ("hosts:\n  a: {<<: {ssh: x}}\n", "unknown field `<<`"),
+            ("hosts: {}\n---\nhosts: {}\n", "more than one document"),
+            ("hosts: [a, b]\n", "a mapping of names"),
+            ("- hosts\n", "a mapping with default_host"),
+            ("default_host: [a]\n", "a string"),
+            ("hosts: {a: *nobody}\n", "unknown anchor"),
+            ("hosts: {a: {ssh: 'x}\n", "line"),
+            ("a: &a [*a]\n", "line"),
+        ] {
+            let error = parse(text).expect_err(text);
+            let message = crate::exit::describe(&error);
+            assert!(message.contains(told), "{text:?}: {message}");
+            assert_eq!(error.status(), Status::BadConfig);
+        }
+    }
+
+    #[test]
+    fn what_is_found_but_no_file_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ops.yaml");
+        let load = || Config::load(Some(&path)).unwrap_err();
+        assert!(matches!(load(), Error::Read { .. }));
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(matches!(load(), Error::Read { .. }));
+        assert!(matches!(
+            Config::load(Some(folder.path())).unwrap_err(),
+            Error::Read { .. }
+        ));
+        let endless = Config::load(Some(Path::new("/dev/zero"))).unwrap_err();
+        assert!(
+            crate::exit::describe(&endless).contains("file too large"),
+            "{endless:?}"
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 
 use crate::config::{self, HostEntry};
 use crate::exit::{Failure, Status};
@@ -28,8 +29,12 @@ pub struct HostArgs {
     pub names: Vec<String>,
 
     /// Ask so many hosts at a time
-    #[arg(short, long, value_name = "N", default_value_t = 8)]
+    #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = at_least_one())]
     pub jobs: usize,
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 /// One host that is meant.
@@ -286,7 +291,7 @@ pub fn fan_out<T: Sync, A: Send>(
     let next = AtomicUsize::new(0);
     let answers: Mutex<Vec<(usize, A)>> = Mutex::new(Vec::with_capacity(things.len()));
     std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, things.len().max(1)) {
+        for _ in 0..jobs.min(things.len()) {
             scope.spawn(|| {
                 while let Some((place, thing)) = take(things, &next) {
                     let answer = act(thing);

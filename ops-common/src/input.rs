@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use crate::exit::{Failure, Status};
+use crate::streams;
 
 /// Reading an input failed.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +40,7 @@ impl Failure for Error {
 /// Opens a path, or stdin for `-`.
 pub fn open(name: &OsStr) -> Result<Box<dyn Read + Send>, Error> {
     if name == "-" {
-        return Ok(Box::new(io::stdin()));
+        return Ok(Box::new(stdin()?));
     }
     let file = File::open(name).and_then(|file| {
         if file.metadata()?.is_dir() {
@@ -49,6 +50,11 @@ pub fn open(name: &OsStr) -> Result<Box<dyn Read + Send>, Error> {
         }
     });
     Ok(Box::new(file.map_err(|source| Error::new(name, source))?))
+}
+
+fn stdin() -> Result<io::Stdin, Error> {
+    streams::stdin().map_err(|source| Error::new("-", source))?;
+    Ok(io::stdin())
 }
 
 /// Reads all of a path, or of stdin for `-`.
@@ -68,7 +74,7 @@ pub fn names(given: &[OsString]) -> Result<Vec<OsString>, Error> {
             names.push(name.clone());
             continue;
         }
-        for line in BufReader::new(io::stdin()).split(b'\n') {
+        for line in BufReader::new(stdin()?).split(b'\n') {
             let mut line = line.map_err(|source| Error::new("-", source))?;
             if line.last() == Some(&b'\r') {
                 line.pop();

@@ -15,5 +15,6 @@ pub mod output;
 pub mod program;
 pub mod report;
 pub mod span;
+mod streams;
 pub mod tool;
 pub mod watch;

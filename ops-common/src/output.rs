@@ -13,6 +13,8 @@ use serde_json::{Map, Value};
 
 use crate::check::{self, Check};
 use crate::exit::{Failure, Status};
+use crate::report::printable;
+use crate::streams;
 use table::Table;
 
 /// A form of output.
@@ -68,6 +70,7 @@ pub struct Output {
     format: Format,
     color: bool,
     several_hosts: bool,
+    is_terminal: bool,
     out: BufWriter<File>,
     table: Table,
 }
@@ -75,8 +78,8 @@ pub struct Output {
 impl Output {
     /// Opens stdout for records; without a `format`, the one that fits a terminal or a pipe.
     pub fn new(tool: &'static str, format: Option<Format>, color: bool) -> Result<Self, Error> {
-        let stdout = io::stdout();
-        let default = if stdout.is_terminal() {
+        let is_terminal = io::stdout().is_terminal();
+        let default = if is_terminal {
             Format::Text
         } else {
             Format::Tsv
@@ -87,6 +90,7 @@ impl Output {
             format,
             color,
             several_hosts: false,
+            is_terminal,
             out: BufWriter::new(raw()?),
             table: Table::default(),
         })
@@ -160,7 +164,13 @@ impl Output {
 
     /// Prints a line of data that has one form only.
     pub fn line(&mut self, line: &str) -> Result<(), Error> {
-        self.write(line.as_bytes())?;
+        if self.is_terminal && self.format == Format::Json {
+            self.write(cell::json_for_terminal(line).as_bytes())?;
+        } else if self.is_terminal {
+            self.write(printable(line).as_bytes())?;
+        } else {
+            self.write(line.as_bytes())?;
+        }
         self.write(b"\n")
     }
 
@@ -185,6 +195,7 @@ impl Output {
 
 /// stdout without the line buffering of the standard library.
 fn raw() -> Result<File, Error> {
+    streams::stdout().map_err(Error::Write)?;
     let fd = io::stdout()
         .as_fd()
         .try_clone_to_owned()

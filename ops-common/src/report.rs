@@ -127,18 +127,25 @@ impl Report {
     }
 }
 
-/// Text from outside made harmless for a terminal: control characters, except newline and tab, in their escaped form.
+/// Text from outside made harmless for a terminal: what acts there, except newline and tab, in its escaped form.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && c != '\n' && c != '\t' {
+        if acts_on_terminal(c) && c != '\n' && c != '\t' {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
         }
     }
     safe
+}
+
+/// Whether a terminal does something for a character in place of showing it: controls, line separators, and what turns the
+/// direction of text, which makes it read as another.
+pub(crate) fn acts_on_terminal(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Tells a failure with its causes.
@@ -156,5 +163,10 @@ mod tests {
             printable("a\x1b[31mb\r\u{9b}c\nd\te"),
             "a\\u{1b}[31mb\\r\\u{9b}c\nd\te"
         );
+        assert_eq!(
+            printable("\u{202e}txt.exe\u{2028}"),
+            "\\u{202e}txt.exe\\u{2028}"
+        );
+        assert_eq!(printable("e\u{301} 漢 \u{200d}"), "e\u{301} 漢 \u{200d}");
     }
 }

@@ -10,6 +10,9 @@ use jiff::Timestamp;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
 
+/// A hundred years.
+const LONGEST: Duration = Duration::from_hours(36_525 * 24);
+
 const UNITS: [(&str, u64); 6] = [
     ("w", 7 * 86_400_000),
     ("d", 86_400_000),
@@ -75,9 +78,12 @@ impl FromStr for Span {
             reason = "a unit is far below 2^53 milliseconds"
         )]
         let seconds = number * factor as f64 / 1_000.0;
-        Duration::try_from_secs_f64(seconds)
-            .map(Self)
-            .map_err(|_| wrong())
+        let span = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+        // Moments that lie further away than this cannot be counted to on every system.
+        if span > LONGEST {
+            return Err(wrong());
+        }
+        Ok(Self(span))
     }
 }
 
@@ -100,8 +106,22 @@ impl fmt::Display for Span {
 
 impl<'de> serde::Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_any(Written)
+    }
+}
+
+/// What stands for a span in a file. A bare number is told as what it lacks.
+struct Written;
+
+impl serde::de::Visitor<'_> for Written {
+    type Value = Span;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a length of time with its unit, such as 500ms, 5s, 10m, 2h or 7d")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -168,6 +188,7 @@ mod tests {
             "5x",
             "1.2.3s",
             "99999999999999999999999w",
+            "36526d",
         ] {
             let error = text.parse::<Span>().unwrap_err();
             assert!(error.to_string().contains(&format!("'{text}'")), "{error}");

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::report::printable;
+use crate::report::{acts_on_terminal, printable};
 
 /// As TSV has it: tab, newline, carriage return and backslash written `\t \n \r \\`, null empty.
 pub(super) fn tsv(value: &Value) -> String {
@@ -33,6 +33,19 @@ pub(super) fn csv_text(text: &str) -> String {
         return format!("\"{}\"", text.replace('"', "\"\""));
     }
     text.to_owned()
+}
+
+/// A line of JSON that is harmless on a terminal and means the same: its own escapes leave out what only some terminals obey.
+pub(super) fn json_for_terminal(line: &str) -> String {
+    let mut safe = String::with_capacity(line.len());
+    for c in line.chars() {
+        if acts_on_terminal(c) {
+            safe += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
 }
 
 /// As a person on a terminal reads it, given the column that it stands in.
@@ -141,6 +154,14 @@ mod tests {
         assert_eq!(tsv(&json!(null)), "");
         assert_eq!(tsv(&json!(3.0)), "3");
         assert_eq!(tsv(&json!(12)), "12");
+    }
+
+    #[test]
+    fn json_on_a_terminal_is_the_same_json() {
+        let value = json!({"a": "\u{9b}31m \u{202e}x\t"});
+        let line = json_for_terminal(&value.to_string());
+        assert_eq!(line, r#"{"a":"\u009b31m \u202ex\t"}"#);
+        assert_eq!(line.parse::<Value>().unwrap(), value);
     }
 
     #[test]

@@ -211,6 +211,49 @@ fn closed_stdin_changes_nothing() {
     });
 }
 
+/// Rust puts /dev/null where a stream was closed; a run that cannot print has not succeeded for that.
+#[test]
+fn a_closed_stdout_is_74_with_a_message() {
+    for_all(VERBS.iter().filter(|verb| prints_data(verb)), |_, scene| {
+        let ran = scene.command(&[]).through("exec \"$@\" >&-").run();
+        require(ran.status == 74, "status 74 expected", &ran)?;
+        require(
+            ran.err().contains("error: cannot write to stdout: "),
+            "a message expected",
+            &ran,
+        )
+    });
+}
+
+#[test]
+fn a_closed_stderr_changes_nothing() {
+    for_all(VERBS.iter(), |verb, scene| {
+        let ran = scene.command(&[]).through("exec \"$@\" 2>&-").run();
+        require(
+            ran.status == verb.status,
+            &format!("status {} expected", verb.status),
+            &ran,
+        )?;
+        let quiet = matches!(verb.prints, Prints::Nothing);
+        require(ran.stdout.is_empty() == quiet, "the same data", &ran)
+    });
+}
+
+/// A stream that is closed says nothing, which is not to say that there is nothing.
+#[test]
+fn a_closed_stdin_is_no_empty_input() {
+    let with_input = |verb: &&Verb| !verb.stdin.is_empty();
+    for_all(VERBS.iter().filter(with_input), |_, scene| {
+        let ran = scene.command(&[]).through("exec \"$@\" <&-").run();
+        require(ran.status == 74, "status 74 expected", &ran)?;
+        require(
+            ran.err().contains("error: cannot read '-'"),
+            "a message expected",
+            &ran,
+        )
+    });
+}
+
 #[test]
 fn an_unreachable_host_is_69_quickly_and_with_a_hint() {
     for_all(VERBS.iter().filter(|verb| verb.reaches_host), |_, scene| {
