@@ -19,7 +19,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 const SAMPLES_APART: Duration = Duration::from_mins(5);
 
 /// A refused socket is tried again after 10 s: no word for longer than this says that it was not refused again.
-const REFUSED_AGAIN: Duration = Duration::from_secs(15);
+pub(crate) const REFUSED_AGAIN: Duration = Duration::from_secs(15);
 
 /// The record of a time.
 #[derive(Clone, Debug, Default)]

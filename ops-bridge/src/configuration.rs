@@ -59,6 +59,7 @@ pub(crate) struct Appservice {
     pub(crate) port: u16,
     pub(crate) id: String,
     pub(crate) username_template: String,
+    pub(crate) bot: Bot,
     pub(crate) as_token: Secret,
     pub(crate) hs_token: Secret,
 }
@@ -71,8 +72,24 @@ impl Default for Appservice {
             port: 29335,
             id: "slack".to_owned(),
             username_template: "slack_{{.}}".to_owned(),
+            bot: Bot::default(),
             as_token: Secret::default(),
             hs_token: Secret::default(),
+        }
+    }
+}
+
+/// `appservice.bot`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(crate) struct Bot {
+    pub(crate) username: String,
+}
+
+impl Default for Bot {
+    fn default() -> Self {
+        Self {
+            username: "slackbot".to_owned(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `latency`: how long messages take, each way.
 
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use ops_common::check::{Check, State};
@@ -11,7 +10,7 @@ use crate::error::Error;
 use crate::event;
 use crate::known::Direction;
 use crate::latency::{Histogram, Traffic};
-use crate::source::{self, Window};
+use crate::source::{self, File, Window};
 use crate::verdict;
 
 /// The name of the check.
@@ -43,12 +42,12 @@ pub(crate) fn look_host(
 
 /// Looks at a file or stdin.
 pub(crate) fn look_file(
-    name: &OsStr,
+    file: File<'_>,
     window: Window,
     limit: Duration,
 ) -> Result<Vec<Check>, Error> {
     let mut traffic = Traffic::default();
-    source::read_file(name, window, |line| traffic.observe(line, &event::of(line)))?;
+    source::read_file(file, window, |line| traffic.observe(line, &event::of(line)))?;
     Ok(judge(&traffic, limit))
 }
 

@@ -14,6 +14,7 @@ use crate::known::slack_error;
 use crate::permissions;
 use crate::probe::{self, Answer};
 use crate::reader::Reader;
+use crate::registration;
 use crate::scopes;
 use crate::settings::Settings;
 use crate::slack_api::SlackApi;
@@ -28,7 +29,8 @@ pub(crate) fn look(
     settings: &Settings,
     tokens: Option<&Tokens>,
 ) -> Result<Vec<Check>, Error> {
-    let answer = probe::ask(host, settings, probe::ALL)?;
+    let wanted = format!("{} registration", probe::ALL);
+    let answer = probe::ask(host, settings, &wanted)?;
     let configuration = match &answer.configuration {
         Ok(configuration) => configuration,
         Err(reason) => {
@@ -44,6 +46,7 @@ pub(crate) fn look(
         log_level(configuration),
     ];
     checks.push(schema(&answer.database));
+    checks.extend(registration::judge(&answer.registrations, configuration));
     checks.extend(permissions::look(host, &configuration.path));
     checks.extend(listeners(host, configuration));
     let to_homeserver = homeserver::to_homeserver(host, configuration);

@@ -3,6 +3,7 @@
 use ops_common::exit::{Failure, Status};
 use ops_common::{config, host, hosts, input, output, program};
 
+use crate::form::Form;
 use crate::http;
 
 /// An attempt that failed.
@@ -75,6 +76,17 @@ pub enum Error {
     /// An input without a single line of a bridge.
     #[error("'{0}' holds no line of the bridge")]
     NoBridge(String),
+    /// An input in a form that is not read.
+    #[error("'{input}' is no text: it is {}", form.name)]
+    Form {
+        /// The input.
+        input: String,
+        /// What it is.
+        form: Form,
+    },
+    /// An input whose lines are not in the order in which they were written.
+    #[error("the lines of '{0}' are not in the order of their times")]
+    Disorder(String),
     /// A span before now, on stdin, whose now is its last line.
     #[error("'-' is read once, so its last line, which is its now, is not known in time")]
     Relative,
@@ -144,7 +156,11 @@ impl Failure for Error {
             | Self::Database { .. }
             | Self::Ask { .. }
             | Self::Listen { .. } => Status::Unavailable,
-            Self::Schema { .. } | Self::NoBridge(_) | Self::Answer { .. } => Status::BadInput,
+            Self::Schema { .. }
+            | Self::NoBridge(_)
+            | Self::Form { .. }
+            | Self::Disorder(_)
+            | Self::Answer { .. } => Status::BadInput,
             Self::Pattern { .. } | Self::Target(_) | Self::Relative | Self::NoTokens => {
                 Status::Usage
             }
@@ -165,6 +181,9 @@ impl Failure for Error {
             Self::Journal { .. } => Some("the journal is for root and the group systemd-journal: --sudo".to_owned()),
             Self::Database { .. } => Some("is PostgreSQL running? ops-db status; bridge.database and bridge.db_user of ops.yaml name it".to_owned()),
             Self::Listen { .. } => Some("is another one running? ss -ltnp; or give --port".to_owned()),
+            Self::NoBridge(_) => Some("is the bridge's unit another one? bridge.unit of ops.yaml names it".to_owned()),
+            Self::Form { form, .. } => Some(form.command.to_owned()),
+            Self::Disorder(_) => Some("journalctl writes them in order without --reverse; tac turns a file round".to_owned()),
             Self::Relative => Some("give --since and --until as instants, or put the lines into a file".to_owned()),
             Self::NoTokens => Some("give --tokens FILE, or set bridge.tokens in ops.yaml".to_owned()),
             Self::NoProvisioning { .. } => Some("set provisioning.shared_secret to 16 characters or more".to_owned()),

@@ -1,14 +1,12 @@
 //! `errors`: what went wrong, grouped and explained. It lists, it does not judge.
 
-use std::ffi::OsStr;
-
 use ops_common::host::Host;
 
 use crate::error::Error;
 use crate::event;
 use crate::line::Line;
 use crate::problems::{Group, Problems};
-use crate::source::{self, Window};
+use crate::source::{self, File, Window};
 
 /// Reads the journal of a host.
 pub(crate) fn list_host(host: &Host, unit: &str, window: Window) -> Result<Vec<Group>, Error> {
@@ -20,9 +18,9 @@ pub(crate) fn list_host(host: &Host, unit: &str, window: Window) -> Result<Vec<G
 }
 
 /// Reads a file or stdin.
-pub(crate) fn list_file(name: &OsStr, window: Window) -> Result<Vec<Group>, Error> {
+pub(crate) fn list_file(file: File<'_>, window: Window) -> Result<Vec<Group>, Error> {
     let mut problems = Problems::default();
-    source::read_file(name, window, |line| observe(&mut problems, line))?;
+    source::read_file(file, window, |line| observe(&mut problems, line))?;
     Ok(problems.groups())
 }
 

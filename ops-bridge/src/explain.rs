@@ -4,9 +4,12 @@ use ops_common::output::Record;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::event::{self, Event, State, UnitChange};
 use crate::known::{self, Class};
-use crate::line::{Envelope, Line};
-use crate::{exit_code, pretty};
+use crate::line::Line;
+use crate::reader::Reader;
+use crate::source::Depth;
+use crate::{bridge_state, exit_code};
 
 /// What is known of one thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -14,7 +17,8 @@ pub(crate) struct Explanation {
     pub(crate) subject: String,
     pub(crate) meaning: String,
     pub(crate) remedy: String,
-    /// What a line counts as: `normal`, `healthy`, `twin`, `lost`, `trouble`; `exit` and `slack` for codes.
+    /// What a line counts as: `normal`, `healthy`, `twin`, `lost`, `trouble`; `exit`, `slack` and `state` for codes, `unit` for what
+    /// systemd says.
     pub(crate) class: &'static str,
 }
 
@@ -36,12 +40,23 @@ pub(crate) fn explain(text: &str) -> Result<Explanation, Error> {
     if let Some((meaning, remedy)) = known::slack_error(text) {
         return Ok(explanation(text, meaning, remedy, "slack"));
     }
-    let mut plain = text.to_owned();
-    pretty::without_colours(&mut plain);
-    let envelope = Envelope::default();
-    let line = Line::read(&plain, &envelope);
-    let known =
-        known::find(&line.message).ok_or_else(|| Error::NotKnown(line.message.to_string()))?;
+    if let Some((meaning, remedy)) = bridge_state::find(text) {
+        return Ok(explanation(text, meaning, remedy, "state"));
+    }
+    let mut reader = Reader::to(Depth::All, text.as_bytes());
+    // Reading from memory does not fail.
+    let line = reader.next().ok().flatten();
+    let line = line.ok_or_else(|| Error::NotKnown(text.to_owned()))?;
+    match event::of(&line) {
+        Event::Unit(change) => Ok(of_unit(&line.message, change)),
+        Event::State(state) => Ok(of_state(&state)),
+        _ => of_line(&line),
+    }
+}
+
+fn of_line(line: &Line<'_>) -> Result<Explanation, Error> {
+    let known = known::find(&line.message).or_else(|| known::find_plain(&line.message));
+    let known = known.ok_or_else(|| Error::NotKnown(line.message.to_string()))?;
     let cause = line
         .field("error")
         .and_then(|error| known::slack_error(&error));
@@ -55,6 +70,43 @@ pub(crate) fn explain(text: &str) -> Result<Explanation, Error> {
         cause.map_or(known.remedy, |(_, remedy)| remedy),
         class(known.class),
     ))
+}
+
+/// What systemd says about the unit.
+fn of_unit(text: &str, change: UnitChange) -> Explanation {
+    let (meaning, remedy) = match change {
+        UnitChange::Exited(code) => match exit_code::find(code) {
+            Some(known) => {
+                return explanation(&format!("exit {code}"), known.meaning, known.remedy, "exit");
+            }
+            None => ("the bridge ended by itself", "ops-bridge log --level warn"),
+        },
+        UnitChange::Killed => (
+            "the bridge was killed by a signal: by somebody, or for want of memory",
+            "journalctl -k | grep -i oom",
+        ),
+        UnitChange::Restarting => (
+            "systemd starts the unit again, since it ended by itself",
+            "ops-bridge status",
+        ),
+        UnitChange::Starting | UnitChange::Started => ("the unit is started", ""),
+        UnitChange::Stopping | UnitChange::Stopped => ("the unit is stopped", ""),
+    };
+    explanation(text, meaning, remedy, "unit")
+}
+
+/// A state that the bridge sent: its code tells most.
+fn of_state(state: &State<'_>) -> Explanation {
+    let known = [&state.error, &state.name].map(|code| bridge_state::find(code));
+    let (meaning, remedy) = known.into_iter().flatten().next().unwrap_or_default();
+    let cause = known::slack_error(&state.message);
+    let meaning = cause.map_or_else(
+        || meaning.to_owned(),
+        |(cause, _)| format!("{meaning}: {cause}"),
+    );
+    let remedy = cause.map_or(remedy, |(_, remedy)| remedy);
+    let subject = format!("{} {}", state.name, state.error);
+    explanation(subject.trim_end(), &meaning, remedy, "state")
 }
 
 fn explanation(subject: &str, meaning: &str, remedy: &str, class: &'static str) -> Explanation {
@@ -99,6 +151,52 @@ mod tests {
             explain("WRN Target reaction not found").unwrap().class,
             "healthy"
         );
+        for (text, class, words) in [
+            (
+                "mautrix-slack.service: Main process exited, code=exited, status=11/n/a",
+                "exit",
+                "configuration error",
+            ),
+            (
+                "Nov 24 08:56:51 h systemd[1]: x.service: Main process exited, code=killed, status=9/KILL",
+                "unit",
+                "killed",
+            ),
+            ("Started mautrix-slack.service - bridge.", "unit", "started"),
+            (
+                "Nov 24 08:56:51 h mautrix-slack[12]: 2026-11-24T08:56:51Z FTL Configuration error error=x",
+                "trouble",
+                "exit 11",
+            ),
+            (
+                r#"{"MESSAGE":"{\"level\":\"error\",\"error\":\"EOF\",\"message\":\"Failed to handle Matrix message\"}"}"#,
+                "lost",
+                "refused",
+            ),
+            (
+                "2026-11-24T08:56:51Z DBG Sent new bridge state bridge_state={\"error\":\"slack-socketmode-error\",\"message\":\"invalid_auth\",\"state_event\":\"TRANSIENT_DISCONNECT\"} login_id=T1-U1",
+                "state",
+                "does not accept the token",
+            ),
+            ("slack-unknown-fetch-error", "state", "failed at start"),
+            ("BAD_CREDENTIALS", "state", "does not accept the login"),
+            (
+                "panic: runtime error: index out of range",
+                "trouble",
+                "exit 2",
+            ),
+            (
+                "Legacy bridge config detected, but hacky network config migrator is not set",
+                "trouble",
+                "exit 1",
+            ),
+        ] {
+            let explained = explain(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert!(
+                explained.class == class && explained.meaning.contains(words),
+                "{explained:?}"
+            );
+        }
         assert!(matches!(explain("what is this"), Err(Error::NotKnown(_))));
         assert!(matches!(explain("99"), Err(Error::NotKnown(_))));
     }

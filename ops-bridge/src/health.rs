@@ -1,6 +1,5 @@
 //! `health`: thresholds over time, under the names of the platform's indicators.
 
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,7 +19,7 @@ use crate::line::Line;
 use crate::problems::Problems;
 use crate::settings::Settings;
 use crate::socket;
-use crate::source::{self, Bounds, Window};
+use crate::source::{self, Bounds, File, Window};
 use crate::status;
 use crate::uptime;
 use crate::verdict::advise;
@@ -96,13 +95,13 @@ pub(crate) fn look_host(
 
 /// Looks at a file or stdin; now is the time of its last line, and the window is all of it.
 pub(crate) fn look_file(
-    name: &OsStr,
+    file: File<'_>,
     window: Window,
     limits: &Limits,
 ) -> Result<Vec<Check>, Error> {
     let mut seen = Seen::default();
     let mut first: Option<Timestamp> = None;
-    source::read_file(name, window, |line| {
+    source::read_file(file, window, |line| {
         first = first.or(line.at);
         seen.observe(line);
     })?;

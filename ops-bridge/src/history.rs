@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::clock::DISORDER;
 use crate::connection::Connection;
 use crate::event::{self, Event, SocketEvent, State, Step, UnitChange};
+use crate::known::{self, Class};
 use crate::line::{Level, Line, Writer};
 use crate::neighbour::Neighbours;
 
@@ -42,6 +43,8 @@ pub(crate) struct Run {
     pub(crate) retries_failed_logins: bool,
     /// A login failed at the start. Where the states are hidden this line alone tells of it.
     pub(crate) login_failed: bool,
+    /// When Slack refused a socket last, as far as that is known without the states.
+    pub(crate) refused_at: Option<Timestamp>,
 }
 
 impl History {
@@ -51,6 +54,13 @@ impl History {
             return;
         };
         self.last_at = Some(latest(self.last_at, at));
+        if line.writer == Writer::Other
+            && let Some(known) = known::find_plain(&line.message)
+            && known.class == Class::Trouble
+        {
+            let first = line.message.lines().next().unwrap_or_default();
+            first.clone_into(&mut self.run.last_words);
+        }
         if line.writer == Writer::Bridge {
             self.run.tells_states |= line.level.is_some_and(|level| level <= Level::Debug);
             self.run.is_running.get_or_insert(true);
@@ -59,6 +69,9 @@ impl History {
             Event::Unit(change) => self.unit(*change, at),
             Event::Process(step) => self.step(step, line, at),
             Event::State(state) if !self.run.is_stopping => self.enter(state, at),
+            Event::SocketRefused(error) if !self.run.is_stopping && !self.run.tells_states => {
+                self.refused(error, line, at);
+            }
             Event::AutoReconnect => self.run.retries_failed_logins = true,
             Event::LoginFailed => self.run.login_failed = true,
             Event::Delivered { .. } | Event::Echo { .. } => self.last_traffic = Some(at),
@@ -78,6 +91,20 @@ impl History {
         };
         if let Some(connection) = connection {
             connection.trace(what, at);
+        }
+    }
+
+    /// Where the states are hidden, a refusal of Slack is written all the same, and again every 10 s.
+    fn refused(&mut self, error: &str, line: &Line<'_>, at: Timestamp) {
+        let state = State {
+            login: line.field("login_id").unwrap_or_default(),
+            name: "TRANSIENT_DISCONNECT".into(),
+            error: "slack-socketmode-error".into(),
+            message: error.into(),
+        };
+        if !state.login.is_empty() {
+            self.enter(&state, at);
+            self.run.refused_at = Some(at);
         }
     }
 

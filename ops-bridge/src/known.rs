@@ -94,6 +94,13 @@ pub(crate) fn find(message: &str) -> Option<&'static Known> {
         })
 }
 
+/// What is known of a text that no logger wrote: what goes wrong before there is one, and what the runtime of Go says.
+pub(crate) fn find_plain(text: &str) -> Option<&'static Known> {
+    PLAIN
+        .iter()
+        .find(|known| text.starts_with(known.text.trim_end_matches('…')))
+}
+
 const fn line(
     text: &'static str,
     class: Class,
@@ -215,6 +222,19 @@ static LINES: &[Known] = &[
     line("The as_token was not accepted.…", Trouble, "exit 16: the homeserver does not know the bridge", "ops-bridge explain 16"),
     line("Homeserver -> appservice connection is not working…", Trouble, "the homeserver cannot reach the bridge; exit 13 after seven tries", "ops-bridge explain 13"),
     // The homeserver and the receivers of states.
+    line("Failed to start bridge", Trouble, "exit 1: the bridge could not start", "ops-bridge log --level error"),
+    line("Sending delayed transient disconnect notice", Normal, "there has been no socket for 3 minutes; the user is told in the management room", "ops-bridge socket"),
+    line("Unrecognized Slack event type", Normal, "an event that the bridge does nothing about", ""),
+    line("M_FORBIDDEN in /versions, trying to register before retrying", Normal, "the first start against a homeserver", ""),
+    line("Database is up to date", Normal, "the database has the schema that this release wants", ""),
+    line("Upgrading database", Normal, "the database gets the schema that this release wants", ""),
+    line("Sent new global bridge state", Normal, "the state of the whole bridge changed", ""),
+    line("Query took long", Healthy, "a query of the database took more than a second", DATABASE),
+    line("Incoming event error", Trouble, "the connection of a user's token (xoxc-) had trouble", "ops-bridge socket"),
+    line("Reconnecting due to disconnection requested…", Normal, "Slack asked for a new socket", ""),
+    line("Reconnecting due to …", Normal, "the socket ended and is replaced", "ops-bridge socket"),
+    line("Failed to dial to the websocket…", Normal, "the socket could not be opened; the next attempt waits twice as long", "ops-bridge socket"),
+    line("WebSocket connection succeeded…", Normal, "the socket is open", ""),
     line("Request failed", Twin, "a request to the homeserver failed for good; another line says what was lost", HOMESERVER),
     line("Request failed, retrying", Healthy, "a request to the homeserver failed and will be tried again", HOMESERVER),
     line("Access", Healthy, "somebody called the provisioning API", ""),
@@ -222,6 +242,19 @@ static LINES: &[Known] = &[
     line("Failed to update bridge state", Healthy, "the receiver of bridge states does not answer", "look at homeserver.status_endpoint"),
     line("Failed to send checkpoint", Healthy, "the receiver of checkpoints does not answer", "look at homeserver.message_send_checkpoint_endpoint"),
     line("Failed to send message checkpoint", Healthy, "the receiver of checkpoints does not answer", "look at homeserver.message_send_checkpoint_endpoint"),
+];
+
+#[rustfmt::skip]
+static PLAIN: &[Known] = &[
+    line("Legacy bridge config detected…", Trouble, "exit 1: the configuration is from before bridgev2", "write a new configuration: mautrix-slack -e, then carry the settings over"),
+    line("Unsupported database version…", Trouble, "exit 1: the database is from before bridgev2, and not of the last version there", "run the named release once, then this one"),
+    line("Error updating config: failed to create temp file…", Healthy, "the configuration cannot be rewritten; the bridge starts all the same", ""),
+    line("Error updating config…", Trouble, "exit 10: the configuration cannot be read", "ops-bridge explain 10"),
+    line("Failed to parse config…", Trouble, "exit 10: the configuration cannot be understood", "ops-bridge explain 10"),
+    line("Failed to initialize logger…", Trouble, "exit 12: the log cannot be written", "ops-bridge explain 12"),
+    line("Unknown flag:…", Trouble, "exit 1: the unit gives the bridge a flag that it does not know", "look at ExecStart of the unit"),
+    line("panic: …", Trouble, "exit 2: a bug in the bridge; what it was handling is lost", "report it to the authors of the bridge"),
+    line("fatal error: …", Trouble, "exit 2: the runtime of Go gave up: no memory, or a bug in the bridge", "look at the memory of the host; report it to the authors of the bridge"),
 ];
 
 /// What an error code of Slack means, and what to do. An error of the network is found by what it contains.

@@ -12,6 +12,7 @@
 //! Lines are borrowed from the reader and looked at once, so a journal of any length is read in constant memory.
 
 mod availability;
+mod bridge_state;
 pub mod cli;
 mod clock;
 mod configuration;
@@ -20,11 +21,13 @@ mod connection_status;
 mod database;
 mod delays;
 mod doctor;
+mod envelope;
 pub mod error;
 mod errors;
 mod event;
 mod exit_code;
 mod explain;
+pub mod form;
 mod half_open;
 mod health;
 mod history;
@@ -43,14 +46,17 @@ mod matrix_api;
 #[cfg(test)]
 mod mutation_tests;
 mod neighbour;
+mod origin;
 mod permissions;
 mod ping;
+mod prefix;
 mod pretty;
 mod probe;
 mod problems;
 mod provisioning;
 mod reader;
 mod receive;
+mod registration;
 mod sample;
 mod scopes;
 mod settings;
@@ -62,6 +68,7 @@ mod status;
 mod tls;
 mod tokens;
 mod transfer;
+mod twin;
 mod unit;
 mod uptime;
 mod verdict;

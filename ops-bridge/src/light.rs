@@ -11,6 +11,7 @@ use memchr::memmem::{self, Finder};
 
 use crate::event;
 use crate::line::{Envelope, Level};
+use crate::origin::Origin;
 
 /// How the bridge's JSON begins within the journal's, how its message does, which is written last, and how it ends.
 const START: &str = r#""MESSAGE":"{\"level\":\""#;
@@ -32,6 +33,7 @@ pub(crate) struct Light {
     at: Finder<'static>,
     counted: Finder<'static>,
     boot: Finder<'static>,
+    unit: Finder<'static>,
 }
 
 /// What was found: places in the line.
@@ -52,11 +54,17 @@ impl Light {
             at: Finder::new(r#""__REALTIME_TIMESTAMP":""#),
             counted: Finder::new(r#""__MONOTONIC_TIMESTAMP":""#),
             boot: Finder::new(r#""_BOOT_ID":""#),
+            unit: Finder::new(r#""_SYSTEMD_UNIT":""#),
         }
     }
 
     /// Looks into a line, and fills the envelope. Nothing if the line has to go the long way.
-    pub(crate) fn find(&self, raw: &[u8], envelope: &mut Envelope) -> Option<Found> {
+    pub(crate) fn find(
+        &self,
+        raw: &[u8],
+        envelope: &mut Envelope,
+        origin: Option<&Origin>,
+    ) -> Option<Found> {
         if !raw.starts_with(b"{\"") || !raw.ends_with(b"\"}") {
             return None;
         }
@@ -74,6 +82,12 @@ impl Light {
             .find(&raw[..start])
             .or_else(|| self.native.find(&raw[end..]))
             .is_some()
+        {
+            return None;
+        }
+        if let Some(origin) = origin
+            && let Some(unit) = value(&self.unit, raw)
+            && !origin.is_named(std::str::from_utf8(unit).ok()?)
         {
             return None;
         }
@@ -124,7 +138,7 @@ mod tests {
     use super::*;
 
     fn find(raw: &str) -> Option<Result<(Level, &str), &str>> {
-        let found = Light::new().find(raw.as_bytes(), &mut Envelope::default())?;
+        let found = Light::new().find(raw.as_bytes(), &mut Envelope::default(), None)?;
         Some(match found {
             Found::Message(level, message) => Ok((level, &raw[message])),
             Found::Inner(inner) => Err(&raw[inner]),

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
+pub(crate) use crate::envelope::Envelope;
 use crate::{json, pretty};
 
 /// The levels of the bridge's logger, from the least to the gravest.
@@ -91,21 +92,6 @@ pub(crate) enum Writer {
     Systemd,
     /// Anything else: a trace of a panic, a script of the unit, another program. Kept.
     Other,
-}
-
-/// What the journal knows about a line.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Envelope {
-    pub(crate) at: Option<Timestamp>,
-    /// The time since the boot, by the clock that nobody can set.
-    pub(crate) counted: Option<SignedDuration>,
-    pub(crate) cursor: String,
-    pub(crate) boot: String,
-    pub(crate) invocation: String,
-    pub(crate) priority: String,
-    pub(crate) from_systemd: bool,
-    /// The bridge's writer for the journal was used: no line of text, but the whole line in a field of its own.
-    pub(crate) native: bool,
 }
 
 /// One line.

@@ -1,7 +1,6 @@
 //! `log`: the lines themselves, from a host, a file or stdin, followed over broken connections without losing or repeating one.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::error::Error;
 use crate::line::{Level, Line, Writer};
 use crate::mask::{self, Shown};
-use crate::source::{self, Depth, Window};
+use crate::source::{self, Depth, File, Window};
 
 /// Lines shown where nothing else is said.
 const LINES: usize = 100;
@@ -218,12 +217,12 @@ impl Record for Flat<'_> {
 
 /// Prints the lines of a file or of stdin.
 pub(crate) fn print_file(
-    name: &OsStr,
+    file: File<'_>,
     wish: &Wish,
     printer: &mut Printer,
 ) -> Result<Status, Error> {
     let mut sink = Sink::new(wish.lines, printer);
-    source::read_file_to(Depth::All, name, wish.window, |line| {
+    source::read_file_to(Depth::All, file, wish.window, |line| {
         sink.take(wish, line, false);
     })?;
     sink.finish()

@@ -23,13 +23,13 @@ pub(crate) struct MatrixApi {
 }
 
 impl MatrixApi {
-    /// Connects from a host, and remembers what the room already holds.
+    /// Connects from a host, and remembers what the room already holds; the newest of it is returned.
     pub(crate) fn connect(
         host: &Host,
         configuration: &Configuration,
         token: &Secret,
         room: &str,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, Vec<Value>), Error> {
         let port = configuration.homeserver_port().unwrap_or(8008);
         let authority = configuration
             .homeserver
@@ -50,8 +50,8 @@ impl MatrixApi {
             since: String::new(),
             number: 0,
         };
-        api.news(Duration::ZERO)?;
-        Ok(api)
+        let newest = api.news(Duration::ZERO)?;
+        Ok((api, newest))
     }
 
     /// Sends an event and returns its id.

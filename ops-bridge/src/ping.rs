@@ -1,11 +1,13 @@
 //! `ping`: a message, an edit, a reaction, a deletion and a file each way through the real rooms, timed, and cleaned up.
 
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use ops_common::check::{Check, State};
 use ops_common::host::Host;
+use ops_common::interrupt;
 use serde_json::{Value, json};
 
 use crate::configuration::Secret;
@@ -25,6 +27,18 @@ pub(crate) const CHECK: &str = "bridge.ping";
 /// Slack cannot be asked to wait, so it is asked again after this time.
 const TURN: Duration = Duration::from_millis(200);
 
+/// How long a signal waits for what was sent to be removed.
+const CLEAN_UP: Duration = Duration::from_secs(15);
+
+/// How long the homeserver is asked to wait, so that a signal is not.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// How every text and the name of every file of a probe begins; the time of the probe follows.
+const WORD: &str = "ops-bridge ping ";
+
+/// What a probe left that is older than this was ended by force. A younger one may still be on its way.
+const STALE: Duration = Duration::from_mins(10);
+
 /// How long each thing may take, and when it is given up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -32,8 +46,39 @@ pub(crate) struct Limits {
     pub(crate) patience: Duration,
 }
 
+/// A probe is never left half-way: a signal waits, for a while, until what was sent has been removed.
+#[derive(Clone, Default)]
+struct Work(Arc<(Mutex<(bool, bool)>, Condvar)>);
+
+impl Work {
+    /// Asks for the end, and waits for it.
+    fn stop(&self) {
+        let (state, ended) = &*self.0;
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 = true;
+        drop(ended.wait_timeout_while(state, CLEAN_UP, |(_, is_over)| !*is_over));
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn end(&self) {
+        let (state, ended) = &*self.0;
+        state.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        ended.notify_all();
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.work.end();
+    }
+}
+
 /// Both ends of the bridge.
 struct Ends {
+    work: Work,
     matrix: MatrixApi,
     slack: SlackApi,
     token: Secret,
@@ -62,25 +107,33 @@ pub(crate) fn look(
         reason,
     };
     let configuration = answer.configuration.map_err(unreadable)?;
-    let matrix = MatrixApi::connect(
+    let (matrix, earlier) = MatrixApi::connect(
         host,
         &configuration,
         tokens.get("matrix_token")?,
         tokens.get("matrix_room")?.reveal(),
     )?;
+    let work = Work::default();
+    let _told = {
+        let work = work.clone();
+        interrupt::guard(move || work.stop())
+    };
     let mut ends = Ends {
+        work,
         matrix,
         slack: SlackApi::connect(host)?,
         token: tokens.get("slack_token")?.clone(),
         channel: tokens.get("slack_channel")?.reveal().to_owned(),
-        word: format!("ops-bridge ping {:x}", Timestamp::now().as_microsecond()),
+        word: format!("{WORD}{:x}", Timestamp::now().as_microsecond()),
         limits,
         in_matrix: Vec::new(),
         in_slack: Vec::new(),
     };
+    ends.clear_leftovers(earlier);
     let mut checks = ends.way(Direction::ToSlack);
     checks.extend(ends.way(Direction::ToMatrix));
     ends.clean_up();
+    ends.work.end();
     Ok(checks)
 }
 
@@ -90,6 +143,9 @@ impl Ends {
         let mut checks = Vec::new();
         let mut message = None;
         for operation in Operation::ALL {
+            if self.work.is_stopped() {
+                break;
+            }
             let subject = format!("{direction} {operation}");
             if operation != Operation::Message && message.is_none() {
                 checks.push(Check::unknown(
@@ -289,7 +345,7 @@ impl Ends {
         let until = Instant::now() + self.limits.patience;
         loop {
             let found = look(self)?;
-            if found.is_some() || Instant::now() >= until {
+            if found.is_some() || Instant::now() >= until || self.work.is_stopped() {
                 return Ok(found);
             }
             thread::sleep(TURN);
@@ -301,11 +357,38 @@ impl Ends {
         let until = Instant::now() + self.limits.patience;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let found = self.matrix.news(left)?.into_iter().find(&wanted);
-            if found.is_some() || left.is_zero() {
+            let news = self.matrix.news(left.min(SLICE))?;
+            let found = news.into_iter().find(&wanted);
+            if found.is_some() || left.is_zero() || self.work.is_stopped() {
                 return Ok(found);
             }
         }
+    }
+
+    /// Removes what an earlier probe left that was ended by force, as far as it is among the newest.
+    fn clear_leftovers(&mut self, earlier: Vec<Value>) {
+        let now = Timestamp::now();
+        let text = |found: &Value, fields: &[&str]| {
+            let value = fields.iter().fold(found, |value, field| &value[*field]);
+            value.as_str().is_some_and(|text| is_leftover(text, now))
+        };
+        let events = earlier
+            .iter()
+            .filter(|found| text(found, &["content", "body"]));
+        self.in_matrix
+            .extend(events.filter_map(|found| found["event_id"].as_str().map(str::to_owned)));
+        let messages = self.history().unwrap_or_default();
+        let is_ours = |found: &&Value| {
+            let name = &found["files"][0];
+            text(found, &["text"]) || text(name, &["name"])
+        };
+        self.in_slack.extend(
+            messages
+                .iter()
+                .filter(is_ours)
+                .filter_map(|found| found["ts"].as_str().map(str::to_owned)),
+        );
+        self.clean_up();
     }
 
     /// Removes what is left. That something cannot be removed does not change what was measured.
@@ -317,6 +400,16 @@ impl Ends {
             drop(self.call("chat.delete", &[("ts", &ts)]));
         }
     }
+}
+
+/// Whether a text or the name of a file is of a probe that was ended by force.
+fn is_leftover(text: &str, now: Timestamp) -> bool {
+    let text = text.replace('-', " ");
+    let of_probe = text
+        .strip_prefix(&WORD.replace('-', " "))
+        .and_then(|rest| i64::from_str_radix(rest.split([' ', '.']).next()?, 16).ok())
+        .and_then(|at| Timestamp::from_microsecond(at).ok());
+    of_probe.is_some_and(|at| between(at, now) > STALE)
 }
 
 fn contains(value: &Value, text: &str) -> bool {
@@ -375,6 +468,32 @@ fn judge(subject: String, measured: Measured, limits: Limits) -> Check {
             .value(seconds, "s")
             .limit(limit);
             advise(check, "ops-bridge latency --since 1h")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_an_old_probe_left_is_removed() {
+        let now = Timestamp::from_second(1_787_130_000).unwrap();
+        let ago = |seconds: i64| now.as_microsecond() - seconds * 1_000_000;
+        for text in [
+            format!("ops-bridge ping {:x}", ago(700)),
+            format!("ops-bridge ping {:x} back edited", ago(700)),
+            format!("ops-bridge-ping-{:x}-back.txt", ago(700)),
+        ] {
+            assert!(is_leftover(&text, now), "{text}");
+        }
+        for text in [
+            format!("ops-bridge ping {:x}", ago(60)),
+            format!("look: ops-bridge ping {:x}", ago(700)),
+            "ops-bridge ping --tokens FILE".to_owned(),
+            String::new(),
+        ] {
+            assert!(!is_leftover(&text, now), "{text}");
         }
     }
 }

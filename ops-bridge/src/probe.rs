@@ -9,6 +9,7 @@ use crate::configuration::Configuration;
 use crate::database::{self, Database};
 use crate::error::Error;
 use crate::json;
+use crate::registration::{self, File};
 use crate::settings::Settings;
 use crate::socket_table::{self, Socket};
 use crate::unit::Unit;
@@ -29,6 +30,7 @@ pub(crate) struct Answer {
     pub(crate) database: Result<Database, String>,
     pub(crate) configuration: Result<Configuration, String>,
     pub(crate) sockets: Result<Vec<Socket>, String>,
+    pub(crate) registrations: Result<Vec<File>, String>,
 }
 
 /// Asks a host.
@@ -84,6 +86,7 @@ fn read(said: &str, nonce: &str) -> Answer {
         database: part("database").and_then(|text| Database::read(&text)),
         configuration: part("configuration").and_then(|text| Configuration::read(&text)),
         sockets: part("sockets").map(|text| socket_table::read(&text)),
+        registrations: part("registration").map(|text| registration::files(&text, nonce)),
     }
 }
 

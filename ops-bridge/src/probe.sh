@@ -41,15 +41,60 @@ database() {
     printf %s "$sql" | as "$user" psql -XAtq -v ON_ERROR_STOP=1 -d "$db" -f -
 }
 
+# The first value of a flag, long or short, in the unit's command line.
+flag() {
+    systemctl show -p ExecStart --value "$unit" | tr ' ' '\n' | sed -n "s/^--$1=//p; /^--$1\$/{n;p;}; /^-$2\$/{n;p;}" | head -n 1
+}
+
+# A path as the unit takes it.
+absolute() {
+    case $1 in /*) printf '%s\n' "$1" ;; *) printf '%s/%s\n' "$(systemctl show -p WorkingDirectory --value "$unit")" "$1" ;; esac
+}
+
+configuration_path() {
+    path=${config:-$(flag config c)}
+    absolute "${path:-config.yaml}"
+}
+
 configuration() {
-    if [ -z "$config" ]; then
-        config=$(systemctl show -p ExecStart --value "$unit" | tr ' ' '\n' |
-            sed -n 's/^--config=//p; /^--config$/{n;p;}; /^-c$/{n;p;}' | head -n 1)
-        : "${config:=config.yaml}"
-        case $config in /*) ;; *) config=$(systemctl show -p WorkingDirectory --value "$unit")/$config ;; esac
+    path=$(configuration_path)
+    printf '%s\n' "$path"
+    cat -- "$path"
+}
+
+# The registration that the bridge wrote, and those that a Synapse on this host was given: each after a line with whose it is, where
+# it is, and whether it can be read.
+registration() {
+    path=$(flag registration r)
+    if [ -n "$path" ]; then path=$(absolute "$path"); else path=$(dirname -- "$(configuration_path)")/registration.yaml; fi
+    file bridge "$path" "$path"
+    for process in /proc/[0-9]*; do
+        arguments=$(tr '\0' '\n' 2> /dev/null < "$process/cmdline") || continue
+        case $arguments in *synapse.app.homeserver* | *synapse_homeserver*) ;; *) continue ;; esac
+        inside=$process/root folder=$(readlink "$process/cwd")
+        printf '%s\n' "$arguments" | sed -n 's/^--config-path=//p; /^--config-path$/{n;p;}; /^-c$/{n;p;}' | while read -r path; do
+            case $path in /*) ;; *) path=$folder/$path ;; esac
+            [ -r "$inside$path" ] || continue
+            printf '%s file asked homeserver %s\n' "$n" "$path"
+            # A list on one line or on several.
+            awk '/^app_service_config_files:/ { on = 1; sub(/^[^:]*:/, "") } on && /^[A-Za-z_]/ { exit } on' "$inside$path" |
+                tr '[],"'"'" '\n\n\n\n\n' | sed 's/#.*//; s/^ *-* *//; s/ *$//; /^$/d' | while read -r path; do
+                case $path in /*) ;; *) path=$folder/$path ;; esac
+                file homeserver "$path" "$inside$path"
+            done
+        done
+    done
+}
+
+# file WHOSE PATH PLACE
+file() {
+    if [ ! -e "$3" ]; then state=absent
+    elif [ ! -r "$3" ]; then state=unreadable
+    else state=here
     fi
-    printf '%s\n' "$config"
-    cat -- "$config"
+    printf '%s file %s %s %s\n' "$n" "$state" "$1" "$2"
+    [ $state != here ] || cat -- "$3"
+    echo
 }
 
 sockets() {
@@ -70,3 +115,4 @@ part native journal -n 5000 --since -1h -p warning _TRANSPORT=journal
 part database database
 part configuration configuration
 part sockets sockets
+part registration registration

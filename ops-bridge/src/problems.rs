@@ -60,6 +60,8 @@ pub(crate) struct Problems {
     pub(crate) lost: BTreeMap<(Direction, Operation, String), u64>,
     pub(crate) total: u64,
     lost_events: VecDeque<String>,
+    /// The messages from Slack that were deleted last: what comes to them later is lost to nobody.
+    deleted: VecDeque<String>,
     is_stopping: bool,
 }
 
@@ -87,7 +89,16 @@ impl Problems {
             }
             _ => {}
         }
+        if let Event::Delivered {
+            operation: Operation::Deletion,
+            ..
+        } = event
+            && let Some(target) = line.field("remote_target_message_id")
+        {
+            remember(&mut self.deleted, target.into_owned());
+        }
         match weight::of(line, self.is_stopping) {
+            Some(Class::Lost(Direction::ToMatrix, _)) if self.is_about_deleted(line) => {}
             Some(Class::Lost(direction, operation)) => {
                 let lost = weight::lost(line, direction, operation);
                 if let Some((direction, operation)) = lost
@@ -135,17 +146,26 @@ impl Problems {
         if self.lost_events.contains(&id) {
             return false;
         }
-        if self.lost_events.len() == REMEMBERED {
-            self.lost_events.pop_front();
-        }
-        self.lost_events.push_back(id);
+        remember(&mut self.lost_events, id);
         true
+    }
+
+    /// Whether a line is about what did not find the message that it belongs to, since that was deleted before.
+    fn is_about_deleted(&self, line: &Line<'_>) -> bool {
+        matches!(
+            &*line.message,
+            "Target message for reaction not found" | "Edit target message not found"
+        ) && line
+            .field("remote_target_message_id")
+            .is_some_and(|target| self.deleted.iter().any(|deleted| *deleted == target))
     }
 
     fn count(&mut self, line: &Line<'_>, lost: Option<String>) {
         self.total += 1;
         let error = error_of(line);
-        let mut key = (mask::secrets(&line.message), error);
+        // What Go says of a panic goes on with its stack.
+        let first = line.message.lines().next().unwrap_or_default();
+        let mut key = (mask::secrets(first), error);
         if self.groups.len() >= GROUPS && !self.groups.contains_key(&key) {
             key = (FURTHER.to_owned(), String::new());
         }
@@ -190,9 +210,16 @@ impl Problems {
     }
 }
 
+fn remember(last: &mut VecDeque<String>, new: String) {
+    if last.len() == REMEMBERED {
+        last.pop_front();
+    }
+    last.push_back(new);
+}
+
 impl Group {
     fn new(line: &Line<'_>, message: &str, error: &str, lost: Option<String>) -> Self {
-        let known = known::find(message);
+        let known = known::find(message).or_else(|| known::find_plain(message));
         let cause = known::slack_error(error);
         let told = [
             known.map(|known| known.meaning),
@@ -305,6 +332,20 @@ mod tests {
         assert_eq!(lost(Direction::ToMatrix), [2, 1, 2, 0, 0]);
         assert_eq!(lost(Direction::ToSlack), [1, 0, 1, 0, 0]);
         assert_eq!(problems.total, 10);
+    }
+
+    #[test]
+    fn what_comes_to_a_deleted_message_is_lost_to_nobody() {
+        let late = |target: &str| {
+            format!(
+                "2026-08-19T09:00:02Z WRN Target message for reaction not found bridge_evt_type=RemoteEventReaction \
+                remote_target_message_id={target} remote_timestamp=2026-08-19T09:00:01Z\n"
+            )
+        };
+        let deletion = "2026-08-19T09:00:01Z DBG Sent redaction of message part to Matrix action=\"handle remote event\" remote_target_message_id=T1-C1-1.2\n";
+        let problems = read(&[deletion, &late("T1-C1-1.2"), &late("T1-C1-9.9")].concat());
+        assert_eq!(problems.lost_in(Direction::ToMatrix), 1);
+        assert_eq!(problems.total, 1);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Reads a journal or log line by line, in constant memory, and never fails on what stands in it.
 //!
-//! Taken, also mixed: `journalctl -o json` and `-o export`, the bridge's JSON and text forms, and the latter behind the
-//! prefix of `journalctl` without `-o` (whose times have no year and are not used).
+//! Taken, also mixed: every form of `journalctl -o` but `short-unix` of other clocks, the bridge's JSON and text forms, and both behind what containers put
+//! before a line.
 
 use std::io::{self, BufRead, Read};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::light::{Found, Light};
 use crate::line::{Envelope, Level, Line};
+use crate::origin::{self, Origin};
+use crate::prefix::{self, Calendar};
 use crate::source::Depth;
 use crate::{json, pretty};
 
@@ -23,6 +25,11 @@ pub(crate) struct Reader<R> {
     envelope: Envelope,
     depth: Depth,
     light: Light,
+    /// Whose lines are wanted; nothing for all there are.
+    origin: Option<Origin>,
+    calendar: Calendar,
+    /// The time of the last line that had one.
+    last_at: Option<Timestamp>,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -40,38 +47,88 @@ impl<R: BufRead> Reader<R> {
             envelope: Envelope::default(),
             depth,
             light: Light::new(),
+            origin: None,
+            calendar: Calendar::default(),
+            last_at: None,
         }
+    }
+
+    /// Reads the lines of one unit only, where there are those of others too.
+    pub(crate) fn of_unit(mut self, unit: &str) -> Self {
+        self.origin = Some(Origin::of(unit));
+        self
     }
 
     /// The next line. It borrows from the reader: what should outlive it is copied by whoever wants it.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
-        self.text.clear();
-        self.envelope.clear();
-        match self.take_light()? {
-            Taken::Message(level) => {
-                return Ok(Some(Line::light(level, &self.text, &self.envelope)));
-            }
-            Taken::Inner => {}
-            Taken::Nothing => {
-                loop {
-                    if !self.fill()? {
+        loop {
+            self.text.clear();
+            self.envelope.clear();
+            match self.take_light()? {
+                Taken::Message(level) => {
+                    return Ok(Some(Line::light(level, &self.text, &self.envelope)));
+                }
+                Taken::Inner => {}
+                Taken::Nothing => {
+                    if !self.fill_line()? {
                         return Ok(None);
                     }
-                    if !self.raw.is_empty() {
-                        break;
-                    }
+                    self.read_long()?;
                 }
-                self.read_long()?;
+            }
+            pretty::without_colours(&mut self.text);
+            self.text
+                .truncate(self.text.trim_end_matches(['\n', '\r']).len());
+            let start = self.unwrap()?;
+            let text = &self.text[start..];
+            if self
+                .origin
+                .as_mut()
+                .is_some_and(|origin| !origin.takes(&self.envelope, text))
+            {
+                continue;
+            }
+            let line = Line::read(&self.text[start..], &self.envelope);
+            self.last_at = line.at.or(self.last_at);
+            return Ok(Some(line));
+        }
+    }
+
+    /// Takes off what a program put before a line to print it, and reads what that tells. Returns where the line starts.
+    fn unwrap(&mut self) -> io::Result<usize> {
+        // What journald tells is told; the bridge's own forms begin with themselves.
+        if self.envelope.at.is_some() || self.text.starts_with('{') {
+            return Ok(0);
+        }
+        if let Some(prefix) = prefix::take(&self.text) {
+            let start = self.text.len() - prefix.rest.len();
+            let time = prefix.time;
+            self.envelope.take_writer(prefix.who);
+            if self.calendar.lacks(time) {
+                learn(&mut self.calendar, self.input.fill_buf()?);
+            }
+            match own_time(prefix.rest) {
+                Some(own) => self.calendar.learn(time, own),
+                None => self.envelope.at = self.calendar.read(time),
+            }
+            return Ok(start);
+        }
+        if origin::is_of_systemd(&self.text) {
+            self.envelope.from_systemd = true;
+            // It came after the line before; when, nobody says.
+            self.envelope.at = self.last_at;
+        }
+        Ok(0)
+    }
+
+    /// Reads the next line that is not empty into `raw`. False at the end.
+    fn fill_line(&mut self) -> io::Result<bool> {
+        while self.fill()? {
+            if !self.raw.is_empty() {
+                return Ok(true);
             }
         }
-        pretty::without_colours(&mut self.text);
-        if self.text.ends_with('\n') {
-            self.text.truncate(self.text.trim_end_matches('\n').len());
-        }
-        Ok(Some(Line::read(
-            without_syslog_prefix(&self.text),
-            &self.envelope,
-        )))
+        Ok(false)
     }
 
     /// Takes a line the short way, straight from the input's buffer, if it is one for that.
@@ -86,7 +143,10 @@ impl<R: BufRead> Reader<R> {
         let Some(end) = memchr::memchr(b'\n', buffer) else {
             return Ok(Taken::Nothing);
         };
-        let taken = match self.light.find(&buffer[..end], &mut self.envelope) {
+        let taken = match self
+            .light
+            .find(&buffer[..end], &mut self.envelope, self.origin.as_ref())
+        {
             Some(Found::Message(level, message)) => {
                 self.text
                     .push_str(&String::from_utf8_lossy(&buffer[message]));
@@ -106,15 +166,72 @@ impl<R: BufRead> Reader<R> {
     fn read_long(&mut self) -> io::Result<()> {
         self.envelope.clear();
         if starts_entry(&self.raw) {
-            self.read_export()?;
-        } else {
-            let raw = String::from_utf8_lossy(&self.raw);
-            if !(raw.starts_with('{')
-                && read_journal_json(&raw, &mut self.envelope, &mut self.text))
+            return self.read_export();
+        }
+        if self.raw == b"{" {
+            self.read_rest_of_object()?;
+        }
+        let raw = String::from_utf8_lossy(&self.raw);
+        // `-o json-seq` and `-o json-sse`.
+        let raw = raw.trim_start_matches(['\u{1e}', '\u{feff}']);
+        let raw = raw.strip_prefix("data: ").unwrap_or(raw);
+        if let Some(cursor) = verbose_cursor(raw) {
+            self.envelope.take_cursor(cursor);
+            return self.read_verbose();
+        }
+        if raw.starts_with('{') && self.envelope.read_json(raw, &mut self.text) {
+            return Ok(());
+        }
+        self.envelope.clear();
+        self.text.clear();
+        match raw
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+        {
+            // `jq .MESSAGE`
+            Some(inner) if inner.starts_with(r#"{\"level\":"#) => {
+                json::unescape(inner, &mut self.text)
+            }
+            _ => self.text.push_str(raw),
+        }
+        Ok(())
+    }
+
+    /// Reads an object of `-o json-pretty` up to the bracket that ends it.
+    fn read_rest_of_object(&mut self) -> io::Result<()> {
+        let mut object = std::mem::take(&mut self.raw);
+        // What is not indented is another line.
+        while matches!(self.input.fill_buf()?.first(), Some(b'\t' | b' ' | b'}')) {
+            self.fill()?;
+            if (object.len() + self.raw.len()) as u64 <= LONGEST {
+                object.extend(&self.raw);
+            }
+            if self.raw == b"}" {
+                break;
+            }
+        }
+        self.raw = object;
+        Ok(())
+    }
+
+    /// Reads the indented fields of `-o verbose`.
+    fn read_verbose(&mut self) -> io::Result<()> {
+        while self.input.fill_buf()?.starts_with(b"    ") && self.fill()? {
+            let field = String::from_utf8_lossy(&self.raw);
+            match field
+                .strip_prefix("    ")
+                .and_then(|field| field.split_once('='))
             {
-                self.envelope.clear();
-                self.text.clear();
-                self.text.push_str(&raw);
+                Some((name, value))
+                    if name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') =>
+                {
+                    self.envelope.take(name, value, &mut self.text);
+                }
+                // The next line of a text.
+                _ => {
+                    self.text.push('\n');
+                    self.text.push_str(field.trim_start());
+                }
             }
         }
         Ok(())
@@ -131,6 +248,9 @@ impl<R: BufRead> Reader<R> {
         match self.raw.last() {
             Some(b'\n') => {
                 self.raw.pop();
+                if self.raw.last() == Some(&b'\r') {
+                    self.raw.pop();
+                }
             }
             _ if read as u64 == LONGEST => {
                 skip_line(&mut self.input)?;
@@ -209,6 +329,39 @@ fn starts_entry(raw: &[u8]) -> bool {
     .any(|name| raw.starts_with(name))
 }
 
+/// The cursor of `Tue 2026-11-24 10:24:48.075213 UTC [s=…;i=1;…]`.
+fn verbose_cursor(raw: &str) -> Option<&str> {
+    let (head, cursor) = raw.split_once(" [s=").filter(|(head, _)| head.len() < 64)?;
+    let cursor = cursor.strip_suffix(']')?;
+    (head.split(' ').count() >= 3 && cursor.contains(";t=")).then_some(cursor)
+}
+
+/// The time that a line of the bridge has in it.
+fn own_time(text: &str) -> Option<Timestamp> {
+    if text.starts_with('{') {
+        let time = json::members(text)
+            .flatten()
+            .find(|(key, _)| *key == "time")?;
+        return time.1.text().parse().ok();
+    }
+    pretty::parts(text)?.time?.parse().ok()
+}
+
+/// Looks ahead for a line that tells what the prefixes leave out.
+fn learn(calendar: &mut Calendar, ahead: &[u8]) {
+    for line in ahead.split(|byte| *byte == b'\n') {
+        let mut line = String::from_utf8_lossy(line).into_owned();
+        pretty::without_colours(&mut line);
+        let Some(prefix) = prefix::take(&line) else {
+            continue;
+        };
+        if let Some(own) = own_time(prefix.rest) {
+            calendar.learn(prefix.time, own);
+            return;
+        }
+    }
+}
+
 fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
     loop {
         let buffer = input.fill_buf()?;
@@ -221,109 +374,6 @@ fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
             return Ok(());
         }
     }
-}
-
-/// Reads a line of `journalctl -o json`. False if it is none: a line of the bridge's own JSON, or half a line.
-fn read_journal_json(raw: &str, envelope: &mut Envelope, text: &mut String) -> bool {
-    let mut is_journal = false;
-    for member in json::members(raw) {
-        let Ok((key, value)) = member else {
-            return false;
-        };
-        match key {
-            "MESSAGE" if !envelope.native => {
-                is_journal = true;
-                text.clear();
-                value.append_to(text);
-            }
-            "__REALTIME_TIMESTAMP" => {
-                is_journal = true;
-                envelope.take(key, &value.text(), text);
-            }
-            _ if Envelope::wants(key) => envelope.take(key, &value.text(), text),
-            _ => {}
-        }
-    }
-    is_journal
-}
-
-impl Envelope {
-    fn wants(key: &str) -> bool {
-        matches!(
-            key,
-            "__CURSOR"
-                | "__MONOTONIC_TIMESTAMP"
-                | "_BOOT_ID"
-                | "_SYSTEMD_INVOCATION_ID"
-                | "INVOCATION_ID"
-                | "PRIORITY"
-                | "_COMM"
-                | "_TRANSPORT"
-                | "JSON"
-        )
-    }
-
-    /// Takes a field of the journal.
-    fn take(&mut self, key: &str, value: &str, text: &mut String) {
-        let set = |field: &mut String| {
-            field.clear();
-            field.push_str(value);
-        };
-        match key {
-            "MESSAGE" if !self.native => set(text),
-            "JSON" => {
-                self.native = true;
-                set(text);
-            }
-            "__REALTIME_TIMESTAMP" => {
-                self.at = value
-                    .parse()
-                    .ok()
-                    .and_then(|at| Timestamp::from_microsecond(at).ok());
-            }
-            "__MONOTONIC_TIMESTAMP" => {
-                self.counted = value.parse().ok().map(SignedDuration::from_micros);
-            }
-            "__CURSOR" => set(&mut self.cursor),
-            "_BOOT_ID" => set(&mut self.boot),
-            "_SYSTEMD_INVOCATION_ID" | "INVOCATION_ID" => set(&mut self.invocation),
-            "PRIORITY" => set(&mut self.priority),
-            "_COMM" => self.from_systemd = value == "systemd",
-            _ => {}
-        }
-    }
-
-    fn clear(&mut self) {
-        self.at = None;
-        self.counted = None;
-        self.from_systemd = false;
-        self.native = false;
-        for field in [
-            &mut self.cursor,
-            &mut self.boot,
-            &mut self.invocation,
-            &mut self.priority,
-        ] {
-            field.clear();
-        }
-    }
-}
-
-/// Removes `Nov 24 08:56:51 host name[12]: ` where the rest is a line of the bridge.
-fn without_syslog_prefix(text: &str) -> &str {
-    let Some((prefix, rest)) = text
-        .split_once("]: ")
-        .filter(|(prefix, _)| prefix.len() < 200)
-    else {
-        return text;
-    };
-    let is_prefix = prefix.rsplit_once('[').is_some_and(|(before, pid)| {
-        before.split_whitespace().count() >= 3
-            && !pid.is_empty()
-            && pid.bytes().all(|b| b.is_ascii_digit())
-    });
-    let is_line = rest.starts_with('{') || pretty::parts(rest).is_some();
-    if is_prefix && is_line { rest } else { text }
 }
 
 #[cfg(test)]
@@ -418,6 +468,6 @@ mod tests {
     fn the_prefix_of_journalctl_is_removed() {
         let lines = read(b"Nov 24 08:56:51 h mautrix-slack[12]: 2026-08-19T09:00:02Z INF next\nNov 24 08:56:51 h x[12]: other\n");
         assert_eq!(lines[0].2, "next");
-        assert_eq!(lines[1].2, "Nov 24 08:56:51 h x[12]: other");
+        assert_eq!(lines[1].2, "other");
     }
 }

@@ -1,7 +1,5 @@
 //! `socket`: the history of the connection, and what it amounts to.
 
-use std::ffi::OsStr;
-
 use jiff::Timestamp;
 use ops_common::check::{Check, State};
 use ops_common::host::Host;
@@ -13,7 +11,7 @@ use crate::half_open;
 use crate::history::{self, History, Run};
 use crate::probe;
 use crate::settings::Settings;
-use crate::source::{self, Window};
+use crate::source::{self, File, Window};
 use crate::verdict::{self, Verdict};
 
 /// The name of the check.
@@ -66,9 +64,9 @@ fn refute(mut check: Check, dead: &Verdict) -> Check {
 }
 
 /// Looks at a file or stdin; now is the time of its last line.
-pub(crate) fn look_file(name: &OsStr, window: Window) -> Result<Vec<Check>, Error> {
+pub(crate) fn look_file(file: File<'_>, window: Window) -> Result<Vec<Check>, Error> {
     let mut history = History::default();
-    source::read_file(name, window, |line| history::observe(&mut history, line))?;
+    source::read_file(file, window, |line| history::observe(&mut history, line))?;
     let now = history.last_at.unwrap_or_else(Timestamp::now);
     Ok(judge(&history, now))
 }

@@ -10,9 +10,12 @@ use ops_common::host::{Command, Host};
 use ops_common::input;
 use ops_common::span::Moment;
 
+use crate::clock::DISORDER;
 use crate::error::Error;
+use crate::form;
 use crate::line::Line;
 use crate::reader::Reader;
+use crate::twin::Twins;
 
 /// Prints the host's time on a line of its own, then the journal, the few lines that were asked for from the end in the order in
 /// which they were written. Status 1 of journalctl is a pattern that nothing matches.
@@ -129,17 +132,22 @@ pub(crate) enum Depth {
     All,
 }
 
-/// Hands each line of a host's journal to `each`, and returns the time on the host.
+/// Hands each line of a host's journal to `each`, once, and returns the time on the host.
 pub(crate) fn read_host(
     host: &Host,
     unit: &str,
     arguments: &[String],
-    each: impl FnMut(&Line<'_>),
+    mut each: impl FnMut(&Line<'_>),
 ) -> Result<Timestamp, Error> {
-    read_host_to(Depth::Known, host, (unit, arguments), each)
+    let mut twins = Twins::default();
+    read_host_to(Depth::Known, host, (unit, arguments), |line| {
+        if !twins.repeats(line) {
+            each(line);
+        }
+    })
 }
 
-/// The same to any depth.
+/// The same to any depth, copies included.
 pub(crate) fn read_host_to(
     depth: Depth,
     host: &Host,
@@ -219,19 +227,36 @@ fn seconds(text: &str) -> Option<Timestamp> {
     Timestamp::from_microsecond(i64::try_from(seconds.as_micros()).ok()?).ok()
 }
 
-/// Hands each line of a file or of stdin to `each`. A file's "now" is the time of its last line.
-pub(crate) fn read_file(
-    name: &OsStr,
-    window: Window,
-    each: impl FnMut(&Line<'_>),
-) -> Result<(), Error> {
-    read_file_to(Depth::Known, name, window, each)
+/// A file, or stdin for `-`, and the unit whose lines are wanted of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct File<'a> {
+    pub(crate) name: &'a OsStr,
+    pub(crate) unit: &'a str,
 }
 
-/// The same to any depth.
+/// Hands each line of a file to `each`, once. A file's "now" is the time of its last line.
+pub(crate) fn read_file(
+    file: File<'_>,
+    window: Window,
+    mut each: impl FnMut(&Line<'_>),
+) -> Result<(), Error> {
+    let (mut twins, mut order) = (Twins::default(), Order::default());
+    read_file_to(Depth::Known, file, window, |line| {
+        order.observe(line);
+        if !twins.repeats(line) {
+            each(line);
+        }
+    })?;
+    if order.is_broken() {
+        return Err(Error::Disorder(file.name.to_string_lossy().into_owned()));
+    }
+    Ok(())
+}
+
+/// The same to any depth, copies included.
 pub(crate) fn read_file_to(
     depth: Depth,
-    name: &OsStr,
+    File { name, unit }: File<'_>,
     window: Window,
     mut each: impl FnMut(&Line<'_>),
 ) -> Result<(), Error> {
@@ -242,7 +267,14 @@ pub(crate) fn read_file_to(
         Timestamp::UNIX_EPOCH
     };
     let bounds = window.fixed(now);
-    let mut reader = Reader::to(depth, BufReader::with_capacity(1 << 18, input::open(name)?));
+    let mut input = BufReader::with_capacity(1 << 18, input::open(name)?);
+    if let Some(form) = form::of(input.fill_buf().map_err(failed)?) {
+        return Err(Error::Form {
+            input: name.to_string_lossy().into_owned(),
+            form,
+        });
+    }
+    let mut reader = Reader::to(depth, input).of_unit(unit);
     let mut known = 0_u64;
     while let Some(line) = reader.next().map_err(failed)? {
         // A record of `status --json` is no line of the bridge, but tells of it all the same.
@@ -256,6 +288,30 @@ pub(crate) fn read_file_to(
         Err(Error::NoBridge(name.to_string_lossy().into_owned()))
     } else {
         Ok(())
+    }
+}
+
+/// Whether lines stand in the order in which they were written: neither the newest first, nor in none at all. A clock that was
+/// set back is one step.
+#[derive(Debug, Default)]
+struct Order {
+    last: Option<Timestamp>,
+    forward: u64,
+    back: u64,
+}
+
+impl Order {
+    fn observe(&mut self, line: &Line<'_>) {
+        let Some(at) = line.at else { return };
+        match self.last.replace(at) {
+            Some(last) if at > last => self.forward += 1,
+            Some(last) if last.duration_since(at) >= DISORDER => self.back += 1,
+            _ => {}
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.back > 2 && self.back * 5 > self.forward
     }
 }
 

@@ -23,6 +23,7 @@ use crate::problems::Problems;
 use crate::provisioning::{Known, Provisioning};
 use crate::reader::Reader;
 use crate::settings::Settings;
+use crate::twin::Twins;
 use crate::verdict::{self, words};
 
 /// The check that stands for all of them where the host cannot be asked.
@@ -131,7 +132,11 @@ impl Seen {
         let journal = answer.journal.as_deref().unwrap_or_default();
         let mut reader = Reader::new(journal);
         // Reading from memory does not fail.
+        let mut twins = Twins::default();
         while let Ok(Some(line)) = reader.next() {
+            if twins.repeats(&line) {
+                continue;
+            }
             let event = event::of(&line);
             seen.history.observe(&line, &event);
             if line.at.is_none_or(|at| at >= hour_ago) {

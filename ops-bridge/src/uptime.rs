@@ -3,7 +3,6 @@
 //! Down is: the unit stopped, until a login is connected again; or a login in another state than CONNECTED for longer than the
 //! grace time. A time that nobody wrote about, after a power cut or where the journal begins later, is a gap: neither up nor down.
 
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +15,7 @@ use crate::connection::between;
 use crate::error::Error;
 use crate::event;
 use crate::hole::{Hole, Moment};
-use crate::source::{self, Bounds, Window};
+use crate::source::{self, Bounds, File, Window};
 use crate::verdict::words;
 
 /// The name of the check.
@@ -59,13 +58,13 @@ pub(crate) fn look_host(
 }
 
 /// Looks at a file or stdin: a journal, or recorded samples. Now is the time of the last line.
-pub(crate) fn look_file(name: &OsStr, window: Window, target: f64) -> Result<Vec<Check>, Error> {
+pub(crate) fn look_file(file: File<'_>, window: Window, target: f64) -> Result<Vec<Check>, Error> {
     let mut seen = Availability::default();
     let until = Window {
         since: None,
         ..window
     };
-    source::read_file(name, until, |line| seen.observe(line, &event::of(line)))?;
+    source::read_file(file, until, |line| seen.observe(line, &event::of(line)))?;
     let now = seen.last.map_or_else(Timestamp::now, |last| last.wall);
     Ok(vec![judge(seen, window.fixed(now), now, target)])
 }

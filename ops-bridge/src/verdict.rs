@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ops_common::check::{Check, State};
 
+use crate::availability::REFUSED_AGAIN;
 use crate::connection::{Connection, KEPT, between};
 use crate::history::History;
 
@@ -62,6 +63,7 @@ pub(crate) fn of(history: &History, connection: &Connection, now: Timestamp) -> 
         format!(" for {}", words(between(since, now)))
     });
     match connection.state.as_str() {
+        _ if is_hidden(history, now) => hidden(),
         _ if connection.is_failing() => disconnected(connection, now),
         "CONNECTED" => connected(history, connection, now),
         "CONNECTING" => connecting(connection, now),
@@ -90,6 +92,12 @@ pub(crate) fn of(history: &History, connection: &Connection, now: Timestamp) -> 
             "",
         ),
     }
+}
+
+/// Whether the last that was heard is a refusal which nobody has repeated: it healed, and the log level hides that.
+fn is_hidden(history: &History, now: Timestamp) -> bool {
+    let refused = history.run.refused_at;
+    refused.is_some_and(|at| !history.run.tells_states && between(at, now) > REFUSED_AGAIN)
 }
 
 fn connected(history: &History, connection: &Connection, now: Timestamp) -> Verdict {

@@ -279,3 +279,20 @@ fn each_attempt_is_foretold_from_the_one_before() {
     lines.push("3376.8 CONNECTED".to_owned());
     assert_eq!(of_lines(&lines, 1).status, State::Ok);
 }
+
+#[test]
+fn a_refused_token_is_told_where_the_states_are_hidden() {
+    let refused = "xERR Error in socket mode connection error=invalid_auth login_id=T1-U1";
+    let mut lines = vec!["0 xINF Bridge started".to_owned()];
+    lines.extend([10, 20, 30].map(|at| format!("{at} {refused}")));
+    let told = |lines: &[String]| {
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let history = read(&log(&lines));
+        let now = history.last_at.unwrap();
+        of(&history, &history.logins["T1-U1"], now).code
+    };
+    assert_eq!(told(&lines), "app-token-refused");
+    // It would have been written again: whether it is connected now, nobody says.
+    lines.push("60 xINF tick".to_owned());
+    assert_eq!(told(&lines), "hidden");
+}

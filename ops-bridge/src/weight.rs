@@ -6,6 +6,9 @@ use crate::transfer::is_from_me;
 
 /// What a line counts as among the errors. Nothing for a line that is no trouble at all.
 pub(crate) fn of(line: &Line<'_>, is_stopping: bool) -> Option<Class> {
+    if line.writer == Writer::Other {
+        return known::find_plain(&line.message).map(|known| known.class);
+    }
     let level = line.level.filter(|level| *level >= Level::Warn)?;
     if line.writer == Writer::Systemd {
         return None;

@@ -13,7 +13,7 @@ use super::lines::JudgedLines;
 use super::{settings, tokens};
 use crate::error::Error;
 use crate::health::Limits;
-use crate::source::Window;
+use crate::source::{File, Window};
 use crate::tokens::Tokens;
 use crate::{delays, doctor, health, ping, socket, status, uptime};
 
@@ -73,7 +73,15 @@ impl SocketArgs {
         self.lines.judge(
             context,
             socket::CHECK,
-            |file| socket::look_file(file, window),
+            |name| {
+                socket::look_file(
+                    File {
+                        name,
+                        unit: &settings.unit,
+                    },
+                    window,
+                )
+            },
             |host| socket::look_host(host, &settings, window),
         )
     }
@@ -137,7 +145,16 @@ impl HealthArgs {
         self.lines.judge(
             context,
             health::CHECK,
-            |file| health::look_file(file, window, &limits),
+            |name| {
+                health::look_file(
+                    File {
+                        name,
+                        unit: &settings.unit,
+                    },
+                    window,
+                    &limits,
+                )
+            },
             |host| health::look_host(host, &settings, &limits),
         )
     }
@@ -171,7 +188,16 @@ impl LatencyArgs {
         self.lines.judge(
             context,
             delays::CHECK,
-            |file| delays::look_file(file, window, limit),
+            |name| {
+                delays::look_file(
+                    File {
+                        name,
+                        unit: &settings.unit,
+                    },
+                    window,
+                    limit,
+                )
+            },
             |host| delays::look_host(host, &settings.unit, window, limit),
         )
     }
@@ -206,7 +232,16 @@ impl UptimeArgs {
         self.lines.judge(
             context,
             uptime::CHECK,
-            |file| uptime::look_file(file, window, target),
+            |name| {
+                uptime::look_file(
+                    File {
+                        name,
+                        unit: &settings.unit,
+                    },
+                    window,
+                    target,
+                )
+            },
             |host| uptime::look_host(host, &settings.unit, window, target),
         )
     }
@@ -214,9 +249,11 @@ impl UptimeArgs {
 
 /// Examine the set-up, and say what to change
 ///
-/// Checks: bridge.config, bridge.provisioning, bridge.auto_reconnect, bridge.log_level, bridge.schema, bridge.permissions
-/// (who may read configuration and registration), bridge.listener (127.0.0.1 and ::1), bridge.to_homeserver, bridge.from_homeserver (value: the round trip), bridge.file_events, and with --tokens
-/// bridge.token and bridge.scopes (what the Slack app may do, against what the bridge does with it).
+/// Checks: bridge.config, bridge.provisioning, bridge.auto_reconnect, bridge.log_level, bridge.schema, bridge.registration (the
+/// bridge's, and what a Synapse on the host was given of it, against the configuration), bridge.permissions (who may read
+/// configuration and registration), bridge.listener (127.0.0.1 and ::1), bridge.to_homeserver, bridge.from_homeserver (value: the
+/// round trip), bridge.file_events, and with --tokens bridge.token and bridge.scopes (what the Slack app may do, against what the
+/// bridge does with it).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

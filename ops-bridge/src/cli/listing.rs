@@ -17,7 +17,7 @@ use super::{settings, tokens};
 use crate::error::Error;
 use crate::line::Level;
 use crate::log::{self, Printer, Wish};
-use crate::source::Window;
+use crate::source::{File, Window};
 use crate::{database, errors, explain, login, receive};
 
 /// Show the bridge's log
@@ -86,11 +86,12 @@ impl LogArgs {
             user: self.user,
             with_bodies: self.bodies,
         };
-        if let Some(file) = &self.source.file {
+        let unit = settings(context)?.unit;
+        if let Some(name) = &self.source.file {
+            let file = File { name, unit: &unit };
             let mut printer = Printer::new(context.output()?, hosts::this_machine());
             return log::print_file(file, &wish, &mut printer);
         }
-        let unit = settings(context)?.unit;
         let connect = || hosts::one(context, &self.hosts).map_err(Error::from);
         if self.follow {
             let host = hosts::targets(context, &self.hosts.names)?
@@ -124,13 +125,21 @@ pub(super) struct ErrorsArgs {
 
 impl ErrorsArgs {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
-        let (unit, window) = (settings(context)?.unit, self.source.window("1d"));
+        let (settings, window) = (settings(context)?, self.source.window("1d"));
         let arguments = (&self.source, &self.hosts);
         list(
             context,
             arguments,
-            |file| errors::list_file(file, window),
-            |host| errors::list_host(host, &unit, window),
+            |name| {
+                errors::list_file(
+                    File {
+                        name,
+                        unit: &settings.unit,
+                    },
+                    window,
+                )
+            },
+            |host| errors::list_host(host, &settings.unit, window),
         )
     }
 }

@@ -87,3 +87,102 @@ fn files_that_everybody_may_read_are_told() {
         );
     }
 }
+
+/// The statuses, files and words of the check of the registration.
+fn registrations(host: &str) -> Vec<[String; 3]> {
+    let doctor = tool("ops-bridge")
+        .args(["doctor", "--json", "--host", host])
+        .run();
+    assert!(!doctor.out().contains(TOKEN), "a token is shown: {doctor}");
+    let records = doctor.json();
+    let found = records
+        .iter()
+        .filter(|record| record["check"] == "bridge.registration");
+    found
+        .map(|record| {
+            ["status", "subject", "message"]
+                .map(|name| record[name].as_str().unwrap_or_default().to_owned())
+        })
+        .collect()
+}
+
+/// What the tokens are spoilt with.
+const TOKEN: &str = "spoilt-by-hand-0123456789";
+
+#[test]
+fn a_registration_that_differs_from_the_configuration_is_told() {
+    let Some(lab) = Lab::get() else {
+        return skip("bridge");
+    };
+    let host = lab.host("bridge-registered", Kind::Platform);
+    host.wait_for_log("mautrix-slack", "Bridge started");
+    let own = "/var/lib/mautrix-slack/registration.yaml";
+    let given = "/etc/matrix/slack.yaml";
+    let good = registrations(host.name());
+    let told = |found: &[[String; 3]]| -> Vec<(String, String)> {
+        found
+            .iter()
+            .map(|[status, path, _]| (status.clone(), path.clone()))
+            .collect()
+    };
+    let as_said = |statuses: [&str; 2]| {
+        [own, given]
+            .iter()
+            .zip(statuses)
+            .map(|(path, status)| (status.to_owned(), (*path).to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(&good), as_said(["ok", "ok"]), "{good:?}");
+    for (change, statuses, words) in [
+        (
+            format!("sed -i 's/^as_token: .*/as_token: {TOKEN}/' {own}"),
+            ["fail", "ok"],
+            "its as_token is not that of the configuration",
+        ),
+        (
+            format!("sed -i 's/^hs_token: .*/hs_token: {TOKEN}/' {given}"),
+            ["ok", "fail"],
+            "its hs_token is not that of the configuration",
+        ),
+        (
+            format!("sed -i 's/^url: .*/url: http:\\/\\/127.0.0.1:29336/' {given}"),
+            ["ok", "fail"],
+            "the bridge listens on port 29335",
+        ),
+        (
+            format!("sed -i 's/slack_/chat_/' {own}"),
+            ["fail", "ok"],
+            "no namespace of users has @slack_t1-u1",
+        ),
+        (
+            format!("sed -i '/^rate_limited/d' {own}"),
+            ["warn", "ok"],
+            "rate_limited",
+        ),
+        (
+"printf 'app_service_config_files:\\n  - /etc/matrix/other.yaml # another\\n' > /tmp/list; sed -e 's/^id: .*/id: other/' \
+            -e 's/_token: .*/_token: other/' /etc/matrix/slack.yaml > /etc/matrix/other.yaml; sed -i '/^app_service_config_files/d' \
+            /etc/matrix/homeserver.yaml; cat /tmp/list >> /etc/matrix/homeserver.yaml"
+                .to_owned(),
+            ["ok", "fail"],
+            "the homeserver was given no registration of this bridge",
+        ),
+        (
+            "sed -i '/^app_service_config_files/,$ d' /etc/matrix/homeserver.yaml".to_owned(),
+            ["ok", "fail"],
+            "the homeserver was given no registration of this bridge",
+        ),
+    ] {
+        let restore = format!("cp -a {own} /root/own; cp -a {given} /root/given");
+        host.sh(&format!("{restore}; {change}")).expect(0);
+        let found = registrations(host.name());
+        let only: Vec<_> = found.iter().map(|[status, ..]| status.as_str()).collect();
+        assert_eq!(only, statuses, "{change}: {found:?}");
+        assert!(
+            found.iter().any(|[.., message]| message.contains(words)),
+            "{change}: {found:?}"
+        );
+        host.sh(&format!("cp -a /root/own {own}; cp -a /root/given {given}"))
+            .expect(0);
+    }
+}
