@@ -89,7 +89,8 @@ impl Nonces {
     }
 }
 
-fn fill(mut buffer: &mut [u8]) -> Result<(), Fault> {
+/// Random bytes from the system.
+pub(crate) fn fill(mut buffer: &mut [u8]) -> Result<(), Fault> {
     while !buffer.is_empty() {
         let count = rustix::rand::getrandom(&mut *buffer, rustix::rand::GetRandomFlags::empty())
             .map_err(|_| Fault::Random)?;

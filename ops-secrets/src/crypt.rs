@@ -4,6 +4,8 @@ mod batch;
 mod close;
 mod mac;
 mod open;
+mod part;
+mod proof;
 mod rekey;
 mod stash;
 
@@ -13,9 +15,11 @@ use crate::cipher::{self, Cipher, DataKey, Nonces};
 use crate::format::{Format, Indent};
 use crate::metadata::{self, Metadata};
 use crate::patch::Patch;
+use crate::seal;
 use crate::tree::{Data, Scalar, Syntax, Tree, Value};
 pub use close::{Closed, Counts, close};
-pub use open::{Checks, Keep, Opened, Reading, SealState, open};
+pub use open::{Checks, Keep, Opened, Reading, SealState, check_seal, open};
+pub use part::open_at;
 pub use rekey::rekey;
 pub use stash::Stash;
 
@@ -67,6 +71,11 @@ pub enum Fault {
     /// The seal does not fit.
     #[error("the seal does not fit: keys, structure, comments, layout or recipients were changed")]
     Seal,
+    /// The seal is not of our time.
+    #[error(
+        "the seal has the version '{0}', which this program does not know: it cannot be checked"
+    )]
+    SealVersion(String),
     /// Metadata cannot be used.
     #[error(transparent)]
     Metadata(#[from] metadata::Fault),
@@ -85,11 +94,8 @@ pub struct Making<'m> {
     pub sealed: bool,
 }
 
-/// Stands in the place of a seal until that is known: as long, and written alike in every format.
-const NO_SEAL_YET: &str = "v1:0000000000000000000000000000000000000000000000000000000000000000";
-
-/// Puts values that were just encrypted into their source, with MAC, time and seal in the metadata. The text is decrypted
-/// again for it: what could not be read back, or reads back as other values than went in, does not leave.
+/// Puts values that were just encrypted into their source, with MAC, time and seal in the metadata. What was written is
+/// parsed again: what would read back as something else than went in does not leave.
 pub fn finish(
     making: Making<'_>,
     source: &str,
@@ -110,14 +116,15 @@ pub fn finish(
         })?;
     metadata.put("lastmodified", Data::text(now));
     metadata.put("mac", Data::text(mac));
-    let mut text = embedded(making, source, &tree, closed.patch, metadata);
+    let documents = tree.documents.len();
+    let text = embedded(making, source, &tree, closed.patch, metadata)?;
     drop(tree);
-    let opened = read_back(making, &text, metadata)?;
-    if opened.mac != closed.mac {
-        return Err(Fault::Changed);
+    let rules = metadata.rules(making.format)?;
+    if proof::prove(making.format, &text, &rules, closed.leaves)? == documents {
+        Ok(text)
+    } else {
+        Err(Fault::Changed)
     }
-    put_seal(making, &mut text, &opened, metadata)?;
-    Ok(text)
 }
 
 /// Puts other metadata into an encrypted text, with a fresh seal if it is to have one.
@@ -127,63 +134,41 @@ pub fn embed(
     tree: &Tree,
     metadata: &mut Metadata,
 ) -> Result<Zeroizing<String>, Fault> {
-    let mut text = embedded(making, source, tree, Patch::default(), metadata);
-    if making.sealed {
-        let opened = read_back(making, &text, metadata)?;
-        put_seal(making, &mut text, &opened, metadata)?;
-    }
-    Ok(text)
+    embedded(making, source, tree, Patch::default(), metadata)
 }
 
-/// The source with its changes and the metadata, in which the seal is missing yet.
+/// The source with its changes and the metadata, sealed.
 fn embedded(
     making: Making<'_>,
     source: &str,
     tree: &Tree,
     mut patch: Patch,
     metadata: &mut Metadata,
-) -> Zeroizing<String> {
+) -> Result<Zeroizing<String>, Fault> {
     metadata.remove(metadata::SEAL);
-    if making.sealed {
-        metadata.put(metadata::SEAL, Data::text(NO_SEAL_YET));
+    if !making.sealed {
+        let fields = metadata.fields();
+        patch.extend(making.format.embed(source, tree, fields, making.indent));
+        return Ok(patch.apply(source));
     }
+    let blank = seal::blank().map_err(|source| Fault::Close {
+        path: metadata::SEAL.to_owned(),
+        source,
+    })?;
+    metadata.put(metadata::SEAL, Data::text(blank.as_str()));
     let fields = metadata.fields();
     patch.extend(making.format.embed(source, tree, fields, making.indent));
-    patch.apply(source)
-}
-
-/// Opens a text that was just written.
-fn read_back(making: Making<'_>, text: &str, metadata: &Metadata) -> Result<Opened, Fault> {
-    let reading = Reading {
-        format: making.format,
-        source: text,
-        metadata,
-        key: making.key,
-        indent: making.indent,
-    };
-    let tree = (making.format.parse_encrypted(text)).map_err(Fault::Syntax)?;
-    open(reading, tree, Checks::NONE, Keep::Nothing)
-}
-
-/// Puts the seal into its place, in every document.
-fn put_seal(
-    making: Making<'_>,
-    text: &mut String,
-    opened: &Opened,
-    metadata: &mut Metadata,
-) -> Result<(), Fault> {
-    if !making.sealed {
-        return Ok(());
+    let mut text = patch.apply(source);
+    let seal = seal::of(making.key, making.format, &text, &blank);
+    let places: Vec<usize> = text.match_indices(&blank).map(|(at, _)| at).collect();
+    if places.len() != tree.documents.len() {
+        return Err(Fault::Changed);
     }
-    for document in &opened.tree.documents {
-        let field = making.format.field(&document.root, metadata::SEAL);
-        let place = field.ok_or(Fault::Changed)?.span();
-        let inside = text[place.clone()].find(NO_SEAL_YET);
-        let start = place.start + inside.ok_or(Fault::Changed)?;
-        text.replace_range(start..start + NO_SEAL_YET.len(), &opened.fresh_seal);
+    for at in places {
+        text.replace_range(at..at + blank.len(), &seal);
     }
-    metadata.put(metadata::SEAL, Data::text(opened.fresh_seal.as_str()));
-    Ok(())
+    metadata.put(metadata::SEAL, Data::text(seal));
+    Ok(text)
 }
 
 /// A path as people read it.

@@ -276,6 +276,12 @@ impl Failure for Error {
             } => {
                 "see what changed in the history of the file; --ignore-seal shows the values all the same"
             }
+            Self::Decrypt {
+                source: crypt::Fault::SealVersion(_),
+                ..
+            } => {
+                "use a newer ops-secrets; --ignore-seal shows the values, and 'rotate --ignore-seal' makes a new seal"
+            }
             Self::NoFormat => "say --input-type or --filename-override",
             Self::Unlock {
                 source: keys::Fault::NoneFits(_) | keys::Fault::TooFewGroups { .. },

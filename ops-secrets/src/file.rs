@@ -15,6 +15,7 @@ use crate::format::{self, Format, Indent};
 use crate::keys::identity::Identities;
 use crate::keys::{self};
 use crate::metadata::{self, Group, Metadata};
+use crate::path;
 use crate::rules::Rules;
 use crate::tree::{Entry, Item, Map, Node, Syntax, Tree};
 
@@ -137,44 +138,65 @@ impl Encrypted {
 
     /// Decrypts all values.
     pub fn open(&mut self, key: &DataKey, checks: Checks, keep: Keep) -> Result<Opened, Error> {
-        let failed = |file, source| Error::Decrypt { file, source };
         let tree = self.tree()?;
-        let reading = Reading {
+        crypt::open(self.reading(key), tree, checks, keep).map_err(|fault| self.failed(fault))
+    }
+
+    /// Decrypts what is at a path only. The seal must have been found to fit.
+    fn open_at(&mut self, key: &DataKey, path: &path::Path) -> Result<Opened, Error> {
+        let tree = self.tree()?;
+        let tree = crypt::open_at(self.reading(key), tree, path);
+        Ok(Opened::part(tree.map_err(|fault| self.failed(fault))?))
+    }
+
+    fn reading<'r>(&'r self, key: &'r DataKey) -> Reading<'r> {
+        Reading {
             format: self.format,
             source: &self.text,
             metadata: &self.metadata,
             key,
             indent: &self.indent,
-        };
-        crypt::open(reading, tree, checks, keep)
-            .map_err(|fault| placed(&self.name, &self.text, fault, failed))
+        }
     }
 
-    /// Whether the file carries a seal.
-    #[must_use]
-    pub fn is_sealed(&self) -> bool {
-        self.metadata.text(metadata::SEAL).is_some()
+    fn failed(&self, fault: crypt::Fault) -> Error {
+        let failed = |file, source| Error::Decrypt { file, source };
+        placed(&self.name, &self.text, fault, failed)
+    }
+
+    /// Checks the seal, if there is one.
+    pub fn check_seal(&self, key: &DataKey) -> Result<SealState, Error> {
+        crypt::check_seal(self.reading(key)).map_err(|fault| self.failed(fault))
     }
 }
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy)]
-pub struct Opening {
+pub struct Opening<'o> {
     /// What is checked.
     pub checks: Checks,
     /// Whether a seal must be there.
     pub require_seal: bool,
     /// What is remembered.
     pub keep: Keep,
+    /// The only value that is wanted: where a seal fits, nothing else is decrypted.
+    pub only: Option<&'o path::Path>,
 }
 
 /// Reads and decrypts in one go.
 pub fn open(
     file: &mut Encrypted,
     identities: &mut Identities,
-    opening: Opening,
+    opening: Opening<'_>,
 ) -> Result<(DataKey, Opened), Error> {
     let key = file.unlock(identities)?;
+    if let Some(path) = opening.only
+        && opening.checks == Checks::ALL
+        && matches!(file.check_seal(&key), Ok(SealState::Fits))
+    {
+        let opened = file.open_at(&key, path)?;
+        return Ok((key, opened));
+    }
     let opened = file.open(&key, opening.checks, opening.keep)?;
     if opening.require_seal && opened.seal == SealState::Absent {
         return Err(Error::NoSeal(file.name.clone()));

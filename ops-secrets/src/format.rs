@@ -138,19 +138,6 @@ impl Format {
         }
     }
 
-    /// A field of the metadata of a document, if it is there.
-    #[must_use]
-    pub fn field<'r>(self, root: &'r Map, name: &str) -> Option<&'r Node> {
-        let pair = match self {
-            Self::Dotenv => root.pair(&format!("sops_{name}"))?,
-            _ => match &root.pair("sops")?.node {
-                Node::Map(metadata) => metadata.pair(name)?,
-                _ => return None,
-            },
-        };
-        Some(&pair.node)
-    }
-
     /// Ciphertext in the place of a value.
     #[must_use]
     pub fn conceal<'s>(

@@ -80,6 +80,7 @@ fn open(path: &Path, format: Format, identities: &mut Identities) -> Found {
         checks: Checks::ALL,
         require_seal: false,
         keep: Keep::Nothing,
+        only: None,
     };
     let opened = Encrypted::read(path.as_os_str(), format).and_then(|mut file| {
         let (_, opened) = file::open(&mut file, identities, opening)?;

@@ -70,12 +70,6 @@ impl Rules {
         }
     }
 
-    /// Whether everything is encrypted, whatever its key.
-    #[must_use]
-    pub fn are_everything(&self) -> bool {
-        matches!(self.selector, Selector::All)
-    }
-
     /// Rules from what stands under the selectors' names; empty texts do not count.
     pub fn new(
         found: impl Fn(&str) -> Option<String>,

@@ -1,98 +1,54 @@
 //! The seal: a keyed digest over what sops's MAC leaves open.
 //!
 //! The MAC of sops can be kept while recipients, names of unencrypted keys and the boundaries between values are changed.
-//! The seal covers the whole plain text as decrypting gives it back (so key names, structure, comments and layout), the
-//! type of every value, the rules, and who can open the file. It stands in a field that sops ignores, and drops when it
-//! rewrites the file.
+//! The seal covers every byte of the encrypted file but its own: who knows that it fits knows that the file is the one
+//! that somebody with the data key wrote. It stands in a field that sops ignores, and drops when it rewrites the file.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::cipher::{self, DataKey};
-use crate::crypt::Fault;
 use crate::format::Format;
-use crate::metadata::{MasterKey, Metadata};
-use crate::rules;
-use crate::tree::Value;
 
-const VERSION: &str = "v1:";
+/// What a seal begins with: how it is made.
+const VERSION: &str = "v2:";
 
-/// A seal in the making.
-pub struct Seal {
-    mac: Hmac<Sha256>,
-    /// Room for the parts about one value: they go into the digest together.
-    parts: Vec<u8>,
+/// A text as long as a seal that stands in its place until that is known. It is random, so it stands nowhere else.
+pub fn blank() -> Result<String, cipher::Fault> {
+    let mut bytes = [0; 32];
+    cipher::fill(&mut bytes)?;
+    Ok(format!("{VERSION}{}", hexadecimal(&bytes)))
 }
 
-impl Seal {
-    /// Begins with the metadata that the seal covers.
-    pub fn new(key: &DataKey, format: Format, metadata: &Metadata) -> Result<Self, Fault> {
-        let mut derive = keyed(key.bytes());
-        derive.update(b"ops-secrets seal v1");
-        let mut seal = Self {
-            mac: keyed(&derive.finalize().into_bytes()),
-            parts: Vec::new(),
-        };
-        seal.part(format.name().as_bytes());
-        for name in rules::NAMES
-            .iter()
-            .chain(&["mac_only_encrypted", "shamir_threshold"])
-        {
-            seal.part(metadata.text(name).unwrap_or_default().as_bytes());
-        }
-        let groups = metadata.groups().unwrap_or_default();
-        seal.part(&groups.len().to_le_bytes());
-        for group in groups {
-            seal.part(&group.len().to_le_bytes());
-            for key in group {
-                match key {
-                    MasterKey::Age { recipient, .. } => seal.also("age").also(&recipient),
-                    MasterKey::Foreign { kind, data } => {
-                        seal.also(kind).also(&crate::json::write(&data, None))
-                    }
-                };
-            }
-        }
-        Ok(seal)
+/// The seal of a text that holds it in the places where `here` stands.
+///
+/// The digest is over the format and what lies between those places, each with its length before it. So the text can be
+/// told from what was digested and the seal: another text, or the same with other places, has another seal.
+#[must_use]
+pub fn of(key: &DataKey, format: Format, text: &str, here: &str) -> String {
+    let mut derive = keyed(key.bytes());
+    derive.update(b"ops-secrets seal v2");
+    let mut mac = keyed(&derive.finalize().into_bytes());
+    for part in std::iter::once(format.name()).chain(text.split(here)) {
+        mac.update(&(part.len() as u64).to_le_bytes());
+        mac.update(part.as_bytes());
     }
+    format!("{VERSION}{}", hexadecimal(&mac.finalize().into_bytes()))
+}
 
-    /// A part, with its length before it: no boundary can move.
-    fn part(&mut self, bytes: &[u8]) -> &mut Self {
-        self.mac.update(&(bytes.len() as u64).to_le_bytes());
-        self.mac.update(bytes);
-        self
-    }
+/// Whether a seal that stands in a text is that of the text.
+#[must_use]
+pub fn fits(key: &DataKey, format: Format, text: &str, seal: &str) -> bool {
+    seal.starts_with(VERSION) && of(key, format, text, seal) == seal
+}
 
-    fn also(&mut self, text: &str) -> &mut Self {
-        self.part(text.as_bytes())
-    }
-
-    /// The type of a value and its path.
-    pub fn value(&mut self, value: &Value, path: &str) {
-        let kind = match value {
-            Value::Null => "null",
-            value => cipher::kind(value),
-        };
-        self.parts.clear();
-        for part in [kind, path] {
-            self.parts
-                .extend_from_slice(&(part.len() as u64).to_le_bytes());
-            self.parts.extend_from_slice(part.as_bytes());
-        }
-        self.mac.update(&self.parts);
-    }
-
-    /// The plain text, last.
-    pub fn text(&mut self, text: &[u8]) {
-        self.part(text);
-    }
-
-    /// The seal as it stands in the metadata.
-    #[must_use]
-    pub fn finish(self) -> String {
-        let bytes = self.mac.finalize().into_bytes();
-        format!("{VERSION}{}", hexadecimal(&bytes))
-    }
+/// The version of a seal, if it is one that this program does not know.
+#[must_use]
+pub fn unknown_version(seal: &str) -> Option<&str> {
+    let (version, _) = seal.split_once(':')?;
+    let number = version.strip_prefix('v')?;
+    let is_number = (1..=4).contains(&number.len()) && number.bytes().all(|c| c.is_ascii_digit());
+    (is_number && !seal.starts_with(VERSION)).then_some(version)
 }
 
 /// Bytes in hexadecimal digits.
@@ -107,4 +63,66 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
 
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn key(byte: u8) -> DataKey {
+        DataKey::from_bytes(Zeroizing::new(vec![byte; 32])).unwrap()
+    }
+
+    /// A text with the seal in its places.
+    fn sealed(text: &str) -> (String, String) {
+        let blank = blank().unwrap();
+        let text = text.replace("SEAL", &blank);
+        let seal = of(&key(1), Format::Yaml, &text, &blank);
+        (text.replace(&blank, &seal), seal)
+    }
+
+    #[test]
+    fn a_seal_fits_its_own_text_key_and_format_only() {
+        let (text, seal) = sealed("a: 1\nseal: SEAL\n---\nb: 2\nseal: SEAL\n");
+        assert!(fits(&key(1), Format::Yaml, &text, &seal));
+        assert!(!fits(&key(2), Format::Yaml, &text, &seal));
+        assert!(!fits(&key(1), Format::Json, &text, &seal));
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            let changed = String::from_utf8(bytes).unwrap();
+            assert!(!fits(&key(1), Format::Yaml, &changed, &seal), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn its_places_cannot_move() {
+        let (text, seal) = sealed("a: SEAL\nb: SEAL\n");
+        for changed in [
+            text.replacen(&seal, "", 1),
+            text.replacen("\nb: ", "", 1),
+            format!("{text}{seal}"),
+            text.replacen(&seal, "x", 1),
+            format!("{}{seal}", text.replacen(&seal, "", 1)),
+        ] {
+            assert!(!fits(&key(1), Format::Yaml, &changed, &seal), "{changed}");
+        }
+    }
+
+    #[test]
+    fn versions_are_told_from_damage() {
+        for (seal, version) in [
+            ("v1:00", Some("v1")),
+            ("v30:zz", Some("v30")),
+            ("v2:00", None),
+            ("v:00", None),
+            ("w1:00", None),
+            ("v12345:00", None),
+            ("", None),
+        ] {
+            assert_eq!(unknown_version(seal), version, "{seal}");
+        }
+    }
 }

@@ -252,7 +252,8 @@ pub fn status(error: &Error, encrypting: bool) -> Status {
                 crypt::Fault::Metadata(metadata::Fault::Field("mac"))
                 | crypt::Fault::Mac
                 | crypt::Fault::MacUnreadable(cipher::Fault::Tag)
-                | crypt::Fault::Seal,
+                | crypt::Fault::Seal
+                | crypt::Fault::SealVersion(_),
             ..
         } => 51,
         Error::Decrypt { .. } => 25,

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::cipher::DataKey;
 use crate::creation::{Configuration, Rule};
-use crate::crypt::{self, Making};
+use crate::crypt::{self, Making, SealState};
 use crate::error::Error;
 use crate::file::{self, Encrypted};
 use crate::format::Format;
@@ -119,11 +119,13 @@ pub fn update(
         &keys::wrap(&rule.groups, threshold, key).map_err(wrap)?,
         threshold,
     );
+    // What was tampered with must not get a new seal.
+    let sealed = file.check_seal(key)? == SealState::Fits;
     let making = Making {
         format: file.format,
         key,
         indent: &file.indent,
-        sealed: file.is_sealed(),
+        sealed,
     };
     crypt::embed(making, &file.text, &tree, &mut metadata).map_err(|source| Error::Encrypt {
         file: file.name.clone(),

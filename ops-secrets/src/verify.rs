@@ -40,30 +40,23 @@ pub fn verify(file: &mut Encrypted, key: &DataKey, require_seal: bool) -> Vec<Ch
     vec![values, seal(file, key, &name, require_seal)]
 }
 
-fn seal(file: &mut Encrypted, key: &DataKey, name: &str, require_seal: bool) -> Check {
+fn seal(file: &Encrypted, key: &DataKey, name: &str, require_seal: bool) -> Check {
     let missing = "the file has no seal: key names, comments and recipients are not protected";
-    match file.open(
-        key,
-        Checks {
-            mac: false,
-            seal: true,
-        },
-        Keep::Nothing,
-    ) {
-        Ok(opened) if opened.seal == SealState::Fits => {
-            Check::ok("secrets.seal", name, "the seal fits")
-        }
-        Ok(_) if require_seal => {
-            Check::fail("secrets.seal", name, missing).fix("run 'ops-secrets rotate -i' on it")
-        }
-        Ok(_) => {
-            Check::unknown("secrets.seal", name, missing).fix("run 'ops-secrets rotate -i' on it")
-        }
+    let (doubt, fix) = match file.check_seal(key) {
+        Ok(SealState::Fits) => return Check::ok("secrets.seal", name, "the seal fits"),
+        Ok(SealState::Absent) => (missing.to_owned(), "run 'ops-secrets rotate -i' on it"),
         Err(Error::Decrypt {
-            source: Fault::Seal,
+            source: fault @ Fault::SealVersion(_),
             ..
-        }) => Check::fail("secrets.seal", name, Fault::Seal.to_string())
-            .fix("see what changed in the history of the file"),
-        Err(_) => Check::unknown("secrets.seal", name, "the values cannot be opened"),
+        }) => (fault.to_string(), "use a newer ops-secrets"),
+        Err(error) => {
+            return Check::fail("secrets.seal", name, ops_common::exit::describe(&error))
+                .fix("see what changed in the history of the file");
+        }
+    };
+    if require_seal {
+        Check::fail("secrets.seal", name, doubt).fix(fix)
+    } else {
+        Check::unknown("secrets.seal", name, doubt).fix(fix)
     }
 }

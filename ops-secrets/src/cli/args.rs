@@ -81,7 +81,7 @@ impl Input {
         context: &Context,
         environment: &Environment,
         file: &OsStr,
-        opening: Opening,
+        opening: Opening<'_>,
     ) -> Result<Unlocked, Error> {
         unlock(context, environment, file, self.format(file)?, opening)
     }
@@ -104,7 +104,7 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    pub(super) fn opening(&self) -> Opening {
+    pub(super) fn opening(&self) -> Opening<'static> {
         // A file whose MAC does not fit cannot have a seal that does.
         let checks = Checks {
             mac: !self.ignore_mac,
@@ -114,11 +114,12 @@ impl Trust {
             checks,
             require_seal: self.require_seal,
             keep: Keep::Nothing,
+            only: None,
         }
     }
 
     /// For a file that is encrypted again afterwards.
-    pub(super) fn reopening(&self) -> Opening {
+    pub(super) fn reopening(&self) -> Opening<'static> {
         Opening {
             keep: Keep::Ciphertexts,
             ..self.opening()
@@ -292,7 +293,7 @@ pub(super) fn unlock(
     environment: &Environment,
     name: &OsStr,
     format: Format,
-    opening: Opening,
+    opening: Opening<'_>,
 ) -> Result<Unlocked, Error> {
     let mut file = Encrypted::read(name, format)?;
     let (key, opened) = file::open(

@@ -15,7 +15,7 @@ use crate::edit;
 use crate::encrypt::{self, Wishes};
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::file;
+use crate::file::{self, Opening};
 use crate::filestatus::FileStatus;
 use crate::json;
 use crate::path;
@@ -111,9 +111,11 @@ pub(super) struct Decrypt {
 impl Decrypt {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let environment = Environment::read();
-        let mut unlocked =
-            self.input
-                .unlock(context, &environment, &self.file, self.trust.opening())?;
+        let opening = Opening {
+            only: self.extract.as_ref(),
+            ..self.trust.opening()
+        };
+        let mut unlocked = (self.input).unlock(context, &environment, &self.file, opening)?;
         let output = self.output_type.map_or(unlocked.file.format, Into::into);
         unlocked.file.indent = self.spacing.indent();
         let plain = match &self.extract {

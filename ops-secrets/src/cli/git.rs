@@ -22,10 +22,11 @@ use crate::private::Folder;
 use crate::{lint, merge, set, updatekeys};
 
 /// How files are opened whose history is not ours to judge.
-const LENIENT: Opening = Opening {
+const LENIENT: Opening<'static> = Opening {
     checks: Checks::ALL,
     require_seal: false,
     keep: Keep::Nothing,
+    only: None,
 };
 
 /// Show sops files, or their differences, in plain text

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::batch::{BIG, Closing, Sealed};
 use super::mac::Mac;
+use super::proof::Leaves;
 use super::{Fault, Making, Stash, shown};
 use crate::cipher::{self, Cipher, Nonces};
 use crate::format::Format;
@@ -32,6 +33,8 @@ pub struct Closed {
     pub counts: Counts,
     /// The MAC of the values that went in.
     pub mac: String,
+    /// What the text must read back as.
+    pub leaves: Leaves,
 }
 
 /// Encrypts a plain tree of `source`.
@@ -59,6 +62,7 @@ pub fn close(
         } else {
             Sealed::default()
         };
+    let leaves = Leaves::with_capacity(places.len());
     let mut patch = Patch::with_capacity(places.len() + 1, 0);
     patch.store(texts);
     let mut closer = Closer {
@@ -75,15 +79,21 @@ pub fn close(
         stash,
         patch,
         counts: Counts::default(),
+        leaves,
     };
     walk(tree, rules, flat, &mut closer)?;
     let Closer {
-        patch, counts, mac, ..
+        patch,
+        counts,
+        mac,
+        leaves,
+        ..
     } = closer;
     Ok(Closed {
         patch,
         counts,
         mac: mac.finish(),
+        leaves,
     })
 }
 
@@ -102,6 +112,7 @@ struct Closer<'c> {
     stash: &'c mut Stash,
     patch: Patch,
     counts: Counts,
+    leaves: Leaves,
 }
 
 impl Closer<'_> {
@@ -117,6 +128,22 @@ impl Closer<'_> {
     fn sealed_own(&mut self, value: Value, path: &str) -> Result<String, Fault> {
         let sealed = self.cipher.seal_own(&mut self.nonces, value, path);
         sealed.map_err(|source| Self::failed(path, source))
+    }
+
+    /// Puts a ciphertext that was made ahead into the place of its value.
+    fn put_ready(&mut self, scalar: &Scalar, spot: &Spot<'_>, number: usize, part: Range<usize>) {
+        let sealed = self.patch.stored(number, part.clone());
+        self.leaves.closed(spot.path, sealed);
+        let place = &scalar.place;
+        if self.format == Format::Json && place.style == Style::Double {
+            // The quotes are there already.
+            return self.patch.put_stored(place.inside(), number, part);
+        }
+        let span = place.span.clone();
+        match (self.format).conceal(sealed, scalar, self.source, self.step) {
+            Cow::Borrowed(_) => self.patch.put_stored(span, number, part),
+            Cow::Owned(spelled) => self.patch.put(span, spelled.into()),
+        }
     }
 
     /// A copy reads as what stands at its anchor: plain text stays plain text, and ciphertext opens under its own path only,
@@ -156,14 +183,18 @@ impl Visitor for Closer<'_> {
 
     fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
         self.mac.add(&scalar.value, spot.selected);
-        if scalar.value.is_empty() {
-            return Ok(());
-        }
+        let empty = scalar.value.is_empty();
         if scalar.place.alias {
-            return self.shared(&scalar.place, spot);
+            self.leaves.shared(spot.path);
+            return if empty {
+                Ok(())
+            } else {
+                self.shared(&scalar.place, spot)
+            };
         }
-        if !spot.selected {
-            self.counts.plain += 1;
+        if empty || !spot.selected {
+            self.counts.plain += usize::from(!empty);
+            self.leaves.plain(spot.path, &scalar.value);
             return Ok(());
         }
         let span = scalar.place.span.clone();
@@ -179,24 +210,16 @@ impl Visitor for Closer<'_> {
         }
         if self.format == Format::Binary {
             let sealed = self.sealed_own(std::mem::take(&mut scalar.value), spot.path)?;
+            self.leaves.closed(spot.path, &sealed);
             self.patch.put(span.start + 1..span.end - 1, sealed.into());
             return Ok(());
         }
         if let Some((number, part)) = self.ready.next() {
-            if self.format == Format::Json && scalar.place.style == Style::Double {
-                // The quotes are there already.
-                let inside = scalar.place.inside();
-                self.patch.put_stored(inside, number, part);
-                return Ok(());
-            }
-            let sealed = self.patch.stored(number, part.clone());
-            match (self.format).conceal(sealed, scalar, self.source, self.step) {
-                Cow::Borrowed(_) => self.patch.put_stored(span, number, part),
-                Cow::Owned(spelled) => self.patch.put(span, spelled.into()),
-            }
+            self.put_ready(scalar, spot, number, part);
             return Ok(());
         }
         let sealed = self.sealed(&scalar.value, spot.path)?;
+        self.leaves.closed(spot.path, &sealed);
         let spelled = (self.format).conceal(&sealed, scalar, self.source, self.step);
         self.patch.put(span, spelled);
         Ok(())
@@ -225,7 +248,11 @@ impl Visitor for Closer<'_> {
             });
         let spelled = match self.format {
             Format::Ini => ini::comment_text(&self.source[comment.span.clone()], &sealed),
-            _ if dashed => format!("- {sealed}"),
+            _ if dashed => {
+                // It reads as an element.
+                self.leaves.closed(spot.path, &sealed);
+                format!("- {sealed}")
+            }
             _ => format!("#{sealed}"),
         };
         self.patch.put(comment.span.clone(), spelled.into());

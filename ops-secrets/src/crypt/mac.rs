@@ -29,11 +29,6 @@ impl Mac {
         }
     }
 
-    /// The bytes of a binary file.
-    pub(super) fn add_bytes(&mut self, bytes: &[u8]) {
-        self.digest.update(bytes);
-    }
-
     pub(super) fn finish(self) -> String {
         seal::hexadecimal(&self.digest.finalize()).to_uppercase()
     }

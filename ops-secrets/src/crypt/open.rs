@@ -12,10 +12,9 @@ use crate::format::{Format, Indent};
 use crate::metadata::{self, Metadata};
 use crate::patch::Patch;
 use crate::rules::Rules;
-use crate::seal::Seal;
 use crate::tree::{Comment, Scalar, Style, Tree, Value};
 use crate::walk::{Spot, Visitor, walk};
-use crate::{ini, json, yaml};
+use crate::{ini, json, seal, yaml};
 
 /// Whether a file carries a seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,22 +27,32 @@ pub enum SealState {
 
 /// A decrypted document.
 pub struct Opened {
-    /// The plain text, as the author wrote it, without metadata.
+    /// The plain text, as the author wrote it, without metadata. Nothing, if one value only was asked for.
     pub text: Zeroizing<Vec<u8>>,
     /// The tree of the encrypted text, its values decrypted.
     pub tree: Tree,
-    /// What was computed over the values: sops's MAC, in hexadecimal.
-    pub mac: String,
     /// Whether it is sealed.
     pub seal: SealState,
-    /// The seal that it should have.
-    pub fresh_seal: String,
     /// Comments that could not be decrypted.
     pub odd_comments: usize,
     /// How many values are encrypted.
     pub sealed_values: usize,
     /// Path, value and ciphertext of each.
     pub(super) sealed: Vec<(String, Value, String)>,
+}
+
+impl Opened {
+    /// A part of a document whose seal fits.
+    pub(crate) fn part(tree: Tree) -> Self {
+        Self {
+            text: Zeroizing::default(),
+            tree,
+            seal: SealState::Fits,
+            odd_comments: 0,
+            sealed_values: 0,
+            sealed: Vec::new(),
+        }
+    }
 }
 
 /// What to check when opening.
@@ -103,7 +112,6 @@ pub fn open(
     let rules = metadata.rules(format)?;
     let cipher = Cipher::new(reading.key);
     let ready = ahead(&cipher, reading, &mut tree, &rules)?;
-    let lone = is_lone(format, &tree, &rules);
     let patch = Patch::with_capacity(ready.len() + 1, ready.as_slice().iter().map(size).sum());
     let mut opener = Opener {
         format,
@@ -112,9 +120,7 @@ pub fn open(
         cipher: &cipher,
         ready,
         mac: Mac::new(rules.mac_only_encrypted),
-        seal: Seal::new(reading.key, format, metadata)?,
         patch,
-        lone,
         odd_comments: 0,
         sealed_values: 0,
         keep: keep == Keep::Ciphertexts && format != Format::Binary,
@@ -124,7 +130,6 @@ pub fn open(
     let Opener {
         mut patch,
         mac,
-        seal,
         odd_comments,
         sealed_values,
         sealed,
@@ -132,16 +137,18 @@ pub fn open(
     } = opener;
     patch.extend(format.strip(source, &tree));
     let text = plain_text(format, source, &mut tree, patch)?;
-    let (mac, fresh_seal) = digests(mac, seal, &text, lone);
     if checks.mac {
-        check_mac(&cipher, metadata, &mac)?;
+        check_mac(&cipher, metadata, &mac.finish())?;
     }
+    let seal = match metadata.text(metadata::SEAL) {
+        Some(_) if checks.seal => check_seal(reading)?,
+        Some(_) => SealState::Fits,
+        None => SealState::Absent,
+    };
     Ok(Opened {
         text,
         tree,
-        mac,
-        seal: check_seal(metadata, checks, &fresh_seal)?,
-        fresh_seal,
+        seal,
         odd_comments,
         sealed_values,
         sealed,
@@ -167,35 +174,6 @@ fn plain_text(
     }
 }
 
-/// Whether the text of a document is its one value: the bytes of a binary file.
-fn is_lone(format: Format, tree: &Tree, rules: &Rules) -> bool {
-    let values = tree.documents[0]
-        .root
-        .pairs()
-        .filter(|pair| pair.key != "sops");
-    format == Format::Binary && rules.are_everything() && values.count() == 1
-}
-
-/// The MAC and the seal. If the text is the one value, both are made at the same time: its bytes may be many.
-fn digests(mut mac: Mac, mut seal: Seal, text: &[u8], lone: bool) -> (String, String) {
-    if !lone {
-        seal.text(text);
-        return (mac.finish(), seal.finish());
-    }
-    std::thread::scope(|scope| {
-        let sealing = scope.spawn(move || {
-            seal.text(text);
-            seal.finish()
-        });
-        mac.add_bytes(text);
-        let seal = sealing.join();
-        (
-            mac.finish(),
-            seal.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-        )
-    })
-}
-
 /// The values of a big document, decrypted ahead of the walk that needs them.
 fn ahead(
     cipher: &Cipher,
@@ -218,11 +196,18 @@ fn size(value: &Result<Value, cipher::Fault>) -> usize {
     }
 }
 
-fn check_seal(metadata: &Metadata, checks: Checks, fresh: &str) -> Result<SealState, Fault> {
-    match metadata.text(metadata::SEAL) {
-        Some(found) if checks.seal && found != fresh => Err(Fault::Seal),
-        Some(_) => Ok(SealState::Fits),
-        None => Ok(SealState::Absent),
+/// Checks the seal, if there is one.
+pub fn check_seal(reading: Reading<'_>) -> Result<SealState, Fault> {
+    let Some(found) = reading.metadata.text(metadata::SEAL) else {
+        return Ok(SealState::Absent);
+    };
+    if let Some(version) = seal::unknown_version(&found) {
+        return Err(Fault::SealVersion(version.to_owned()));
+    }
+    if seal::fits(reading.key, reading.format, reading.source, &found) {
+        Ok(SealState::Fits)
+    } else {
+        Err(Fault::Seal)
     }
 }
 
@@ -235,6 +220,28 @@ fn check_mac(cipher: &Cipher, metadata: &Metadata, computed: &str) -> Result<(),
     }
 }
 
+/// The ciphertext of a value, if it must be one; the empty text and null are never encrypted.
+pub(super) fn ciphertext<'t>(
+    source: &'t str,
+    scalar: &'t Scalar,
+    spot: &Spot<'_>,
+) -> Result<Option<&'t str>, Fault> {
+    if !spot.selected || (!scalar.place.lent && scalar.value == Value::Null) {
+        return Ok(None);
+    }
+    let text = text_of(source, scalar).ok_or_else(|| Fault::Plain(shown(spot.path)))?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Why a value did not open.
+pub(super) fn failed(source: cipher::Fault, path: &str) -> Fault {
+    let path = shown(path);
+    match source {
+        cipher::Fault::NotSealed => Fault::Plain(path),
+        source => Fault::Open { path, source },
+    }
+}
+
 struct Opener<'o> {
     format: Format,
     source: &'o str,
@@ -243,10 +250,7 @@ struct Opener<'o> {
     /// What was decrypted ahead.
     ready: std::vec::IntoIter<Result<Value, cipher::Fault>>,
     mac: Mac,
-    seal: Seal,
     patch: Patch,
-    /// Whether the MAC of the one value is made from the text.
-    lone: bool,
     odd_comments: usize,
     sealed_values: usize,
     /// Whether ciphertexts are remembered. A binary file is one value: nothing could stay when it changes.
@@ -258,35 +262,21 @@ impl Visitor for Opener<'_> {
     type Error = Fault;
 
     fn value(&mut self, scalar: &mut Scalar, spot: &Spot<'_>) -> Result<(), Fault> {
-        if spot.selected && (scalar.place.lent || scalar.value != Value::Null) {
-            let Some(text) = text_of(self.source, scalar) else {
-                return Err(Fault::Plain(shown(spot.path)));
-            };
-            if !text.is_empty() {
-                let ahead = scalar.place.lent.then(|| self.ready.next()).flatten();
-                let value = ahead.unwrap_or_else(|| self.cipher.open(text, spot.path));
-                let value = value.map_err(|source| match source {
-                    cipher::Fault::NotSealed => Fault::Plain(shown(spot.path)),
-                    source => Fault::Open {
-                        path: shown(spot.path),
-                        source,
-                    },
-                })?;
-                self.sealed_values += 1;
-                if self.keep {
-                    let (path, sealed) = (spot.path.to_owned(), text.to_owned());
-                    self.sealed.push((path, value.clone(), sealed));
-                }
-                scalar.value = value;
-                scalar.place.lent = false;
-                self.write(scalar, spot)?;
+        if let Some(text) = ciphertext(self.source, scalar, spot)? {
+            let ahead = scalar.place.lent.then(|| self.ready.next()).flatten();
+            let value = ahead.unwrap_or_else(|| self.cipher.open(text, spot.path));
+            let value = value.map_err(|source| failed(source, spot.path))?;
+            self.sealed_values += 1;
+            if self.keep {
+                let (path, sealed) = (spot.path.to_owned(), text.to_owned());
+                self.sealed.push((path, value.clone(), sealed));
             }
+            scalar.value = value;
+            scalar.place.lent = false;
+            self.write(scalar, spot)?;
         }
         scalar.own(self.source);
-        if !self.lone {
-            self.mac.add(&scalar.value, spot.selected);
-        }
-        self.seal.value(&scalar.value, spot.path);
+        self.mac.add(&scalar.value, spot.selected);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::mac::Mac;
+use super::proof::Leaves;
 use super::{Closed, Counts, Fault, shown, text_of};
 use crate::cipher::{self, Cipher, DataKey, Nonces};
 use crate::format::Format;
@@ -28,12 +29,14 @@ pub fn rekey(
         nonces: Nonces::default(),
         mac: Mac::new(rules.mac_only_encrypted),
         patch: Patch::default(),
+        leaves: Leaves::default(),
     };
     walk(tree, &rules, format == Format::Dotenv, &mut rekeyer)?;
     Ok(Closed {
         patch: rekeyer.patch,
         counts: Counts::default(),
         mac: rekeyer.mac.finish(),
+        leaves: rekeyer.leaves,
     })
 }
 
@@ -44,17 +47,18 @@ struct Rekeyer<'r> {
     nonces: Nonces,
     mac: Mac,
     patch: Patch,
+    leaves: Leaves,
 }
 
 impl Rekeyer<'_> {
-    /// Replaces the ciphertext inside a span.
+    /// Replaces the ciphertext inside a span; gives the new one.
     fn replace(
         &mut self,
         span: &Range<usize>,
         old: &str,
         value: &Value,
         path: &str,
-    ) -> Result<(), Fault> {
+    ) -> Result<String, Fault> {
         let sealed = self
             .new
             .seal(&mut self.nonces, value, path)
@@ -71,8 +75,8 @@ impl Rekeyer<'_> {
             });
         };
         let start = span.start + at;
-        self.patch.put(start..start + end, sealed.into());
-        Ok(())
+        self.patch.put(start..start + end, sealed.as_str().into());
+        Ok(sealed)
     }
 }
 
@@ -90,12 +94,20 @@ impl Visitor for Rekeyer<'_> {
             })?;
             if !scalar.place.alias {
                 let text = text.to_owned();
-                self.replace(&scalar.place.span, &text, &value, spot.path)?;
+                let sealed = self.replace(&scalar.place.span, &text, &value, spot.path)?;
+                self.leaves.closed(spot.path, &sealed);
+            } else if !matches!(value, Value::Comment(_)) {
+                self.leaves.shared(spot.path);
             }
             scalar.place.lent = false;
             scalar.value = value;
         } else {
             scalar.own(self.source);
+            if scalar.place.alias {
+                self.leaves.shared(spot.path);
+            } else {
+                self.leaves.plain(spot.path, &scalar.value);
+            }
         }
         self.mac.add(&scalar.value, spot.selected);
         Ok(())
@@ -113,7 +125,10 @@ impl Visitor for Rekeyer<'_> {
                 .map(|value| (path.to_owned(), value))
         });
         match opened {
-            Some((path, value)) => self.replace(&comment.span, &comment.text, &value, &path),
+            Some((path, value)) => {
+                self.replace(&comment.span, &comment.text, &value, &path)?;
+                Ok(())
+            }
             None => Ok(()),
         }
     }

@@ -18,8 +18,9 @@ const DOCUMENTS: [(&str, &str); 5] = [
     ("t.bin", "\0\x01\r\n\n{\"no\": json}\x7f\u{e9} "),
 ];
 
-/// Changes every byte in turn, on two threads; gives how many changes were noticed and how many made no difference.
-fn flip_all(name: &str, plain: &str) -> (usize, usize) {
+/// Changes every byte in turn, on two threads; gives how many changes were noticed and how many made no difference to
+/// what decrypting with these arguments gives.
+fn flip_all(name: &str, plain: &str, args: &[&str], wanted: &str) -> (usize, usize) {
     let bed = Bed::new();
     let sealed = bed.encrypt(name, plain).into_bytes();
     let find = |mark: &str| {
@@ -49,7 +50,9 @@ fn flip_all(name: &str, plain: &str) -> (usize, usize) {
                     let mut changed = sealed.clone();
                     // Another character of the same kind where there is one, so that the change is not just malformed.
                     changed[at] = if *byte == b'A' { b'B' } else { byte ^ 1 };
-                    let ran = bed.decrypt(&format!("{thread}-{name}"), &changed);
+                    let name = format!("{thread}-{name}");
+                    bed.write(&name, &changed);
+                    let ran = bed.ops(&["decrypt", &name]).args(args).run();
                     assert!(
                         [0, 65].contains(&ran.status),
                         "byte {at} ({:?}): {ran}",
@@ -65,7 +68,7 @@ fn flip_all(name: &str, plain: &str) -> (usize, usize) {
                     } else {
                         assert_eq!(
                             ran.out(),
-                            plain,
+                            wanted,
                             "byte {at} ({:?}) changed in silence",
                             char::from(*byte)
                         );
@@ -81,10 +84,106 @@ fn flip_all(name: &str, plain: &str) -> (usize, usize) {
 #[test]
 fn no_byte_can_be_changed_in_silence() {
     for (name, plain) in DOCUMENTS {
-        let (noticed, harmless) = flip_all(name, plain);
+        let (noticed, harmless) = flip_all(name, plain, &[], plain);
         eprintln!("{name}: {noticed} changes noticed, {harmless} without effect");
         assert!(noticed > harmless, "{name}: most bytes matter");
     }
+}
+
+/// Where a seal fits, nothing is decrypted but what was asked for: a change anywhere else is noticed all the same.
+#[test]
+fn no_byte_can_be_changed_in_silence_beside_one_value() {
+    let (name, plain) = DOCUMENTS[0];
+    let (noticed, harmless) = flip_all(name, plain, &["--extract", "[\"l\"][1]"], "5\n");
+    eprintln!("{name}: {noticed} changes noticed, {harmless} without effect");
+    assert!(noticed > harmless, "most bytes matter");
+}
+
+#[test]
+fn a_damaged_value_is_named_whichever_is_asked_for() {
+    let bed = Bed::new();
+    let sealed = bed.encrypt("t.yaml", "good: x\nbad: y\n");
+    let damaged = sealed.replacen(
+        "bad: ENC[AES256_GCM,data:",
+        "bad: ENC[AES256_GCM,data:AAAA",
+        1,
+    );
+    assert_ne!(damaged, sealed);
+    bed.write("t.yaml", &damaged);
+    let extract = |more: &[&str]| {
+        let args = ["decrypt", "--extract", "[\"good\"]", "t.yaml"];
+        bed.ops(&args).args(more).run()
+    };
+    for more in [
+        &[][..],
+        &["--require-seal"],
+        &["--ignore-seal"],
+        &["--ignore-mac"],
+    ] {
+        extract(more).expect(65).complains("cannot decrypt 'bad'");
+    }
+    // The same without a seal, whose MAC alone could be kept.
+    let unsealed: String = damaged
+        .lines()
+        .filter(|line| !line.contains("ops_seal"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    bed.write("t.yaml", unsealed);
+    extract(&[]).expect(65).complains("cannot decrypt 'bad'");
+}
+
+/// The version of a seal is read before the seal: one that is not known is no sign of tampering.
+#[test]
+fn a_seal_of_another_version_is_told_as_that() {
+    let bed = Bed::new();
+    let sealed = bed
+        .encrypt("t.yaml", "a: x\n")
+        .replace("ops_seal: v2:", "ops_seal: v7:");
+    assert!(sealed.contains("v7:"));
+    bed.decrypt("t.yaml", &sealed)
+        .expect(65)
+        .complains("the seal has the version 'v7', which this program does not know");
+    bed.ops(&["decrypt", "--extract", "[\"a\"]", "t.yaml"])
+        .run()
+        .expect(65)
+        .complains("version 'v7'");
+    bed.ops(&["verify", "t.yaml"]).run().expect(3);
+    bed.ops(&["verify", "--require-seal", "t.yaml"])
+        .run()
+        .expect(65);
+    bed.ops(&["rotate", "-i", "t.yaml"]).run().expect(65);
+    assert_eq!(bed.read("t.yaml"), sealed);
+    bed.ops(&["rotate", "-i", "--ignore-seal", "t.yaml"])
+        .run()
+        .expect(0);
+    bed.ops(&["decrypt", "--require-seal", "t.yaml"])
+        .run()
+        .expect(0);
+}
+
+/// A new seal on what was tampered with would hide it.
+#[test]
+fn updatekeys_gives_no_new_seal_to_what_was_tampered_with() {
+    let bed = Bed::new();
+    let two = bed.keygen("two.txt");
+    bed.write(
+        ".sops.yaml",
+        format!("creation_rules: [{{age: \"{},{two}\"}}]\n", bed.recipient),
+    );
+    let sealed = bed.encrypt("t.yaml", "a: x\nb_unencrypted: y\n");
+    let tampered = sealed.replace("b_unencrypted: y", "c_unencrypted: y");
+    assert_ne!(tampered, sealed);
+    bed.write("t.yaml", &tampered);
+    bed.ops(&["updatekeys", "--yes", "t.yaml"])
+        .run()
+        .expect(65)
+        .complains("the seal does not fit");
+    assert_eq!(bed.read("t.yaml"), tampered);
+    bed.write("t.yaml", &sealed);
+    bed.ops(&["updatekeys", "--yes", "t.yaml"]).run().expect(0);
+    bed.ops(&["decrypt", "--require-seal", "t.yaml"])
+        .run()
+        .expect(0);
 }
 
 /// What the MAC of sops leaves open, and the seal does not.
