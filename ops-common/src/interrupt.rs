@@ -1,19 +1,24 @@
 //! SIGINT, SIGTERM and SIGHUP: clean up, then die of the signal, so that the parent sees what ended us.
 //!
 //! Whoever makes something that must not outlive the run registers how to remove it. The list is the one global of the
-//! workspace: a process has only one set of signal handlers.
+//! workspace: a process has only one set of signal handlers. Before the first program is started or clean-up registered
+//! nobody listens: a signal then ends the run by itself, and a run that makes nothing is spared a thread.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
+use crate::report::Report;
+
 type CleanUp = Box<dyn FnOnce() + Send>;
 
 static PENDING: Mutex<Vec<(u64, CleanUp)>> = Mutex::new(Vec::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
+static LISTENS: Once = Once::new();
+static REPORT: OnceLock<Report> = OnceLock::new();
 
 /// A registered clean-up. Dropping it forgets the clean-up without running it.
 #[derive(Debug)]
@@ -27,7 +32,23 @@ pub fn guard(clean_up: impl FnOnce() + Send + 'static) -> Guard {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push((id, Box::new(clean_up)));
+    listen();
     Guard(id)
+}
+
+/// Sees to it that the signals are listened to. Registering does so too, but what is made before that can be lost meanwhile.
+pub fn listen() {
+    LISTENS.call_once(|| {
+        if let (Err(error), Some(report)) = (start(), REPORT.get()) {
+            report.warn(format_args!("cannot clean up after signals: {error}"));
+        }
+    });
+}
+
+/// Says where it is told that signals cannot be listened to.
+pub(crate) fn tell_to(report: &Report) {
+    // Whoever was named first hears it.
+    REPORT.get_or_init(|| report.clone());
 }
 
 impl Drop for Guard {
@@ -46,7 +67,7 @@ impl Drop for Guard {
 /// Starts to listen for the signals, on a thread of its own.
 ///
 /// A signal that the parent had ignored stays ignored, as `nohup` needs.
-pub(crate) fn listen() -> std::io::Result<()> {
+fn start() -> std::io::Result<()> {
     let ignored = ignored();
     let wanted = [SIGINT, SIGTERM, SIGHUP]
         .into_iter()

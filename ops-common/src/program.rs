@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::environment;
 use crate::exit::{Failure, Status};
+use crate::interrupt;
 
 /// A program with its arguments, ready to run.
 #[derive(Debug)]
@@ -150,6 +151,8 @@ impl Program {
 
     /// Starts it with stdin, stdout and stderr as set on [`Program::command`].
     pub fn spawn(&mut self) -> Result<Child, Error> {
+        // Whoever ends it with us registers that when it runs: a signal must not come between.
+        interrupt::listen();
         self.command.spawn().map_err(|source| Error::Run {
             name: self.name.clone(),
             source,

@@ -198,16 +198,12 @@ pub fn main_from<T: Tool>(args: impl IntoIterator<Item = std::ffi::OsString>) ->
     {
         return version(T::NAME).into();
     }
-    let cli = match T::try_parse_from(args) {
+    let cli = match parse::<T>(args) {
         Ok(cli) => cli,
         Err(error) => return not_parsed(T::NAME, &error).into(),
     };
     let context = Context::new(T::NAME, cli.house().clone());
-    if let Err(error) = interrupt::listen() {
-        context
-            .report
-            .warn(format_args!("cannot clean up after signals: {error}"));
-    }
+    interrupt::tell_to(&context.report);
     tell_panics_to(context.report.clone());
     let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli.run(&context)));
     let status = match ran {
@@ -219,6 +215,20 @@ pub fn main_from<T: Tool>(args: impl IntoIterator<Item = std::ffi::OsString>) ->
         Err(_) => Status::Bug,
     };
     status.into()
+}
+
+/// Reads a command line. Verbs that are deferred are made when they are asked for, since making all of them is most of what a
+/// start costs; help and messages are about the others too, so those come from the whole.
+fn parse<T: Tool>(args: Vec<std::ffi::OsString>) -> Result<T, clap::Error> {
+    let parse = |mut command: clap::Command, args: Vec<std::ffi::OsString>| {
+        let mut matches = command.try_get_matches_from_mut(args)?;
+        T::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    };
+    parse(T::command(), args.clone()).or_else(|_| {
+        let mut whole = T::command();
+        whole.build();
+        parse(whole, args)
+    })
 }
 
 /// Answers `--version` without making the command line of every verb first, which is most of what a start costs. The

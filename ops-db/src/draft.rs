@@ -68,6 +68,7 @@ impl Folder {
     /// Starts a directory in `folder` for the backup that `manifest` speaks of.
     pub fn create(folder: &Path, manifest: &Manifest) -> Result<Self, Error> {
         let path = folder.join(name(manifest, 1, PARTS));
+        interrupt::listen();
         let hidden = tempfile::Builder::new()
             .prefix(".ops-")
             .suffix(".tmp")

@@ -63,6 +63,7 @@ impl Folder {
     }
 
     fn inside(place: &Path) -> io::Result<Self> {
+        interrupt::listen();
         let builder = tempfile::Builder::new()
             .prefix(".ops-secrets-")
             .make_in(place, |path| {
