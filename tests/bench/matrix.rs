@@ -15,8 +15,9 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const RUNS: usize = 5;
 
-/// How often a program is started to find out what one start costs.
-const REPEATS: usize = 200;
+/// How often the two programs are compared, and how often each is started in turn for that.
+const ROUNDS: usize = 7;
+const REPEATS: usize = 100;
 
 /// How many times less than `curl | jq` `versions` must cost, in time and in CPU time.
 const LEAST_RATIO: f64 = 10.0;
@@ -56,15 +57,12 @@ fn beside_curl() -> Outcome<bool> {
     let theirs = ["sh", "-c", &pipe];
     let own = bin_dir().join("ops-matrix").display().to_string();
     let ours = [own.as_str(), "versions", &url];
-    let (mut time, mut cpu) = (Vec::new(), Vec::new());
-    for _ in 0..RUNS {
-        let (their_time, their_cpu) = costs(&theirs)?;
-        let (our_time, our_cpu) = costs(&ours)?;
-        time.push(their_time / our_time);
-        cpu.push(their_cpu / our_cpu);
+    let mut rounds = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        rounds.push(Round::of(&theirs, &ours)?);
     }
-    let time = at_least("versions, time", time, LEAST_RATIO);
-    let cpu = at_least("versions, CPU time", cpu, LEAST_RATIO);
+    let time = at_least("versions, time", rounds.iter().map(|round| round.time));
+    let cpu = at_least("versions, CPU time", rounds.iter().map(|round| round.cpu));
     Ok(time && cpu)
 }
 
@@ -103,22 +101,54 @@ fn answer(client: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Seconds that pass in many runs, and those of them that a processor works for them.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "what starts the programs must cost nothing itself"
-)]
-fn costs(words: &[&str]) -> Outcome<(f64, f64)> {
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).stdout(Stdio::null());
-    let (begin, before) = (Instant::now(), cpu_of_children()?);
-    for _ in 0..REPEATS {
-        let status = command.status()?;
-        if !status.success() {
-            return Err(format!("{}: {status}", words.join(" ")).into());
-        }
+/// How many times more the one costs than the other.
+struct Round {
+    time: f64,
+    cpu: f64,
+}
+
+impl Round {
+    /// Many runs of the one, then many of the other. Time is that of the run in the middle: one that had to wait for a
+    /// processor says nothing about the program. CPU time is counted in ticks, so all runs are added up.
+    fn of(theirs: &[&str], ours: &[&str]) -> Outcome<Self> {
+        let (their, our) = (Cost::of(theirs)?, Cost::of(ours)?);
+        Ok(Self {
+            time: their.time / our.time,
+            cpu: their.ticks / our.ticks,
+        })
     }
-    Ok((begin.elapsed().as_secs_f64(), cpu_of_children()? - before))
+}
+
+/// What a run of one program costs.
+struct Cost {
+    time: f64,
+    ticks: f64,
+}
+
+impl Cost {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what starts the programs must cost nothing itself"
+    )]
+    fn of(words: &[&str]) -> Outcome<Self> {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).stdout(Stdio::null());
+        let mut times = Vec::with_capacity(REPEATS);
+        let before = cpu_of_children()?;
+        for _ in 0..REPEATS {
+            let begin = Instant::now();
+            let status = command.status()?;
+            times.push(begin.elapsed().as_secs_f64());
+            if !status.success() {
+                return Err(format!("{}: {status}", words.join(" ")).into());
+            }
+        }
+        times.sort_by(f64::total_cmp);
+        Ok(Self {
+            time: times[REPEATS / 2],
+            ticks: cpu_of_children()? - before,
+        })
+    }
 }
 
 /// What all children that have ended worked, in ticks of the kernel: proc_pid_stat(5), fields 16 and 17.
@@ -134,12 +164,13 @@ fn cpu_of_children() -> Outcome<f64> {
     Ok(ticks.iter().sum())
 }
 
-fn at_least(what: &str, mut ratios: Vec<f64>, least: f64) -> bool {
+fn at_least(what: &str, ratios: impl Iterator<Item = f64>) -> bool {
+    let mut ratios: Vec<f64> = ratios.collect();
     ratios.sort_by(f64::total_cmp);
     let middle = ratios[ratios.len() / 2];
-    let kept = middle >= least;
+    let kept = middle >= LEAST_RATIO;
     say(&format!(
-        "matrix  {what:<22} {middle:5.1} times less than curl | jq ({:.1} to {:.1}; at least {least})  {}",
+        "matrix  {what:<22} {middle:5.1} times less than curl | jq ({:.1} to {:.1}; at least {LEAST_RATIO})  {}",
         ratios[0],
         ratios[ratios.len() - 1],
         verdict(kept)
