@@ -4,37 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use ops_tests::{Kind, Lab, LabHost, Ran, command, skip, tool};
+use ops_tests::{Lab, command, skip, tool};
 
-use crate::look::psql;
-
-/// Tables with all that can go wrong in names and values, large objects, a rule, functions of both kinds.
-pub(crate) const SHAPE: &str = include_str!("../../../ops-db/golden/shape.sql");
-
-pub(crate) fn server(lab: Lab, name: &str) -> LabHost {
-    lab.host(name, Kind::Postgres)
-}
-
-/// Takes a backup over ssh; its file.
-pub(crate) fn backup(host: &str, database: &str, folder: &Path, more: &[&str]) -> PathBuf {
-    let ran = tool("ops-db")
-        .args(["backup", database, "--host", host, "-o"])
-        .arg(folder)
-        .args(more)
-        .run();
-    PathBuf::from(ran.expect(0).out().trim_end_matches('\n'))
-}
-
-pub(crate) fn verify(file: &Path, more: &[&str]) -> Ran {
-    tool("ops-db").arg("verify").arg(file).args(more).run()
-}
+use crate::scene::{SHAPE, backup, beside, drill, fill, key, psql, server, shaped, verify};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
-
-fn beside(file: &Path) -> PathBuf {
-    format!("{}.manifest.json", file.display()).into()
 }
 
 fn manifest(file: &Path) -> serde_json::Value {
@@ -48,11 +23,7 @@ fn a_backup_proves_itself_and_comes_back_whole() {
     };
     let host = server(lab, "db-whole");
     let odd = "odd \"name\"\n'é";
-    host.sh_with(
-        "runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 -d mautrix_slack -f -",
-        SHAPE.as_bytes(),
-    )
-    .expect(0);
+    fill(&host, "mautrix_slack", SHAPE);
     psql(
         &host,
         "postgres",
@@ -99,11 +70,7 @@ fn a_backup_proves_itself_and_comes_back_whole() {
         ),
         "\\."
     );
-    let drilled = tool("ops-db")
-        .arg("drill")
-        .arg(&file)
-        .args(["--host", "db-whole"])
-        .run();
+    let drilled = drill(&host, &file, &[]);
     assert!(drilled.expect(0).out().contains("restored and compared"));
     assert_eq!(
         manifest(&file)["proofs"]
@@ -122,12 +89,7 @@ fn plain_sql_goes_to_stdout_and_to_a_file_and_is_restored_without_psql() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-plain");
-    host.sh_with(
-        "runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 -d mautrix_slack -f -",
-        SHAPE.as_bytes(),
-    )
-    .expect(0);
+    let host = shaped(lab, "db-plain");
     let streamed = tool("ops-db")
         .args(["backup", "mautrix_slack", "--host", "db-plain"])
         .run()
@@ -256,25 +218,14 @@ fn encrypted_backups_are_for_their_recipients() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-age");
-    host.sh_with(
-        "runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 -d mautrix_slack -f -",
-        SHAPE.as_bytes(),
-    )
-    .expect(0);
+    let host = shaped(lab, "db-age");
     let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("key");
-    command("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-        .arg(&key)
-        .run()
-        .expect(0);
-    let public = fs::read_to_string(folder.path().join("key.pub")).unwrap();
+    let (key, public) = key(folder.path());
     let file = backup(
         "db-age",
         "mautrix_slack",
         folder.path(),
-        &["--recipient", public.trim()],
+        &["--recipient", &public],
     );
     assert!(file.extension().is_some_and(|ending| ending == "age"));
     let raw = fs::read(&file).unwrap();
@@ -282,19 +233,13 @@ fn encrypted_backups_are_for_their_recipients() {
         raw.starts_with(b"age-encryption.org/v1")
             && !raw.windows(6).any(|window| window == b"portal")
     );
-    let identity = ["--identity", key.to_str().unwrap()];
+    let identity = ["--identity", &key];
     verify(&file, &identity).expect(0);
     assert!(verify(&file, &[]).expect(0).out().contains("not decrypted"));
     fs::remove_file(beside(&file)).unwrap();
     verify(&file, &[]).expect(3);
     verify(&file, &identity).expect(0);
-    let drilled = tool("ops-db")
-        .arg("drill")
-        .arg(&file)
-        .args(identity)
-        .args(["--host", "db-age"])
-        .run();
-    drilled.expect(0);
+    drill(&host, &file, &identity).expect(0);
     let listed = tool("ops-db")
         .arg("backups")
         .arg(folder.path())

@@ -1,32 +1,16 @@
 //! A folder of backups and what is told of it: of which host they are, what they are worth, what a dead run has left.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ops_tests::{Lab, Ran, command, skip, tool};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::backup::{backup, server, verify};
-use crate::faults::{IN_ROWS, LARGE, attempt};
-use crate::look::{self, psql, wait_until};
-
-fn beside(file: &Path) -> PathBuf {
-    format!("{}.manifest.json", file.display()).into()
-}
-
-fn states(folder: &Path) -> Vec<String> {
-    let listed = tool("ops-db")
-        .arg("backups")
-        .arg(folder)
-        .arg("--json")
-        .run();
-    let listed = listed.expect(0).json();
-    listed
-        .iter()
-        .map(|backup| backup["state"].as_str().unwrap().to_owned())
-        .collect()
-}
+use crate::faults::IN_ROWS;
+use crate::scene::{
+    LARGE, attempt, backup, beside, psql, server, states, verify, wait_until, with_tool,
+};
 
 fn prune(folder: &Path, more: &[&str]) -> Ran {
     tool("ops-db")
@@ -99,6 +83,32 @@ fn backups_of_two_hosts_in_one_folder_are_not_mixed() {
         held.out()
     );
     assert!(second.exists());
+}
+
+#[test]
+fn two_machines_of_one_name_are_two() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let hosts = [server(lab, "db-twin-1"), server(lab, "db-twin-2")];
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for host in &hosts {
+        host.sh("hostname twin").expect(0);
+        files.push(backup(host.name(), "mautrix_slack", folder.path(), &[]));
+    }
+    attempt("db-twin-1", folder.path(), &["--role", "games"]).expect(77);
+    files.push(backup("db-twin-2", "mautrix_slack", folder.path(), &[]));
+    prune(folder.path(), &["--yes"])
+        .expect(1)
+        .complains("the last backup of 'mautrix_slack' failed");
+    let exist = |files: &[std::path::PathBuf]| -> Vec<bool> {
+        files.iter().map(|file| file.exists()).collect()
+    };
+    assert_eq!(exist(&files), [true, false, true]);
+    files.push(backup("db-twin-1", "mautrix_slack", folder.path(), &[]));
+    prune(folder.path(), &["--yes"]).expect(0);
+    assert_eq!(exist(&files), [false, false, true, true]);
 }
 
 #[test]
@@ -247,7 +257,7 @@ fn dumps_of_other_kinds_are_named_and_never_pass() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = look::server(lab, "db-kinds");
+    let host = with_tool(lab, "db-kinds");
     psql(
         &host,
         "mautrix_slack",

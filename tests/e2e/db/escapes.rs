@@ -2,7 +2,8 @@
 
 use ops_tests::{Lab, LabHost, Ran, skip, tool};
 
-use crate::look::{psql, server};
+use crate::dice::Dice;
+use crate::scene::{psql, with_tool};
 
 fn query(host: &LabHost, args: &[&str]) -> Ran {
     tool("ops-db")
@@ -40,7 +41,7 @@ fn nothing_is_changed_without_leave() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-escape");
+    let host = with_tool(lab, "db-escape");
     psql(
         &host,
         "mautrix_slack",
@@ -91,19 +92,6 @@ fn nothing_is_changed_without_leave() {
             ran.err()
         );
         assert_eq!(state(), before, "{escape}");
-    }
-}
-
-/// A sequence that is the same every time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        usize::try_from(self.0 >> 33).unwrap() % sides
     }
 }
 
@@ -166,8 +154,8 @@ fn a_value_is_a_value_wherever_it_stands() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-values");
-    let mut dice = Dice(7);
+    let host = with_tool(lab, "db-values");
+    let mut dice = Dice::new(7);
     let mut kinds = std::collections::BTreeSet::new();
     for round in 0..40 {
         let value = VALUES[round % VALUES.len()];
@@ -227,7 +215,7 @@ fn nothing_from_the_server_moves_a_terminal() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-hostile");
+    let host = with_tool(lab, "db-hostile");
     let hostile = "chr(27) || ']0;owned' || chr(7) || chr(13) || chr(8) || chr(155)";
     let select = format!("SELECT {hostile} AS \"c\u{1b}[31m\"");
     let fails = format!("SELECT (E'\\x1b[31m' || {hostile})::int");

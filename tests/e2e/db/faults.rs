@@ -4,15 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use ops_tests::relay::{Fault, Link, Relay, Toward};
-use ops_tests::{Lab, LabHost, Ran, command, skip, tool};
+use ops_tests::{Lab, command, skip, tool};
 use rustix::process::Signal;
 
-use crate::backup::{SHAPE, backup, server, verify};
-use crate::look::{psql, wait_until};
+use crate::scene::{
+    LARGE, assert_no_backup, attempt, backup, psql, server, shaped, verify, wait_clean, wait_until,
+};
 
-/// Thirty megabytes that do not compress, so that a dump over a slow link takes its time.
-pub(crate) const LARGE: &str = "CREATE TABLE big AS SELECT i, (SELECT string_agg(md5(random()::text || i || j), '') FROM generate_series(1, 30) j) AS t
-    FROM generate_series(1, 30000) i";
 /// The dump has come to its rows, and waits for the link: the barrier that every strike needs.
 pub(crate) const IN_ROWS: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'pg_dump' AND query LIKE 'COPY public.big%' AND wait_event = 'ClientWrite')";
 
@@ -79,30 +77,6 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// No file here is one that `backups` would count, nor anything else than the note that the backup failed.
-pub(crate) fn assert_no_backup(folder: &Path, fault: &str) {
-    let listed = tool("ops-db").arg("backups").arg(folder).run().expect(0);
-    assert_eq!(listed.out(), "", "{fault}");
-    for entry in fs::read_dir(folder).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(
-            name.starts_with('.') && name.ends_with(".failed"),
-            "{fault} left '{name}'"
-        );
-    }
-}
-
-/// Waits until nothing of ours is left on the host.
-pub(crate) fn wait_clean(host: &LabHost, fault: &str) {
-    let gone = host.sh(
-        "for i in $(seq 300); do
-           [ -z \"$(systemctl list-units --all --plain --no-legend 'ops-db-*'; ls -d /run/ops-db-* 2>/dev/null; pgrep -x 'pg_dump|pg_restore')\" ] && exit 0
-           sleep 0.1
-         done; systemctl list-units --all 'ops-db-*'; pgrep -af 'pg_dump|pg_restore'; exit 1",
-    );
-    assert_eq!(gone.status, 0, "after '{fault}': {}", gone.out());
-}
-
 #[test]
 fn whatever_strikes_a_backup_on_its_way_leaves_none() {
     let Some(lab) = Lab::get() else {
@@ -141,14 +115,6 @@ fn whatever_strikes_a_backup_on_its_way_leaves_none() {
     let is_mark = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".failed");
     let marked = |entry: std::io::Result<fs::DirEntry>| is_mark(entry.unwrap().file_name());
     assert!(!fs::read_dir(folder.path()).unwrap().any(marked));
-}
-
-pub(crate) fn attempt(host: &str, folder: &Path, more: &[&str]) -> Ran {
-    tool("ops-db")
-        .args(["backup", "mautrix_slack", "--host", host, "-o"])
-        .arg(folder)
-        .args(more)
-        .run()
 }
 
 #[test]
@@ -240,12 +206,7 @@ fn a_link_cut_at_any_byte_leaves_no_backup() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-cut");
-    host.sh_with(
-        "runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 -d mautrix_slack -f -",
-        SHAPE.as_bytes(),
-    )
-    .expect(0);
+    let host = shaped(lab, "db-cut");
     let folder = tempfile::tempdir().unwrap();
     let whole = Relay::before(&host, "db-cut-whole", Link::new());
     let file = backup("db-cut-whole", "mautrix_slack", folder.path(), &[]);

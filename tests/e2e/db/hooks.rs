@@ -4,7 +4,7 @@ use std::fs;
 
 use ops_tests::{Lab, Tool, skip, tool};
 
-use crate::backup::server;
+use crate::scene::server;
 
 #[test]
 fn hooks_are_run_around_a_backup_with_what_is_known_then() {

@@ -7,9 +7,8 @@ use ops_tests::relay::{Link, Relay};
 use ops_tests::{Lab, LabHost, Running, skip, tool};
 use rustix::process::Signal;
 
-use crate::backup::{backup, server};
-use crate::faults::{IN_ROWS as IN_DUMP, LARGE, Strike, wait_clean};
-use crate::look::{self, psql, wait_until};
+use crate::faults::{IN_ROWS as IN_DUMP, Strike};
+use crate::scene::{LARGE, backup, psql, server, wait_clean, wait_until, with_tool};
 
 /// Rows are on their way into the new database: the barrier that every strike needs.
 const IN_ROWS: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'pg_restore' AND query LIKE 'COPY public.big%')";
@@ -370,7 +369,7 @@ fn kill_9_on_the_host_itself_leaves_nothing_that_runs() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = look::server(lab, "db-here");
+    let host = with_tool(lab, "db-here");
     psql(&host, "mautrix_slack", LARGE);
     host.sh("install -d -o postgres /srv/here && runuser -u postgres -- pg_dump -Fc -Z0 -f /srv/here/x.dump mautrix_slack && mkfifo /srv/here/fifo")
         .expect(0);
@@ -391,6 +390,33 @@ fn kill_9_on_the_host_itself_leaves_nothing_that_runs() {
     let listed = host.tool("ops-db").args(["backups", "/srv/here"]).run();
     let listed = listed.expect(0);
     assert!(listed.out().starts_with("/srv/here/x.dump\t") && listed.tsv().len() == 1);
+    // One that waits for a lock writes nothing, and ends all the same: long before its limit on waiting, the default of 60 s.
+    host.sh(LOCK).expect(0);
+    wait_until(&host, LOCKED);
+    let waits = "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock')";
+    for is_here in [true, false] {
+        let mut over_ssh = None;
+        if is_here {
+            host.sh(
+                "setsid ops-db backup mautrix_slack -o /srv/here/ >/dev/null 2>&1 </dev/null &",
+            )
+            .expect(0);
+        } else {
+            let run = tool("ops-db").args(["backup", "mautrix_slack", "--host", "db-here", "-o"]);
+            over_ssh = Some(run.arg(host.path("/srv/here")).spawn());
+        }
+        wait_until(&host, waits);
+        match over_ssh {
+            None => drop(host.sh("pkill -KILL -x ops-db").expect(0)),
+            Some(running) => {
+                running.signal(Signal::KILL);
+                assert_eq!(running.finish().signal, Some(9));
+            }
+        }
+        wait_clean(&host, "kill -9 of a backup that waits for a lock");
+    }
+    assert_eq!(psql(&host, "postgres", &format!("SELECT {LOCKED}")), "t");
+    psql(&host, "postgres", UNLOCK);
     // Half an archive comes, and then nothing more.
     for verb in [
         &["restore", "-", "again", "--host", "localhost"][..],

@@ -15,18 +15,25 @@
 
 mod backup;
 mod catalogue;
+mod chance;
+mod dice;
+mod doors;
 mod escapes;
 mod faults;
 mod foreign;
-mod healthy;
+mod health;
 mod hooks;
 mod interrupted;
-mod look;
+mod list;
 mod memory;
 mod names;
 mod nature;
 mod obstacles;
+mod query;
 mod reach;
+mod replication;
 mod rot;
+mod scene;
 mod stream_faults;
 mod streams;
+mod unusual;

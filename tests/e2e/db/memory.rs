@@ -2,7 +2,7 @@
 
 use ops_tests::{Lab, LabHost, skip};
 
-use crate::look::{psql, server};
+use crate::scene::{psql, with_tool};
 
 /// What is promised, in KiB. A build without optimisation has the same buffers, so it has to keep to the same.
 const MOST: u64 = 64 << 10;
@@ -27,7 +27,7 @@ fn memory_does_not_grow_with_the_data() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-memory");
+    let host = with_tool(lab, "db-memory");
     psql(
         &host,
         "mautrix_slack",

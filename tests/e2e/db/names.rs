@@ -5,8 +5,7 @@ use std::path::Path;
 
 use ops_tests::{Lab, Running, command, skip, tool};
 
-use crate::backup::{backup, server, verify};
-use crate::look::psql;
+use crate::scene::{backup, psql, server, verify};
 
 /// The seconds from now on, as names of files have them.
 fn seconds_to_come(count: u32) -> Vec<String> {

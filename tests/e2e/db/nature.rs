@@ -2,8 +2,7 @@
 
 use ops_tests::{Kind, Lab, skip, tool};
 
-use crate::backup::backup;
-use crate::look::psql;
+use crate::scene::{backup, drill, psql};
 
 /// Everything that belongs to a database and stands in no table of it.
 const NATURE: &str = "SELECT jsonb_pretty(jsonb_build_object(
@@ -52,29 +51,42 @@ fn a_restored_database_is_of_the_same_nature() {
     };
 
     // Sums go by bytes, so a drill has to have the encoding too.
-    tool("ops-db")
-        .arg("drill")
-        .arg(&file)
-        .args(["--host", "db-nature"])
-        .run()
-        .expect(0);
+    drill(&host, &file, &[]).expect(0);
 
     restore(&["--replace", "shop"]);
     assert_eq!(psql(&host, "postgres", NATURE), before);
     assert_eq!(psql(&host, "shop", "SELECT coin FROM till"), "1");
 
-    // Where nothing is replaced the archive tells whose it is and how it sorts, and nothing of who else may do what.
+    // Where nothing is replaced the archive tells all of it.
     psql(&host, "postgres", "DROP DATABASE shop");
     restore(&[]);
-    let after: serde_json::Value = serde_json::from_str(&psql(&host, "postgres", NATURE)).unwrap();
-    let before: serde_json::Value = serde_json::from_str(&before).unwrap();
-    for fact in ["owner", "encoding", "collate", "ctype", "provider"] {
-        assert_eq!(after[fact], before[fact], "{fact}");
-    }
+    assert_eq!(psql(&host, "postgres", NATURE), before);
     // It belongs to the one who migrates it.
     psql(
         &host,
         "shop",
         "SET ROLE clerk; CREATE TABLE public.added (coin int)",
+    );
+
+    // A role that is not here any more is left out, and said.
+    for statement in [
+        "DROP DATABASE shop",
+        "DROP OWNED BY \"odd \"\"one\"",
+        "DROP ROLE \"odd \"\"one\"",
+    ] {
+        psql(&host, "postgres", statement);
+    }
+    let restored = restore(&[]);
+    assert!(
+        restored
+            .err()
+            .contains("left out: GRANT CONNECT ON DATABASE"),
+        "{}",
+        restored.err()
+    );
+    let after: serde_json::Value = serde_json::from_str(&psql(&host, "postgres", NATURE)).unwrap();
+    assert_eq!(
+        (&after["owner"], &after["limit"]),
+        (&"clerk".into(), &7.into())
     );
 }

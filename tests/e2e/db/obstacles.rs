@@ -5,9 +5,10 @@ use std::path::Path;
 
 use ops_tests::{Lab, LabHost, Ran, skip, tool};
 
-use crate::backup::{SHAPE, backup, server, verify};
-use crate::faults::{assert_no_backup, attempt, wait_clean};
-use crate::look::{psql, wait_until};
+use crate::scene::{
+    SHAPE, assert_no_backup, attempt, backup, drill, fill, psql, server, verify, wait_clean,
+    wait_until,
+};
 
 /// A connection that stays until its process is terminated.
 fn client(host: &LabHost, sql: &str) {
@@ -196,11 +197,7 @@ fn a_full_disk_of_the_host_is_told_as_such() {
     let small = folder.path().join("x.dump");
     fs::write(&small, &whole).unwrap();
     host.sh(&full("/tmp")).expect(0);
-    tool("ops-db")
-        .arg("drill")
-        .arg(&small)
-        .args(["--host", "db-full"])
-        .run()
+    drill(&host, &small, &[])
         .expect(74)
         .complains("No space left on device");
     host.sh("umount /tmp").expect(0);
@@ -237,12 +234,7 @@ fn extensions_come_back_and_one_that_is_missing_is_named() {
         folder.path(),
         &["--checksum"],
     );
-    tool("ops-db")
-        .arg("drill")
-        .arg(&file)
-        .args(["--host", "db-extended"])
-        .run()
-        .expect(0);
+    drill(&host, &file, &[]).expect(0);
     let bytes = fs::read(&file).unwrap();
     restore(&host, &bytes, "again").expect(0);
     assert_eq!(
@@ -254,11 +246,7 @@ fn extensions_come_back_and_one_that_is_missing_is_named() {
     restore(&host, &bytes, "without")
         .expect(69)
         .complains("extension \"hstore\" is not available");
-    let drilled = tool("ops-db")
-        .arg("drill")
-        .arg(&file)
-        .args(["--host", "db-extended"])
-        .run();
+    let drilled = drill(&host, &file, &[]);
     drilled
         .expect(69)
         .complains("extension \"hstore\" is not available");
@@ -301,12 +289,7 @@ fn odd_names_and_roles_travel_and_a_missing_role_is_named() {
         .expect(0)
         .json();
     assert_eq!(listed[0]["database"], odd);
-    tool("ops-db")
-        .arg("drill")
-        .arg(&file)
-        .args(["--host", "db-roles"])
-        .run()
-        .expect(0);
+    drill(&host, &file, &[]).expect(0);
     let restored = tool("ops-db")
         .arg("restore")
         .arg(&file)
@@ -374,11 +357,7 @@ fn plain_dumps_with_and_without_a_key_are_whole_or_refused() {
     };
     let host = server(lab, "db-key");
     let folder = tempfile::tempdir().unwrap();
-    host.sh_with(
-        "runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 -d mautrix_slack -f -",
-        SHAPE.as_bytes(),
-    )
-    .expect(0);
+    fill(&host, "mautrix_slack", SHAPE);
     let scripts = with_and_without_key(&dump(&host, &[]));
     for (number, script) in scripts.iter().enumerate() {
         let judge = |bytes: &[u8]| {

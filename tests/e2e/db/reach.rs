@@ -3,7 +3,8 @@
 use ops_tests::{Lab, LabHost, Ran, skip, tool};
 use rustix::process::Signal;
 
-use crate::look::{self, psql, server};
+use crate::query;
+use crate::scene::{psql, with_tool};
 
 const WHO: &str = "SELECT current_user, session_user";
 
@@ -37,7 +38,7 @@ fn every_login_comes_to_the_server_as_the_role_and_leaves_nothing() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-ways");
+    let host = with_tool(lab, "db-ways");
     for (login, more) in [("root", &[][..]), ("op", &["--sudo"])] {
         for role in ["postgres", "mautrix_slack"] {
             let name = format!("{login}@db-ways");
@@ -76,8 +77,8 @@ fn the_socket_is_for_the_login_user_alone() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-private");
-    let running = look::sleeper(
+    let host = with_tool(lab, "db-private");
+    let running = query::sleeper(
         &host,
         tool("ops-db"),
         &["--sudo", "--host", "op@db-private"],
@@ -97,8 +98,8 @@ fn kill_9_leaves_nothing_on_the_host() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-killed");
-    let running = look::sleeper(&host, tool("ops-db"), &["--host", host.name()]);
+    let host = with_tool(lab, "db-killed");
+    let running = query::sleeper(&host, tool("ops-db"), &["--host", host.name()]);
     running.signal(Signal::KILL);
     assert_eq!(running.finish().signal, Some(9));
     wait_clean(&host);
@@ -109,8 +110,8 @@ fn what_a_dead_holder_left_is_removed_by_the_next() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-left");
-    let running = look::sleeper(&host, tool("ops-db"), &["--host", host.name()]);
+    let host = with_tool(lab, "db-left");
+    let running = query::sleeper(&host, tool("ops-db"), &["--host", host.name()]);
     // The holder itself is killed, so that nobody removes its socket.
     host.sh("pkill -KILL -f '^sh -c role=' ").expect(0);
     assert_ne!(
@@ -135,7 +136,7 @@ fn without_the_way_verbs_that_look_ask_psql() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-blocked");
+    let host = with_tool(lab, "db-blocked");
     host.sh("chmod -x /usr/lib/systemd/systemd-socket-proxyd")
         .expect(0);
     let ran = list(host.name(), &["-v"])
@@ -182,7 +183,7 @@ fn logins_without_rights_are_told_so() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-guest");
+    let host = with_tool(lab, "db-guest");
     list("guest@db-guest", &[]).expect(77);
     // sudo without a password lets psql be asked, even without --sudo.
     list("op@db-guest", &[]).expect(0);
@@ -198,7 +199,7 @@ fn a_server_that_is_not_there_is_69() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-gone");
+    let host = with_tool(lab, "db-gone");
     host.sh("systemctl stop postgresql").expect(0);
     list(host.name(), &[])
         .expect(69)
@@ -216,7 +217,7 @@ fn the_socket_may_be_elsewhere() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-else");
+    let host = with_tool(lab, "db-else");
     psql(
         &host,
         "postgres",

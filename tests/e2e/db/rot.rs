@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ops_tests::{Lab, command, skip, tool};
+use ops_tests::{Lab, skip, tool};
 
-use crate::backup::{SHAPE, backup, server};
+use crate::scene::{SHAPE, backup, fill, key, server, shaped};
 
 /// What may be said of a broken one.
 #[derive(Clone, Copy)]
@@ -115,19 +115,9 @@ fn every_truncation_and_every_flipped_bit_is_seen() {
     let sql = format!(
         "{SHAPE}; CREATE TABLE t AS SELECT i, md5(i::text) AS h FROM generate_series(1, 1500) i"
     );
-    host.sh_with(
-        "runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 -d mautrix_slack -f -",
-        sql.as_bytes(),
-    )
-    .expect(0);
+    fill(&host, "mautrix_slack", &sql);
     let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("key");
-    command("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-        .arg(&key)
-        .run()
-        .expect(0);
-    let public = fs::read_to_string(folder.path().join("key.pub")).unwrap();
+    let (key, public) = key(folder.path());
     let stream = |name: &str, more: &[&str]| {
         let ran = tool("ops-db")
             .args(["backup", "mautrix_slack", "--host", "db-rot"])
@@ -138,7 +128,7 @@ fn every_truncation_and_every_flipped_bit_is_seen() {
         path
     };
     let take = |more: &[&str]| backup("db-rot", "mautrix_slack", folder.path(), more);
-    let open = vec!["--identity".to_owned(), key.display().to_string()];
+    let open = vec!["--identity".to_owned(), key.clone()];
     let kind = |whole, ending, more: &[String], says| Kind {
         whole,
         ending,
@@ -149,7 +139,7 @@ fn every_truncation_and_every_flipped_bit_is_seen() {
         kind(take(&[]), "dump.zst", &[], Says::Fail),
         // A flipped bit in the list of recipients makes it somebody else's.
         kind(
-            take(&["--recipient", public.trim()]),
+            take(&["--recipient", &public]),
             "dump.zst.age",
             &open,
             Says::NotOk,
@@ -169,12 +159,7 @@ fn every_part_of_a_directory_is_watched() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-rot-parts");
-    host.sh_with(
-        "runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 -d mautrix_slack -f -",
-        SHAPE.as_bytes(),
-    )
-    .expect(0);
+    let _host = shaped(lab, "db-rot-parts");
     let folder = tempfile::tempdir().unwrap();
     let whole = backup(
         "db-rot-parts",

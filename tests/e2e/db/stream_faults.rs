@@ -7,9 +7,7 @@ use ops_tests::relay::{Link, Relay};
 use ops_tests::{Lab, skip, tool};
 use rustix::process::Signal;
 
-use crate::backup::{backup, server, verify};
-use crate::faults::{LARGE, assert_no_backup, wait_clean};
-use crate::look::{psql, wait_until};
+use crate::scene::{LARGE, assert_no_backup, backup, psql, server, verify, wait_clean, wait_until};
 
 /// Two streams have come to their rows, and wait for the link.
 const BOTH_IN_ROWS: &str = "(SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump' AND query LIKE 'COPY public.%' AND wait_event = 'ClientWrite') = 2";

@@ -5,16 +5,10 @@ use std::path::{Path, PathBuf};
 
 use ops_tests::{Lab, LabHost, command, skip, tool};
 
-use crate::backup::{SHAPE, backup, server, verify};
-use crate::look::psql;
+use crate::scene::{backup, drill, psql, shaped, states, verify};
 
 fn with_tables(lab: Lab, name: &str) -> LabHost {
-    let host = server(lab, name);
-    host.sh_with(
-        "runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 -d mautrix_slack -f -",
-        SHAPE.as_bytes(),
-    )
-    .expect(0);
+    let host = shaped(lab, name);
     psql(
         &host,
         "mautrix_slack",
@@ -38,19 +32,6 @@ fn names(folder: &Path) -> Vec<String> {
 
 fn part(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.dump.zst"))
-}
-
-fn listed(folder: &Path) -> Vec<String> {
-    let ran = tool("ops-db")
-        .arg("backups")
-        .arg(folder)
-        .arg("--json")
-        .run();
-    let listed = ran.expect(0).json();
-    listed
-        .iter()
-        .map(|backup| backup["state"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 /// What tells two databases apart: rows of all tables, sequences, large objects, views.
@@ -99,7 +80,7 @@ fn a_backup_in_streams_is_whole_and_every_verb_understands_it() {
     }
     let verdict = verify(&taken, &["--json"]).expect(0).json();
     assert_eq!(verdict[0]["value"], 30_102.0);
-    assert_eq!(listed(folder.path()), ["ok"]);
+    assert_eq!(states(folder.path()), ["ok"]);
     for (database, jobs) in [("one", "1"), ("four", "4")] {
         tool("ops-db")
             .arg("restore")
@@ -112,16 +93,11 @@ fn a_backup_in_streams_is_whole_and_every_verb_understands_it() {
             fingerprint(&host, "mautrix_slack")
         );
     }
-    tool("ops-db")
-        .arg("drill")
-        .arg(&taken)
-        .args(["--host", "db-streams"])
-        .run()
-        .expect(0);
+    drill(&host, &taken, &[]).expect(0);
     // Without the manifest beside it, too.
     fs::remove_file(&beside).unwrap();
     verify(&taken, &[]).expect(0);
-    assert_eq!(listed(folder.path()), ["unverified"]);
+    assert_eq!(states(folder.path()), ["unverified"]);
     let left = host.sh("ls /tmp/ops-db-* 2>/dev/null; true");
     assert_eq!(left.expect(0).out(), "");
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use ops_tests::{Lab, LabHost, Ran, skip, tool};
 use serde_json::Value;
 
-use crate::backup::backup;
-use crate::look::{psql, server, wait_until};
+use crate::list::both;
+use crate::scene::{assert_no_backup, backup, drill, psql, wait_until, with_tool};
 
 fn health(host: &LabHost, folder: &Path, limits: &str) -> Ran {
     let yaml = format!(
@@ -48,11 +48,133 @@ fn stay(host: &LabHost, sql: &str) {
 }
 
 #[test]
+fn health_says_what_is_wrong() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let host = with_tool(lab, "db-health");
+    psql(
+        &host,
+        "mautrix_slack",
+        "CREATE TABLE t (a int); CREATE INDEX broken ON t (a)",
+    );
+    let found = |ran: &Ran, check: &str, subject: &str| -> Value {
+        let fits = |record: &Value| record["check"] == check && record["subject"] == subject;
+        ran.json()
+            .into_iter()
+            .find(fits)
+            .unwrap_or_else(|| panic!("{check} {subject} in {}", ran.out()))
+    };
+    for ran in both(&host, &["health", "--json"], 0) {
+        let backup = found(&ran, "db.backup_age", "mautrix_slack");
+        assert_eq!(backup["status"], "warn");
+        assert!(
+            backup["fix"]
+                .as_str()
+                .is_some_and(|fix| fix.starts_with("ops-db backup mautrix_slack"))
+        );
+        for check in [
+            "connections",
+            "oldest_transaction",
+            "blocked",
+            "wraparound",
+            "checksum_failures",
+            "slots",
+            "replication",
+            "archiver",
+        ] {
+            let check = format!("db.{check}");
+            assert!(
+                ran.json()
+                    .iter()
+                    .any(|record| record["check"] == check.as_str() && record["status"] == "ok"),
+                "{check}: {}",
+                ran.out()
+            );
+        }
+        let disk = ran
+            .json()
+            .into_iter()
+            .find(|record| record["check"] == "db.disk")
+            .unwrap();
+        assert!(
+            disk["value"].as_f64().is_some_and(|free| free > 1e6)
+                && disk["data"]["free_percent"].as_f64().is_some()
+        );
+    }
+    psql(
+        &host,
+        "mautrix_slack",
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass",
+    );
+    for ran in both(&host, &["health", "--json"], 1) {
+        let index = found(&ran, "db.invalid_indexes", "mautrix_slack");
+        assert_eq!(
+            (&index["status"], &index["fix"]),
+            (&"fail".into(), &"REINDEX INDEX public.broken".into())
+        );
+    }
+    psql(
+        &host,
+        "mautrix_slack",
+        "UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'broken'::regclass",
+    );
+    for ran in both(&host, &["health", "--json", "--max-backup-age", "1d"], 1) {
+        assert_eq!(
+            found(&ran, "db.backup_age", "mautrix_slack")["status"],
+            "fail"
+        );
+    }
+}
+
+#[test]
+fn what_a_role_may_not_see_is_unknown_and_nothing_more() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let host = with_tool(lab, "db-narrow");
+    psql(
+        &host,
+        "postgres",
+        "CREATE DATABASE closed; REVOKE CONNECT ON DATABASE closed FROM PUBLIC",
+    );
+    for ran in both(&host, &["health", "--role", "mautrix_slack", "--json"], 3) {
+        let unknown: Vec<_> = ran
+            .json()
+            .into_iter()
+            .filter(|record| record["status"] == "unknown")
+            .collect();
+        assert!(
+            unknown.iter().any(|record| record["subject"] == "closed"),
+            "{}",
+            ran.out()
+        );
+        assert!(
+            ran.json()
+                .iter()
+                .any(|record| record["check"] == "db.connections" && record["status"] == "ok")
+        );
+    }
+    let list = tool("ops-db")
+        .args([
+            "list",
+            "--role",
+            "mautrix_slack",
+            "--json",
+            "--host",
+            host.name(),
+        ])
+        .run()
+        .expect(0);
+    assert_eq!(list.json()[0]["size_bytes"], Value::Null, "{}", list.out());
+}
+
+#[test]
 fn sessions_that_hold_others_up_are_named() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-held-up");
+    let host = with_tool(lab, "db-held-up");
     let folder = tempfile::tempdir().unwrap();
     psql(&host, "mautrix_slack", "CREATE TABLE t (a int)");
     let calm = health(&host, folder.path(), "{}").expect(0);
@@ -108,7 +230,7 @@ fn rows_and_indexes_that_went_bad_are_named() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-bad");
+    let host = with_tool(lab, "db-bad");
     let folder = tempfile::tempdir().unwrap();
     let table = "CREATE TABLE \"Odd t\" (a int) WITH (autovacuum_enabled = off); INSERT INTO \"Odd t\" SELECT i / 2 FROM generate_series(1, 60000) i; DELETE FROM \"Odd t\" WHERE a < 15000;";
     psql(&host, "mautrix_slack", table);
@@ -147,7 +269,7 @@ fn copies_of_the_wal_that_stall_are_named() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-wal");
+    let host = with_tool(lab, "db-wal");
     let folder = tempfile::tempdir().unwrap();
     psql(
         &host,
@@ -203,7 +325,7 @@ fn a_disk_that_lies_is_named() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-lies");
+    let host = with_tool(lab, "db-lies");
     let folder = tempfile::tempdir().unwrap();
     assert_finding(
         &health(&host, folder.path(), "{}").expect(0),
@@ -234,7 +356,7 @@ fn a_disk_that_lies_is_named() {
         .arg(&folder_of_backups)
         .run();
     ran.expect(74).complains("invalid page in block 0");
-    crate::faults::assert_no_backup(&folder_of_backups, "the disk lies");
+    assert_no_backup(&folder_of_backups, "the disk lies");
     wait_until(
         &host,
         "(SELECT sum(checksum_failures) > 0 FROM pg_stat_database)",
@@ -253,7 +375,7 @@ fn old_backups_and_missing_drills_are_faults_where_ops_yaml_says_so() {
     let Some(lab) = Lab::get() else {
         return skip("lab");
     };
-    let host = server(lab, "db-aged");
+    let host = with_tool(lab, "db-aged");
     let folder = tempfile::tempdir().unwrap();
     let file = backup("db-aged", "mautrix_slack", folder.path(), &[]);
     let ran = health(&host, folder.path(), "{}").expect(0);
@@ -263,12 +385,7 @@ fn old_backups_and_missing_drills_are_faults_where_ops_yaml_says_so() {
     let ran = health(&host, folder.path(), both).expect(1);
     assert_finding(&ran, "db.backup_age", "ok", "");
     assert_finding(&ran, "db.drill_age", "fail", "ops-db drill");
-    tool("ops-db")
-        .arg("drill")
-        .arg(&file)
-        .args(["--host", host.name()])
-        .run()
-        .expect(0);
+    drill(&host, &file, &[]).expect(0);
     let ran = health(&host, folder.path(), both).expect(0);
     assert_finding(&ran, "db.drill_age", "ok", "the last proven restore is");
     let ran = health(&host, folder.path(), "{backup_age: 1ms}").expect(1);
