@@ -251,7 +251,7 @@ mod tests {
             ("default_host: [a]\n", "a string"),
             ("hosts: {a: *nobody}\n", "unknown anchor"),
             ("hosts: {a: {ssh: 'x}\n", "line"),
-            ("a: &a [*a]\n", "line"),
+            ("hosts: &a {b: *a}\n", "unknown field `b`"),
         ] {
             let error = parse(text).expect_err(text);
             let message = crate::exit::describe(&error);

@@ -13,7 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::net::sockopt;
+use rustix::{
+    net::sockopt,
+    process::{Pid, Signal, kill_process},
+};
 
 use super::{
     Error,
@@ -22,7 +25,7 @@ use super::{
     error::reason,
     settings::{Family, Proxy, Settings},
 };
-use crate::program::Program;
+use crate::{interrupt, program::Program};
 
 /// After this long without an answer a link counts as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(28);
@@ -91,6 +94,12 @@ impl Line {
             .stderr(Stdio::piped());
         let mut child = program.spawn()?;
         let stderr = child.stderr.take();
+        let guard = Pid::from_raw(child.id().cast_signed()).map(|pid| {
+            // Gone already is as good.
+            interrupt::guard(move || {
+                let _ = kill_process(pid, Signal::TERM);
+            })
+        });
         // The descriptors of the other end close with the program's command, so that its end is seen as one.
         drop(program);
         Ok(Line {
@@ -98,6 +107,7 @@ impl Line {
             peer: None,
             proxy: Some(ProxyChild {
                 child,
+                guard,
                 words: stderr.map(Words::listen),
             }),
         })
@@ -141,11 +151,15 @@ impl Line {
 /// A proxy that ends with the line.
 struct ProxyChild {
     child: Child,
+    /// Ends it when a signal ends us.
+    guard: Option<interrupt::Guard>,
     words: Option<Words>,
 }
 
 impl ProxyChild {
     fn stop(&mut self) -> String {
+        // Once it has been waited for, its number may be another's.
+        self.guard = None;
         let ended = self.child.try_wait().ok().flatten().is_some();
         if !ended {
             drop(self.child.kill());
@@ -280,8 +294,8 @@ mod tests {
         let ended = line.proxy.as_mut().unwrap().child.wait().unwrap();
         assert_eq!(ended.code(), Some(1));
         let words = line.proxy_words().unwrap();
-        let left = rustix::process::Pid::from_raw(words.parse().unwrap()).unwrap();
-        rustix::process::kill_process(left, rustix::process::Signal::KILL).unwrap();
+        let left = Pid::from_raw(words.parse().unwrap()).unwrap();
+        kill_process(left, Signal::KILL).unwrap();
     }
 
     /// Behind a proxy the kernel sees only a pipe; there the silence itself is watched.

@@ -15,6 +15,7 @@ mod host_keys;
 mod local;
 mod quoting;
 mod settings;
+mod signals;
 mod success;
 mod sudo;
 
