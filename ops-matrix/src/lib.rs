@@ -32,6 +32,7 @@ pub mod journal;
 pub mod keys;
 pub mod listeners;
 pub mod listens;
+mod lua;
 pub mod name;
 pub mod nginx;
 pub mod notary;

@@ -1,5 +1,7 @@
 //! The syntax of nginx configurations: directives, blocks, quotes, includes.
 
+use crate::lua;
+
 /// How deep files may include files before it is called a loop.
 const DEEPEST_INCLUDE: usize = 16;
 
@@ -170,6 +172,15 @@ fn tokenize(file: &str, text: &str) -> Result<Vec<Token>, NginxError> {
             _ if character.is_whitespace() => (),
             '#' => while characters.next_if(|&next| next != '\n').is_some() {},
             ';' => tokens.push(Token::End(line)),
+            '{' if is_lua(&tokens) => {
+                tokens.push(Token::Open(line));
+                lua::skip(&mut characters, &mut line).ok_or_else(|| NginxError::Syntax {
+                    file: file.to_owned(),
+                    line,
+                    what: "the file ends inside a block",
+                })?;
+                tokens.push(Token::Close(line));
+            }
             '{' => tokens.push(Token::Open(line)),
             '}' => tokens.push(Token::Close(line)),
             '"' | '\'' => {
@@ -187,6 +198,14 @@ fn tokenize(file: &str, text: &str) -> Result<Vec<Token>, NginxError> {
         }
     }
     Ok(tokens)
+}
+
+/// Whether the block that opens is a program, which has quotes, comments and braces of its own.
+fn is_lua(tokens: &[Token]) -> bool {
+    let directive = tokens
+        .rsplit(|token| !matches!(token, Token::Word(..)))
+        .next();
+    matches!(directive, Some([Token::Word(name, _), ..]) if name.ends_with("_by_lua_block"))
 }
 
 type Characters<'a> = std::iter::Peekable<std::str::Chars<'a>>;
@@ -212,7 +231,15 @@ fn quoted(characters: &mut Characters<'_>, quote: char, line: &mut usize) -> Opt
 fn bare(characters: &mut Characters<'_>, first: char) -> String {
     let mut word = String::from(first);
     let mut variable = first == '$';
+    let mut escaped = first == '\\';
     while let Some(&next) = characters.peek() {
+        // What a backslash stands before ends no word, as in the regular expression `\{`.
+        if escaped {
+            escaped = false;
+            word.extend(characters.next());
+            continue;
+        }
+        escaped = next == '\\';
         // `${name}` is part of a word, any other brace is not.
         let brace = next == '{' && variable;
         if next.is_whitespace() || next == ';' || (next == '{' && !brace) {
@@ -257,6 +284,27 @@ mod tests {
         );
         assert_eq!(read[1].place(), "f:2");
         assert_eq!(read[1].block[1].block[0].line, 2);
+        let escaped = read_all("location ~ \\.php$ { } location ~ ^/a\\{2\\}\\;x { b; }");
+        assert_eq!(escaped, r"location_~_\.php$ location_~_^/a\{2\}\;x{b}");
+    }
+
+    fn read_all(text: &str) -> String {
+        outline(&read("f", text, &no_include).expect("the text is good"))
+    }
+
+    #[test]
+    fn a_program_in_a_block_is_passed_over() {
+        for program in [
+            "-- don't } stop\n",
+            "local s = \"}\" .. '{' .. 'it\\'s }'",
+            "--[[ } \n don't ]] local t = {a = {}}",
+            "s = [[ } ]] .. [==[ ]] } ]==]",
+            "",
+        ] {
+            let text = format!("a {{ set_by_lua_block $x {{ {program} }} b; }} c;");
+            assert_eq!(read_all(&text), "a{set_by_lua_block_$x b} c", "{program}");
+        }
+        assert!(read("f", "a_by_lua_block { '}", &no_include).is_err());
     }
 
     #[test]
