@@ -7,10 +7,10 @@ use ops_common::hosts::fan_out;
 use serde_json::json;
 use serde_yaml::Value;
 
+use crate::base;
 use crate::discovery::Answer;
 use crate::error::Error;
 use crate::reach::{self, Silent};
-use crate::versions;
 use crate::view::View;
 
 /// A name by which a bridge and the homeserver find each other.
@@ -139,7 +139,7 @@ fn url(
 ) -> Option<Check> {
     let text = value(document, path)?.as_str()?;
     let subject = subject(file, path, text);
-    Some(match versions::parse_url(text) {
+    Some(match base::parse_url(text) {
         Ok(url) => reach::check(view, CHECK, &subject, &url, silent),
         // Over a socket file, or over a websocket that the bridge opens itself.
         Err(_) if text.is_empty() || text == "websocket" || text.starts_with("unix:") => {

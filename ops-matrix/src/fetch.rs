@@ -7,6 +7,7 @@ use ops_common::check::State;
 use ops_common::hosts::fan_out;
 use url::Url;
 
+use crate::base::Base;
 use crate::cache;
 use crate::chain::{self, ChainFault};
 use crate::discovery::Answer;
@@ -14,7 +15,7 @@ use crate::error::Error;
 use crate::http::{HttpError, Reply};
 use crate::probe::{self, Phases, ProbeFailure};
 use crate::trust::Trust;
-use crate::versions::{Base, now_s};
+use crate::versions::now_s;
 use crate::view::View;
 
 /// The most redirects that are followed.

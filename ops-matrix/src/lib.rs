@@ -12,6 +12,7 @@
 //! ```
 
 pub mod answer;
+pub mod base;
 pub mod bridges;
 pub mod cache;
 pub mod canonical;
@@ -28,8 +29,10 @@ pub mod federation;
 pub mod fetch;
 pub mod ground;
 pub mod http;
+mod includes;
 pub mod journal;
 pub mod keys;
+pub mod limit;
 pub mod listeners;
 pub mod listens;
 mod lua;
@@ -48,6 +51,7 @@ pub mod resolve;
 pub mod settings;
 pub mod socket;
 pub mod status;
+mod target;
 pub mod tls;
 pub mod tokens;
 pub mod trust;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::answer::AnswerFault;
+use crate::base::Base;
 use crate::discovery::Answer;
 use crate::document;
 use crate::error::Error;
@@ -21,7 +22,6 @@ use crate::probe::{self, Endpoint, ProbeFailure};
 use crate::public::{client_base, encoded};
 use crate::socket::Deadline;
 use crate::trust::Trust;
-use crate::versions::Base;
 use crate::view::View;
 
 /// The name of the check.

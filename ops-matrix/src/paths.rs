@@ -4,9 +4,11 @@ use ops_common::check::{Check, State};
 use ops_common::host::{Command, Host};
 use ops_common::hosts::fan_out;
 
+use crate::base::{self, Base};
 use crate::bridges;
 use crate::discovery::Answer;
 use crate::error::Error;
+use crate::includes;
 use crate::listens;
 use crate::name::ServerName;
 use crate::nginx::{self, Directive};
@@ -16,7 +18,6 @@ use crate::reach::{self, Silent};
 use crate::settings::Settings;
 use crate::trust::Trust;
 use crate::upstreams::{self, Dialled};
-use crate::versions::{self, Base};
 use crate::view::View;
 use crate::wellknown::{self, Kind};
 
@@ -48,7 +49,7 @@ pub fn look(
     trust: &Trust,
     settings: &Settings,
 ) -> Result<Vec<Check>, Error> {
-    let url = versions::parse_url(&settings.url)?;
+    let url = base::parse_url(&settings.url)?;
     let base = Base::of(&url);
     let silent = Silent {
         state: State::Fail,
@@ -77,9 +78,9 @@ pub fn look(
     Ok(checks)
 }
 
-/// Judges a configuration by itself, without touching anything.
+/// Judges a configuration by itself, with what it includes, without asking anybody.
 pub fn lint(file: &str, text: &str) -> Result<Vec<Check>, Error> {
-    let directives = nginx::read(file, text, &|_| Vec::new()).map_err(Error::ParseNginx)?;
+    let directives = includes::read(file, text).map_err(Error::ParseNginx)?;
     let all = proxies::proxies(&directives);
     let picked = upstreams::of_matrix(&all, None);
     let mut checks = Vec::new();

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::answer::{self, AnswerFault};
+use crate::base::Base;
 use crate::discovery::Answer;
 use crate::document;
 use crate::error::Error;
@@ -16,7 +17,6 @@ use crate::http::Request;
 use crate::probe::{self, ProbeFailure, seconds};
 use crate::public::encoded;
 use crate::tokens::{Token, Tokens};
-use crate::versions::Base;
 use crate::view::View;
 
 /// The name of the check.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::nginx::Directive;
+use crate::target::{self, Variables};
 
 /// One `proxy_pass`, with what decides whether it serves Matrix well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Proxy {
     pub backends: Vec<Backend>,
     /// The target carries a path, so nginx decodes and rewrites the URI.
     pub rewrites_uri: bool,
+    /// The target without that path.
+    pub without_path: String,
     /// `client_max_body_size` where the location is, in bytes; 0 is no limit.
     pub body_limit_bytes: u64,
     /// Where its server block listens.
@@ -61,6 +64,7 @@ struct Surroundings {
     body_limit_bytes: u64,
     rewritten: bool,
     listens: Vec<Listen>,
+    variables: Variables,
 }
 
 /// Finds the `proxy_pass` directives of a configuration.
@@ -68,6 +72,8 @@ struct Surroundings {
 pub fn proxies(directives: &[Directive]) -> Vec<Proxy> {
     let mut upstreams = HashMap::new();
     collect_upstreams(directives, &mut upstreams);
+    let mut variables = Variables::new();
+    target::mapped(directives, &mut variables);
     let mut found = Vec::new();
     let top = Surroundings {
         server_names: Vec::new(),
@@ -75,6 +81,7 @@ pub fn proxies(directives: &[Directive]) -> Vec<Proxy> {
         body_limit_bytes: DEFAULT_BODY_LIMIT,
         rewritten: false,
         listens: Vec::new(),
+        variables,
     };
     collect_proxies(directives, top, &upstreams, &mut found);
     found
@@ -87,7 +94,10 @@ fn collect_upstreams(directives: &[Directive], upstreams: &mut HashMap<String, V
                 .block
                 .iter()
                 .filter(|inner| inner.name() == "server");
-            upstreams.insert(name.clone(), servers.filter_map(upstream_server).collect());
+            upstreams.insert(
+                name.to_lowercase(),
+                servers.filter_map(upstream_server).collect(),
+            );
         } else {
             collect_upstreams(&directive.block, upstreams);
         }
@@ -149,6 +159,7 @@ fn collect_proxies(
                 place: directive.place(),
             }),
             ("rewrite", [.., flag]) if flag == "break" => around.rewritten = true,
+            ("set", _) => target::set(directive, &mut around.variables),
             _ => (),
         }
     }
@@ -162,7 +173,7 @@ fn collect_proxies(
                 };
                 collect_proxies(&directive.block, inner, upstreams, found);
             }
-            ("upstream", _) => (),
+            ("upstream" | "map" | "geo" | "split_clients" | "types", _) => (),
             _ => collect_proxies(&directive.block, around.clone(), upstreams, found),
         }
     }
@@ -174,18 +185,19 @@ fn proxy(
     around: &Surroundings,
     upstreams: &HashMap<String, Vec<Backend>>,
 ) -> Option<Proxy> {
-    let (scheme, rest) = target.split_once("://")?;
-    let default_port = if scheme == "https" { 443 } else { 80 };
-    let end = rest.find(['/', '$']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let backends = match upstreams.get(authority) {
-        Some(backends) => backends.clone(),
-        None => backend(authority, default_port, directive.place())
-            .into_iter()
-            .collect(),
-    };
-    // A target of variables alone (`$request_uri`) passes the URI as it came.
-    let rewrites_uri = path.starts_with('/') || (around.rewritten && path.is_empty());
+    let ways = target::targets(target, &around.variables);
+    let first = ways.first()?;
+    let mut backends: Vec<Backend> = Vec::new();
+    for way in &ways {
+        let default_port = if way.scheme == "https" { 443 } else { 80 };
+        match upstreams.get(&way.authority.to_lowercase()) {
+            Some(servers) => backends.extend(servers.iter().cloned()),
+            None => backends.extend(backend(&way.authority, default_port, directive.place())),
+        }
+    }
+    let rewrites_uri = ways
+        .iter()
+        .any(|way| !way.keeps_uri() || (around.rewritten && way.path.is_empty()));
     Some(Proxy {
         place: directive.place(),
         target: target.to_owned(),
@@ -193,6 +205,7 @@ fn proxy(
         location: around.location.clone(),
         backends,
         rewrites_uri,
+        without_path: first.without_path(),
         body_limit_bytes: around.body_limit_bytes,
         listens: around.listens.clone(),
     })
@@ -233,124 +246,5 @@ fn bytes(size: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nginx;
-
-    fn of(text: &str) -> Vec<Proxy> {
-        proxies(
-            &nginx::read("nginx.conf", text, &|_| Vec::new()).expect("the configuration is good"),
-        )
-    }
-
-    fn backends(proxy: &Proxy) -> Vec<String> {
-        proxy
-            .backends
-            .iter()
-            .map(|backend| format!("{} {} {}", backend.host, backend.port, backend.place))
-            .collect()
-    }
-
-    #[test]
-    fn a_target_is_its_own_backend_or_an_upstream() {
-        let text = "http {
-          upstream hs { server localhost:8008 weight=2; server [::1]:6167; server unix:/run/hs; server 127.0.0.1; }
-          server {
-            server_name chat.example matrix.chat.example;
-            location /_matrix/ { proxy_pass http://hs; }
-            location ~ ^/x { proxy_pass https://[2001:db8::1]; }
-            location /y { proxy_pass http://localhost:8008; }
-            location /z { proxy_pass http://$backend; }
-          } }";
-        let found = of(text);
-        assert_eq!(found.len(), 4);
-        assert_eq!(
-            backends(&found[0]),
-            [
-                "localhost 8008 nginx.conf:2",
-                "::1 6167 nginx.conf:2",
-                "127.0.0.1 80 nginx.conf:2"
-            ]
-        );
-        assert_eq!(
-            found[0].server_names,
-            ["chat.example", "matrix.chat.example"]
-        );
-        assert_eq!(
-            (found[0].location.as_str(), found[1].location.as_str()),
-            ("/_matrix/", "^/x")
-        );
-        assert_eq!(backends(&found[1]), ["2001:db8::1 443 nginx.conf:6"]);
-        assert_eq!(backends(&found[2]), ["localhost 8008 nginx.conf:7"]);
-        assert_eq!(found[3].backends, []);
-    }
-
-    #[test]
-    fn how_long_a_server_is_left_alone_after_a_failure() {
-        for (parameters, expected) in [
-            ("", Some(10)),
-            ("weight=2 fail_timeout=30s", Some(30)),
-            ("fail_timeout=2m", Some(120)),
-            ("fail_timeout=5", Some(5)),
-            ("fail_timeout=1500ms", Some(2)),
-            ("fail_timeout=30s max_fails=0", Some(0)),
-            ("fail_timeout=soon", Some(10)),
-            ("down", None),
-        ] {
-            let text = format!(
-                "upstream hs {{ server h:1 {parameters}; }} server {{ location /_matrix {{ proxy_pass http://hs; }} }}"
-            );
-            let found = of(&text);
-            let marked = found[0]
-                .backends
-                .first()
-                .map(|backend| backend.marked_down_s);
-            assert_eq!(marked, expected, "{parameters}");
-        }
-    }
-
-    #[test]
-    fn a_proxy_knows_where_its_server_listens() {
-        let found = of("server { listen 443 ssl; listen [::]:443 ssl; location /_matrix { proxy_pass http://h; } }
-          server { location /_matrix { proxy_pass http://h; } }");
-        let words: Vec<_> = found[0]
-            .listens
-            .iter()
-            .map(|listen| listen.words.join(" "))
-            .collect();
-        assert_eq!(words, ["443 ssl", "[::]:443 ssl"]);
-        assert_eq!(found[1].listens, []);
-    }
-
-    /// The forms whose effect was seen with a real nginx: a path in the target decodes `%2F`.
-    #[test]
-    fn what_rewrites_the_uri() {
-        for (inside, expected) in [
-            ("proxy_pass http://h:1;", false),
-            ("proxy_pass http://h:1$request_uri;", false),
-            ("proxy_pass http://h:1/;", true),
-            ("proxy_pass http://h:1/_matrix/;", true),
-            ("rewrite ^(.*)$ $1 break; proxy_pass http://h:1;", true),
-            ("rewrite ^/old /new last; proxy_pass http://h:1;", false),
-        ] {
-            let found = of(&format!("server {{ location /_matrix/ {{ {inside} }} }}"));
-            assert_eq!(found[0].rewrites_uri, expected, "{inside}");
-        }
-    }
-
-    #[test]
-    fn the_body_limit_is_inherited() {
-        let text = "client_max_body_size 2k; server { client_max_body_size 20M;
-          location /a { proxy_pass http://h; } location /b { client_max_body_size 0; proxy_pass http://h; } }
-          server { location /c { proxy_pass http://h; } }";
-        let limits: Vec<u64> = of(text)
-            .iter()
-            .map(|proxy| proxy.body_limit_bytes)
-            .collect();
-        assert_eq!(limits, [20 << 20, 0, 2048]);
-        assert_eq!(
-            of("server { location / { proxy_pass http://h; } }")[0].body_limit_bytes,
-            DEFAULT_BODY_LIMIT
-        );
-    }
-}
+#[path = "proxies_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@ use ops_common::check::{Check, State};
 use serde_json::json;
 
 use crate::answer;
+use crate::base::{self, Base};
 use crate::discovery::Answer;
 use crate::document;
 use crate::error::Error;
@@ -13,7 +14,6 @@ use crate::http::{BODY_LIMIT, Reply, Request};
 use crate::name::ServerName;
 use crate::probe::{self, Endpoint, ProbeFailure};
 use crate::trust::Trust;
-use crate::versions::{self, Base};
 use crate::view::View;
 
 /// Whether an encoded slash arrives as one.
@@ -89,7 +89,7 @@ pub(crate) fn client_base(
         || format!("https://{}", server.host_text()),
         |found| found.base_url,
     );
-    Ok(Some(Base::of(&versions::parse_url(&base)?)))
+    Ok(Some(Base::of(&base::parse_url(&base)?)))
 }
 
 /// The encoded-slash probe and CORS on the client API of one address.

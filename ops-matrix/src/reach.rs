@@ -8,8 +8,8 @@ use ops_common::hosts::fan_out;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::base::Base;
 use crate::discovery::Answer;
-use crate::versions::Base;
 use crate::view::View;
 
 /// Addresses dialled at a time.

@@ -137,8 +137,8 @@ pub fn lint(proxy: &Proxy) -> Vec<Check> {
             ),
         )
         .fix(format!(
-            "write '{}' without a path behind the port, and no 'rewrite ... break' before it",
-            without_path(&proxy.target)
+            "write 'proxy_pass {};' without a path behind the port, and no 'rewrite ... break' before it",
+            proxy.without_path
         ))
     } else {
         Check::ok(URI, &subject, "the URI passes unchanged")
@@ -156,12 +156,6 @@ pub fn lint(proxy: &Proxy) -> Vec<Check> {
             .fix("set 'client_max_body_size 20M;' or the homeserver's max_request_size where Matrix is served"),
     };
     vec![uri, body.value(shown, "B")]
-}
-
-fn without_path(target: &str) -> String {
-    let (scheme, rest) = target.split_once("://").unwrap_or(("http", target));
-    let authority = rest.split(['/', '$']).next().unwrap_or_default();
-    format!("proxy_pass {scheme}://{authority};")
 }
 
 #[cfg(test)]
@@ -291,9 +285,9 @@ mod tests {
             ),
             [State::Ok, State::Ok]
         );
-        assert_eq!(
-            without_path("http://h:1/_matrix/"),
-            "proxy_pass http://h:1;"
-        );
+        let proxies =
+            proxies_of("server { location /_matrix { proxy_pass http://h:1/_matrix/; } }");
+        let fix = lint(&proxies[0])[0].fix.clone().expect("a fix");
+        assert!(fix.starts_with("write 'proxy_pass http://h:1;'"), "{fix}");
     }
 }

@@ -1,22 +1,22 @@
 //! `versions`: the client API on each address of a URL, by itself.
 
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::time::Instant;
 
 use ops_common::check::Check;
 use ops_common::hosts::fan_out;
-use ops_common::span::Span;
 use serde_json::{Value, json};
-use url::{Host, Url};
+use url::Url;
 
 use crate::answer;
+use crate::base::Base;
 use crate::chain::{self, ChainFault, ChainReport};
 use crate::discovery::Answer;
 use crate::document::{self, Software, Versions};
 use crate::error::Error;
 use crate::family::{FAMILIES, Family};
 use crate::http::Reply;
+use crate::limit::Limit;
 use crate::probe::{self, Endpoint, Opened, Phases, ProbeFailure, seconds};
 use crate::tls::TlsFacts;
 use crate::trust::Trust;
@@ -39,126 +39,6 @@ pub struct Wanted {
     pub require: Vec<String>,
     /// How long the phases may take.
     pub limits: Vec<Limit>,
-}
-
-/// The longest that a phase may take: `total=500ms`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limit {
-    phase: Phase,
-    at_most: Span,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Resolve,
-    Connect,
-    Tls,
-    FirstByte,
-    Total,
-}
-
-const PHASES: [(&str, Phase); 5] = [
-    ("resolve", Phase::Resolve),
-    ("connect", Phase::Connect),
-    ("tls", Phase::Tls),
-    ("first_byte", Phase::FirstByte),
-    ("total", Phase::Total),
-];
-
-impl FromStr for Limit {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, span) = text
-            .split_once('=')
-            .ok_or_else(|| format!("'{text}' is not PHASE=TIME"))?;
-        let found = PHASES.iter().find(|(known, _)| *known == name);
-        let names = PHASES.map(|(known, _)| known).join(", ");
-        let (_, phase) = *found.ok_or_else(|| format!("'{name}' is none of the phases {names}"))?;
-        Ok(Self {
-            phase,
-            at_most: span.parse().map_err(|error| format!("{error}"))?,
-        })
-    }
-}
-
-impl Limit {
-    fn broken(self, phases: &Phases) -> Option<String> {
-        let (name, _) = PHASES.iter().find(|(_, phase)| *phase == self.phase)?;
-        let took = match self.phase {
-            Phase::Resolve => phases.resolve_s,
-            Phase::Connect => phases.connect_s,
-            Phase::Tls => phases.tls_s,
-            Phase::FirstByte => phases.first_byte_s,
-            Phase::Total => phases.total_s,
-        }?;
-        (took >= self.at_most.as_seconds()).then(|| {
-            format!(
-                "{name} took {took:.3} s, at most {} is allowed",
-                self.at_most
-            )
-        })
-    }
-}
-
-/// Reads a base URL; a path in it stands before the paths of the API.
-pub fn parse_url(text: &str) -> Result<Url, Error> {
-    let wrong = |reason: String| Error::Url {
-        text: text.to_owned(),
-        reason,
-    };
-    let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(wrong(format!("its scheme is '{}'", url.scheme())));
-    }
-    Ok(url)
-}
-
-/// Host, port and path of a base URL.
-pub struct Base {
-    /// The host: a name or an address without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// What stands before the paths of the API.
-    pub prefix: String,
-    tls: bool,
-    host_header: String,
-}
-
-impl Base {
-    /// Takes a URL apart.
-    #[must_use]
-    pub fn of(url: &Url) -> Self {
-        let host = match url.host() {
-            Some(Host::Ipv6(address)) => address.to_string(),
-            other => other.map_or_else(String::new, |host| host.to_string()),
-        };
-        let text = url.host_str().unwrap_or_default();
-        let host_header = url
-            .port()
-            .map_or_else(|| text.to_owned(), |port| format!("{text}:{port}"));
-        let port = url.port_or_known_default().unwrap_or(80);
-        let prefix = url.path().trim_end_matches('/').to_owned();
-        Self {
-            host,
-            port,
-            prefix,
-            tls: url.scheme() == "https",
-            host_header,
-        }
-    }
-
-    /// The endpoint at one address.
-    #[must_use]
-    pub fn at(&self, address: SocketAddr) -> Endpoint {
-        let tls_name = self.tls.then(|| self.host.clone());
-        Endpoint {
-            address,
-            tls_name,
-            host_header: self.host_header.clone(),
-        }
-    }
 }
 
 /// One record for each address of the URL.
@@ -212,9 +92,7 @@ fn address_check(
         .identity(json!([seen.software, seen.versions.versions]));
     check.value = seen.phases.total_s;
     check.unit = check.value.map(|_| "s".to_owned());
-    let total = |limit: &&Limit| limit.phase == Phase::Total;
-    let limit = wanted.limits.iter().find(total);
-    check.limit = limit.map(|limit| limit.at_most.as_seconds());
+    check.limit = wanted.limits.iter().find_map(|limit| limit.of_total());
     check.fix = fix.map(str::to_owned);
     Ok(check)
 }
@@ -376,55 +254,6 @@ fn data(seen: &Seen, chain: Option<&ChainReport>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn limits_name_a_phase_and_a_time() {
-        let limit: Limit = "total=500ms".parse().expect("a limit");
-        let phases = Phases {
-            total_s: Some(0.4),
-            ..Phases::default()
-        };
-        assert_eq!(limit.broken(&phases), None);
-        let slow = Phases {
-            total_s: Some(0.75),
-            ..Phases::default()
-        };
-        assert_eq!(
-            limit.broken(&slow).as_deref(),
-            Some("total took 0.750 s, at most 500ms is allowed")
-        );
-        // A phase that did not happen cannot be too slow.
-        assert_eq!(
-            "tls=1ms".parse::<Limit>().expect("a limit").broken(&slow),
-            None
-        );
-        for text in ["total", "total=5", "all=5s"] {
-            assert!(text.parse::<Limit>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_url_is_taken_apart() {
-        let base = Base::of(&parse_url("https://[2001:db8::1]:8448/hs/").expect("a url"));
-        assert_eq!(
-            (base.host.as_str(), base.port, base.prefix.as_str()),
-            ("2001:db8::1", 8448, "/hs")
-        );
-        let endpoint = base.at("[2001:db8::1]:8448".parse().expect("an address"));
-        assert_eq!(endpoint.host_header, "[2001:db8::1]:8448");
-        assert_eq!(endpoint.tls_name.as_deref(), Some("2001:db8::1"));
-        let plain = Base::of(&parse_url("http://localhost:8008").expect("a url"));
-        assert_eq!(
-            plain
-                .at("127.0.0.1:8008".parse().expect("an address"))
-                .tls_name,
-            None
-        );
-        assert_eq!(plain.prefix, "");
-        for text in ["localhost:8008", "chat.example", "ftp://chat.example", ""] {
-            assert!(parse_url(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn only_a_homeserver_is_believed_to_tell_its_name_in_a_header() {

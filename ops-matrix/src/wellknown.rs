@@ -5,6 +5,7 @@ use ops_common::hosts::fan_out;
 use serde_json::{Value, json};
 
 use crate::answer::{self, AnswerFault};
+use crate::base;
 use crate::discovery::Answer;
 use crate::document;
 use crate::error::Error;
@@ -205,7 +206,7 @@ fn client_api(
     base_url: &str,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let url = versions::parse_url(base_url)?;
+    let url = base::parse_url(base_url)?;
     let wanted = versions::Wanted {
         url,
         require: Vec::new(),

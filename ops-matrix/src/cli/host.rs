@@ -11,13 +11,15 @@ use ops_common::tool::Context;
 use ops_common::watch::{self, WatchArgs};
 
 use super::net::{NetArgs, from_host, parse_server, settings};
+use crate::base;
 use crate::error::Error;
+use crate::limit::Limit;
 use crate::outbound;
 use crate::paths;
 use crate::ping;
 use crate::status;
 use crate::tokens;
-use crate::versions::{self, Limit};
+use crate::versions;
 use crate::view::Exceptions;
 
 /// Ask the client API on each address of a URL by itself
@@ -59,7 +61,7 @@ impl VersionsArgs {
             Some(url) => url.clone(),
             None => settings(context)?.url,
         };
-        let url = versions::parse_url(&url)?;
+        let url = base::parse_url(&url)?;
         let wanted = versions::Wanted {
             url,
             require: self.require,
@@ -191,7 +193,7 @@ impl OutboundArgs {
             Some(url) => url,
             None => settings(context)?.url,
         };
-        let url = versions::parse_url(&url)?;
+        let url = base::parse_url(&url)?;
         let wanted = outbound::Wanted {
             url: &url,
             remote: &remote,
@@ -243,7 +245,7 @@ impl PingArgs {
             (None, Some(file)) => context.config()?.resolve(&file),
             (None, None) => return Err(Error::NoTokens),
         };
-        let url = versions::parse_url(&settings.url)?;
+        let url = base::parse_url(&settings.url)?;
         let tokens = tokens::read(&file)?;
         let exceptions = Exceptions::default();
         watch::judge(context, ping::CHECK, &self.hosts, &self.watch, |host| {
