@@ -166,6 +166,8 @@ impl Format {
         step: usize,
     ) -> Option<Cow<'v, str>> {
         match self {
+            // No text could give these bytes back.
+            Self::Dotenv | Self::Ini if matches!(value, Value::Bytes(_)) => None,
             Self::Yaml => Some(yaml::emit::respell(value, place, source, step)),
             Self::Json | Self::Binary => Some(json::scalar(value).into()),
             Self::Dotenv => Some(dotenv::scalar(value).into()),

@@ -5,6 +5,7 @@ pub mod parse;
 pub mod resolve;
 
 use crate::json;
+use crate::metadata::SEAL;
 use crate::patch::Edit;
 use crate::tree::{Data, Document, Map, Node, Tree};
 
@@ -31,22 +32,17 @@ fn step_of_map(map: &Map) -> Option<usize> {
         .filter(|step| (2..=9).contains(step))
 }
 
-/// The metadata as sops writes it: the last key of a document.
-#[must_use]
-pub fn metadata(fields: &[(String, Data)], step: usize) -> String {
-    emit::map(&[("sops".to_owned(), Data::Map(fields.to_vec()))], 0, step)
-}
-
 /// Puts metadata into each document: in the place of the old, else at its end. A document in braces gets it there.
 #[must_use]
 pub fn embed(source: &str, tree: &Tree, fields: &[(String, Data)], step: usize) -> Vec<Edit> {
-    let block = metadata(fields, step);
+    let fields = [("sops".to_owned(), Data::Map(fields.to_vec()))];
     let mut edits = Vec::new();
     for document in &tree.documents {
         if document.root.flow {
-            edits.push(embed_in_braces(document, fields));
+            edits.push(embed_in_braces(document, &fields[0].1));
             continue;
         }
+        let block = emit::map(&fields, document.root.column, step);
         let region = match document.root.pair("sops") {
             Some(pair) => pair.region.clone(),
             None => document.end..document.end,
@@ -54,19 +50,15 @@ pub fn embed(source: &str, tree: &Tree, fields: &[(String, Data)], step: usize) 
         let broken = region.start == 0 || source[..region.start].ends_with('\n');
         edits.push(Edit::new(
             region,
-            if broken {
-                block.clone()
-            } else {
-                format!("\n{block}")
-            },
+            if broken { block } else { format!("\n{block}") },
         ));
     }
     edits
 }
 
 /// JSON in one line is YAML in braces.
-fn embed_in_braces(document: &Document, fields: &[(String, Data)]) -> Edit {
-    let text = json::write(&Data::Map(fields.to_vec()), None);
+fn embed_in_braces(document: &Document, fields: &Data) -> Edit {
+    let text = json::write(fields, None);
     if let Some(pair) = document.root.pair("sops") {
         return Edit::new(pair.node.span(), text);
     }
@@ -94,7 +86,13 @@ pub fn strip(source: &str, tree: &Tree) -> Vec<Edit> {
                     .nth(number)
                     .map_or(0..0, |pair| pair.region.clone())
             };
-            edits.push(Edit::new(region, ""));
+            // What sops wrote of a document without content: it gives an empty mapping back.
+            let alone = !root.flow && root.pairs().count() == 1;
+            let sealed = matches!(root.pair("sops"), Some(pair) if matches!(&pair.node, Node::Map(map) if map.pair(SEAL).is_some()));
+            edits.push(Edit::new(
+                region,
+                if alone && !sealed { "{}\n" } else { "" },
+            ));
         }
     }
     edits

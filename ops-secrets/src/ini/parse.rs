@@ -12,6 +12,11 @@ type Result<T> = std::result::Result<T, Syntax>;
 
 /// Parses a file. Keys before the first section belong to `DEFAULT`.
 pub fn parse(source: &str) -> Result<Tree> {
+    if let Some(at) = source.rfind('\u{feff}').filter(|at| *at > 0) {
+        let message =
+            "the character U+FEFF cannot stand here: sops takes it for a part of the name";
+        return Err(Syntax::new(at, message));
+    }
     let mut reader = Reader {
         source,
         at: 0,

@@ -115,8 +115,18 @@ pub fn scalar<'v>(value: &'v Value, place: &Place, step: usize) -> Cow<'v, str> 
         Value::Float(value) => resolve::write_float(*value).into(),
         Value::Time(value) => value.into(),
         Value::Text(value) | Value::Comment(value) => text(value, place, step),
-        Value::Bytes(bytes) => format!("!!binary {}", STANDARD.encode(bytes)).into(),
+        Value::Bytes(bytes) => format!("!!binary {}", text(&packed(bytes), place, step)).into(),
     }
+}
+
+/// Base64 in lines of 70 characters, if it needs more than one.
+fn packed(bytes: &[u8]) -> String {
+    let mut text = STANDARD.encode(bytes);
+    if text.len() >= 70 {
+        let lines = text.as_bytes().chunks(70).map(String::from_utf8_lossy);
+        text = lines.map(|line| line.into_owned() + "\n").collect();
+    }
+    text
 }
 
 /// A key as go-yaml writes it.
@@ -227,8 +237,7 @@ pub fn single(text: &str) -> String {
 
 /// Whether a text can stand in single quotes, on one line.
 fn fits_quotes(text: &str) -> bool {
-    text.chars()
-        .all(|c| c == '\t' || (!c.is_control() && !is_break(c)))
+    text.chars().all(|c| c == '\t' || is_bare(c))
 }
 
 /// Text in double quotes, as go-yaml escapes it.
@@ -277,6 +286,11 @@ fn is_break(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
+/// Whether a character can stand in quotes as it is.
+fn is_bare(c: char) -> bool {
+    !c.is_control() && !is_break(c) && !matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+}
+
 fn is_printable(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
 }
@@ -289,6 +303,10 @@ fn literal(value: &str, place: &Place, step: usize) -> String {
         next_stop(place.column, step)
     };
     let mut out = String::from("|");
+    if value.starts_with('\t') {
+        // go-yaml writes a block here, too, and cannot read it back.
+        return double(value);
+    }
     if value.starts_with([' ', '\n']) {
         // go-yaml always writes the step here, also where the content is indented by less: then it cannot read it back.
         match content - place.column {
@@ -354,7 +372,8 @@ impl Shape {
         let mut before = None;
         for c in text.chars() {
             tab |= c == '\t';
-            special |= c != '\t' && !is_printable(c);
+            // go-yaml writes other line breaks as they are, and does not read the same back.
+            special |= c != '\t' && (!is_printable(c) || (c != '\n' && is_break(c)));
             breaks |= is_break(c);
             break_space |= c == ' ' && before.is_some_and(is_break);
             space_break |= is_break(c) && before == Some(' ');
@@ -420,9 +439,9 @@ pub fn respell<'v>(value: &'v Value, place: &Place, source: &str, step: usize) -
     match place.style {
         Style::Single if fits_quotes(text) => single(text).into(),
         Style::Plain | Style::Single if followed && text.contains('\n') && !place.flow => {
-            double_by(text, |c| !c.is_control() && !is_break(c)).into()
+            double_by(text, is_bare).into()
         }
-        Style::Double if !place.flow => double_by(text, |c| !c.is_control() && !is_break(c)).into(),
+        Style::Double if !place.flow => double_by(text, is_bare).into(),
         Style::Literal | Style::Folded => {
             block(text, source, place).map_or_else(|| scalar(value, place, step), Cow::Owned)
         }
@@ -445,33 +464,46 @@ fn block(text: &str, source: &str, place: &Place) -> Option<String> {
     let content = old.lines().skip(1).find(|line| !line.trim().is_empty())?;
     let column = content.len() - content.trim_start_matches(' ').len();
     let fits = !text.is_empty()
-        && !text.starts_with('\n')
-        && (signs.contains(|c: char| c.is_ascii_digit()) || !text.starts_with(' '))
-        && text.chars().all(|c| c == '\t' || is_printable(c))
+        && (signs.contains(|c: char| c.is_ascii_digit())
+            || !text.trim_start_matches('\n').starts_with([' ', '\t']))
+        && text
+            .chars()
+            .all(|c| matches!(c, '\t' | '\n') || (is_printable(c) && is_bare(c)))
         && column > place.column
         && match chomp(text) {
             "" => !signs.contains('-'),
             sign => signs.contains(sign),
         };
-    let folded = signs.starts_with('>');
-    let folds = |text: &str| {
-        text.lines().all(|line| !line.starts_with([' ', '\t']))
-            && !text.trim_end_matches('\n').contains("\n\n")
-    };
     // A header outside of the span stays, whatever the text: there is no other way to write it there.
     let bound = place.sign < place.span.start;
-    if !bound && (!fits || (folded && !folds(text))) {
+    if !bound && !fits {
         return None;
     }
     let mut out = header.to_owned();
-    if folded {
-        let inner = text.trim_end_matches('\n');
-        let spread = format!("{}{}", inner.replace('\n', "\n\n"), &text[inner.len()..]);
-        block_lines(&mut out, &spread, column);
+    if signs.starts_with('>') {
+        block_lines(&mut out, &spread(text), column);
     } else {
         block_lines(&mut out, text, column);
     }
     Some(out)
+}
+
+/// A text set out so that folding gives it back: one more line break between two lines that would be joined.
+fn spread(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut before: Option<&str> = None;
+    for piece in text.split_inclusive('\n') {
+        let line = piece.strip_suffix('\n').unwrap_or(piece);
+        if !line.is_empty() {
+            let joins = |line: &str| !line.starts_with([' ', '\t']);
+            if before.is_some_and(joins) && joins(line) {
+                out.push('\n');
+            }
+            before = Some(line);
+        }
+        out.push_str(piece);
+    }
+    out
 }
 
 /// Writes ciphertext in the place of a plain value: bare where sops would respell the plain value just as the source has

@@ -14,9 +14,11 @@ mod text;
 
 use std::collections::HashMap;
 
-use crate::tree::{Comment, DEPTH, Document, Entry, Map, Node, Scalar, Syntax, Tree, Value};
+use crate::tree::{Comment, DEPTH, Document, Entry, Map, Node, Syntax, Tree};
 
 type Result<T> = std::result::Result<T, Syntax>;
+
+const TAB: &str = "a tab where YAML wants spaces";
 
 /// Parses a file.
 pub fn parse(source: &str) -> Result<Tree> {
@@ -32,6 +34,7 @@ pub fn parse_encrypted(source: &str) -> Result<Tree> {
 }
 
 fn documents(mut parser: Parser<'_>) -> Result<Tree> {
+    signs(parser.source)?;
     let end = parser.source.len();
     let mut tree = Tree::default();
     loop {
@@ -46,6 +49,31 @@ fn documents(mut parser: Parser<'_>) -> Result<Tree> {
         });
     }
     Ok(tree)
+}
+
+/// Refuses what go-yaml does not read, or reads as a line break where people see none.
+fn signs(source: &str) -> Result<()> {
+    let suspect =
+        |c: u8| (c < b' ' && !matches!(c, b'\t' | b'\n')) || matches!(c, 0x7f | 0xc2 | 0xe2 | 0xef);
+    // Looked at in one go: most files have none of these bytes.
+    if !source.bytes().fold(false, |found, c| found | suspect(c)) {
+        return Ok(());
+    }
+    let odd = |(at, c): (usize, char)| match c {
+        '\t' | '\n' => None,
+        '\r' if source[at + 1..].starts_with('\n') => None,
+        '\u{feff}' if at == 0 => None,
+        '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}' => Some((at, c)),
+        c if c.is_control() => Some((at, c)),
+        _ => None,
+    };
+    source.char_indices().find_map(odd).map_or(Ok(()), |(at, c)| {
+        let message = format!(
+            "the character U+{:04X} cannot stand here as it is: write an escape in double quotes",
+            u32::from(c)
+        );
+        Err(Syntax::new(at, message))
+    })
 }
 
 /// A comment that has been read, but whose container is not known yet.
@@ -83,6 +111,8 @@ struct Properties {
 struct Key {
     name: String,
     at: usize,
+    /// Whether it stands behind a `?`, and its colon on a line of its own.
+    explicit: bool,
 }
 
 struct Parser<'s> {
@@ -187,22 +217,20 @@ impl<'s> Parser<'s> {
 
     fn document(&mut self, first: bool) -> Result<Option<Document>> {
         self.anchors.clear();
-        let mut started = first;
+        let (mut started, mut directed) = (false, false);
         let mut content = self.next_content()?;
         // Directives, and the marks between documents.
         loop {
-            if content == Some(0) && self.byte() == Some(b'%') {
-                self.at = self.line_end();
+            if content == Some(0) && self.byte() == Some(b'%') && !directed {
+                self.directive()?;
+                directed = true;
             } else if content.is_none() && self.at_document_mark() {
-                let start = self.source[self.at..].starts_with("---");
-                if start && started && !first {
-                    break;
+                started = self.source[self.at..].starts_with("---");
+                if first && !started {
+                    return self.fail("no document stands before the '...'");
                 }
                 self.at += 3;
-                if start {
-                    started = true;
-                    self.skip_blanks();
-                    content = self.document_start()?;
+                if started {
                     break;
                 }
             } else {
@@ -210,18 +238,44 @@ impl<'s> Parser<'s> {
             }
             content = self.next_content()?;
         }
-        if content.is_none() && self.byte().is_none() && !(first || started) {
+        let line = self.line_start;
+        if started {
+            content = self.next_content()?;
+        } else if content.is_none() && self.byte().is_none() && !first && !directed {
             return Ok(None);
+        } else if !first || directed {
+            return self.fail("a document begins with '---' here");
         }
-        self.root(content).map(Some)
+        self.root(content, started && line == self.line_start)
+            .map(Some)
     }
 
-    /// After `---`: the content may stand on the same line.
-    fn document_start(&mut self) -> Result<Option<usize>> {
-        self.next_content()
+    /// `%YAML 1.1`, which says nothing new. Of another version or another directive go-yaml knows nothing, or we do not.
+    fn directive(&mut self) -> Result<()> {
+        let line = &self.source[self.at..self.line_end()];
+        if !line
+            .split([' ', '\t'])
+            .filter(|word| !word.is_empty())
+            .eq(["%YAML", "1.1"])
+        {
+            return self.fail("of the directives, only '%YAML 1.1' is known");
+        }
+        self.at += line.len();
+        Ok(())
     }
 
-    fn root(&mut self, content: Option<usize>) -> Result<Document> {
+    /// Blanks after a sign that a key may follow: they must be spaces.
+    fn blanks_after_sign(&mut self, spaces: bool) -> Result<()> {
+        let start = self.at;
+        self.skip_blanks();
+        match self.source[start..self.at].find('\t') {
+            Some(tab) if spaces => Err(Syntax::new(start + tab, TAB)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A document; `inline`: its content stands behind the `---`, where no block collection can begin.
+    fn root(&mut self, content: Option<usize>, inline: bool) -> Result<Document> {
         let mut head: Vec<Entry> = self.take_pending().map(Entry::Comment).collect();
         let mut root = match content {
             None => Map {
@@ -230,14 +284,8 @@ impl<'s> Parser<'s> {
             },
             Some(column) => {
                 let at = self.at;
-                match self.block_node(column, None, false)? {
+                match self.block_node(column, None, inline)? {
                     Node::Map(map) => map,
-                    Node::Scalar(Scalar {
-                        value: Value::Null, ..
-                    }) => Map {
-                        span: at..at,
-                        ..Map::default()
-                    },
                     Node::List(_) => {
                         return Err(Syntax::new(
                             at,

@@ -1,6 +1,5 @@
 //! Block style: mappings, sequences and what stands below a key or behind a dash.
 
-use super::property::retag;
 use super::scalar::{mark_element, nothing};
 use super::{Key, Parser, Properties, Result};
 use crate::tree::{Comment, Entry, Item, List, Map, Node, Pair, Style, Syntax};
@@ -15,16 +14,18 @@ impl Parser<'_> {
         inline: bool,
     ) -> Result<Node> {
         self.deeper()?;
-        let node = self.block_node_inner(column, parent, inline);
+        let node = self.block_node_inner(column, parent, inline, Properties::default());
         self.depth -= 1;
         node
     }
 
-    pub(super) fn block_node_inner(
+    /// `above`: what stood on the line above.
+    fn block_node_inner(
         &mut self,
         column: usize,
         parent: Option<usize>,
         inline: bool,
+        above: Properties,
     ) -> Result<Node> {
         if !inline {
             if self.byte() == Some(b'-') && self.blank_after(1) {
@@ -34,10 +35,10 @@ impl Parser<'_> {
                 return self.block_map(column, key).map(Node::Map);
             }
         }
-        let properties = self.properties()?;
+        let properties = self.properties(above)?;
         let marked = properties.anchor.is_some() || properties.tag.is_some();
         let node = if marked && (self.at_line_break() || self.byte() == Some(b'#')) {
-            self.node_below(parent, &properties)?
+            self.node_below(parent, properties.clone())?
         } else {
             self.inline_node(parent, &properties)?
         };
@@ -51,22 +52,31 @@ impl Parser<'_> {
     pub(super) fn node_below(
         &mut self,
         parent: Option<usize>,
-        properties: &Properties,
+        properties: Properties,
     ) -> Result<Node> {
         let after = self.at;
         let content = self.next_content()?;
         let deeper = content.filter(|column| parent.is_none_or(|parent| *column > parent));
         match (deeper, content, parent) {
             (Some(column), ..) => {
-                let node = self.block_node(column, parent, false)?;
-                Ok(retag(node, properties))
+                let head = std::mem::take(&mut self.pending);
+                self.deeper()?;
+                let mut node = self.block_node_inner(column, parent, false, properties)?;
+                self.depth -= 1;
+                let comments = head.iter().map(|found| found.comment.clone());
+                match &mut node {
+                    Node::Map(map) => begin(&mut map.entries, comments.map(Entry::Comment)),
+                    Node::List(list) => begin(&mut list.items, comments.map(Item::Comment)),
+                    Node::Scalar(_) => begin(&mut self.pending, head),
+                }
+                Ok(node)
             }
             (None, Some(column), Some(parent))
                 if column == parent && self.byte() == Some(b'-') && self.blank_after(1) =>
             {
                 self.block_list(column).map(Node::List)
             }
-            _ => self.scalar(after..after, Style::Plain, "", properties, parent, false),
+            _ => self.scalar(after..after, Style::Plain, "", &properties, parent, false),
         }
     }
 
@@ -87,7 +97,7 @@ impl Parser<'_> {
                 self.no_key_here(start)?;
                 Ok(Node::Map(map))
             }
-            Some(b'*') => self.alias(),
+            Some(b'*') if properties.anchor.is_none() && properties.tag.is_none() => self.alias(),
             Some(b'"') => {
                 let text = self.double_quoted()?;
                 self.no_key_here(start)?;
@@ -113,8 +123,11 @@ impl Parser<'_> {
                 )
             }
             Some(b'|' | b'>') => self.block_scalar(parent, properties),
-            Some(b'@' | b'`' | b'%' | b']' | b'}' | b',') => {
+            Some(b'@' | b'`' | b'%' | b']' | b'}' | b',' | b'*') => {
                 self.fail("this sign cannot begin a plain value: quote it")
+            }
+            Some(b'-' | b'?' | b':') if self.blank_after(1) => {
+                self.fail("a sequence or mapping cannot begin here: put it on a line of its own")
             }
             _ => self.plain_scalar(parent, properties),
         }
@@ -140,7 +153,7 @@ impl Parser<'_> {
     }
 
     pub(super) fn inline_block(&mut self, column: usize) -> Result<Node> {
-        let properties = self.properties()?;
+        let properties = self.properties(Properties::default())?;
         self.inline_node(Some(column), &properties)
     }
 
@@ -187,12 +200,13 @@ impl Parser<'_> {
             .trim_matches(['\u{feff}', ' '])
             .is_empty();
         let begin = if alone { line_start } else { key.at };
-        let colon_end = self.at;
-        self.skip_blanks();
+        let (colon_end, explicit) = (self.at, key.explicit);
+        self.blanks_after_sign(explicit)?;
         let mut node = if self.at_line_break() || self.byte() == Some(b'#') {
             self.value_below(colon_end, column, entries)?
         } else {
-            self.block_node(self.column(), Some(column), true)?
+            // After a colon on a line of its own, a collection may begin.
+            self.block_node(self.column(), Some(column), !explicit)?
         };
         let mut comment = None;
         self.line_comment(&node, |found| comment = Some(found))?;
@@ -236,7 +250,8 @@ impl Parser<'_> {
                 let head: Vec<Comment> = self.take_pending().collect();
                 let mut list = self.block_list(inner)?;
                 self.depth -= 1;
-                drop(list.items.splice(0..0, head.into_iter().map(Item::Comment)));
+                begin(&mut list.items, head.into_iter().map(Item::Comment));
+                Self::none_astray(&list)?;
                 Ok(Node::List(list))
             }
             _ => Ok(nothing(colon_end, Some(column), false)),
@@ -253,11 +268,11 @@ impl Parser<'_> {
         let head: Vec<Comment> = self.take_pending().collect();
         let mut node = self.block_node(inner, Some(column), false)?;
         match &mut node {
-            Node::Map(map) => drop(
-                map.entries
-                    .splice(0..0, head.into_iter().map(Entry::Comment)),
-            ),
-            Node::List(list) => drop(list.items.splice(0..0, head.into_iter().map(Item::Comment))),
+            Node::Map(map) => begin(&mut map.entries, head.into_iter().map(Entry::Comment)),
+            Node::List(list) => {
+                begin(&mut list.items, head.into_iter().map(Item::Comment));
+                Self::none_astray(list)?;
+            }
             Node::Scalar(_) => entries.extend(head.into_iter().map(Entry::Comment)),
         }
         Ok(node)
@@ -291,6 +306,11 @@ impl Parser<'_> {
                 if next.is_some_and(|next| next > column) {
                     return self.fail("the indentation fits no sequence above");
                 }
+                let last = list.elements().last();
+                if !self.pending.is_empty() && last.is_some_and(|(_, node)| is_hollow(node)) {
+                    return astray(list.span.start);
+                }
+                Self::none_astray(&list)?;
                 list.items.extend(
                     self.comments_at_end(column, next)
                         .into_iter()
@@ -302,27 +322,37 @@ impl Parser<'_> {
         }
     }
 
+    /// Comments beside empty elements at the end of a sequence: go-yaml gives them to whatever follows.
+    fn none_astray(list: &List) -> Result<()> {
+        let hollow = |item: &&Item| matches!(item, Item::Element { node, .. } if is_hollow(node));
+        let ends_hollow = list.items.last().is_some_and(|item| hollow(&item));
+        match list.items.iter().rev().find(|item| !hollow(item)) {
+            Some(Item::Comment(comment)) if ends_hollow => astray(comment.span.start),
+            _ => Ok(()),
+        }
+    }
+
     /// What stands after a dash. Its comments go before it.
     pub(super) fn element(&mut self, column: usize, items: &mut Vec<Item>) -> Result<Node> {
         let dash_end = self.at;
-        self.skip_blanks();
+        self.blanks_after_sign(true)?;
         let node = if self.at_line_break() || self.byte() == Some(b'#') {
             match self.next_content()? {
                 Some(inner) if inner > column => {
-                    items.extend(self.take_pending().map(Item::Comment));
+                    // Inside of the element, whatever their column: no place for an element of their own.
+                    let inside = |comment| Comment {
+                        alone: false,
+                        ..comment
+                    };
+                    items.extend(self.take_pending().map(inside).map(Item::Comment));
                     self.block_node(inner, Some(column), false)?
                 }
-                _ => {
-                    let inline = self
-                        .pending
-                        .iter()
-                        .take_while(|found| !found.comment.alone)
-                        .count();
-                    items.extend(
-                        self.pending
-                            .drain(..inline)
-                            .map(|found| Item::Comment(found.comment)),
-                    );
+                next => {
+                    let goes_on =
+                        next == Some(column) && self.byte() == Some(b'-') && self.blank_after(1);
+                    if goes_on {
+                        items.extend(self.take_pending().map(Item::Comment));
+                    }
                     nothing(dash_end, Some(column), false)
                 }
             }
@@ -332,4 +362,22 @@ impl Parser<'_> {
         self.line_comment(&node, |comment| items.push(Item::Comment(comment)))?;
         Ok(mark_element(node))
     }
+}
+
+/// Whether nothing is written, but for dashes.
+fn is_hollow(node: &Node) -> bool {
+    match node {
+        Node::Scalar(scalar) => scalar.place.span.is_empty(),
+        Node::List(list) => !list.flow && list.elements().all(|(_, node)| is_hollow(node)),
+        Node::Map(_) => false,
+    }
+}
+
+fn begin<T>(all: &mut Vec<T>, first: impl IntoIterator<Item = T>) {
+    drop(all.splice(0..0, first));
+}
+
+fn astray<T>(at: usize) -> Result<T> {
+    let message = "a comment beside an empty element goes astray in sops: write 'null' there";
+    Err(Syntax::new(at, message))
 }

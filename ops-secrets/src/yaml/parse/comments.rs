@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Found, Parser, Result, Stays};
+use super::{Found, Parser, Result, Stays, TAB};
 use crate::tree::{Comment, Node, Style};
 
 impl Parser<'_> {
@@ -15,7 +15,9 @@ impl Parser<'_> {
             while self.byte() == Some(b' ') {
                 self.at += 1;
             }
-            let tab = line_begin && self.byte() == Some(b'\t');
+            if line_begin && self.byte() == Some(b'\t') {
+                return self.fail(TAB);
+            }
             self.skip_blanks();
             if self.at_line_break() {
                 if self.byte().is_none() {
@@ -26,8 +28,6 @@ impl Parser<'_> {
                 && (self.at == 0 || matches!(self.bytes[self.at - 1], b' ' | b'\t' | b'\n' | 0xbf))
             {
                 self.comment(&mut fresh);
-            } else if tab {
-                return self.fail("a tab where YAML wants spaces");
             } else if self.at_document_mark() {
                 return Ok(None);
             } else {
@@ -94,7 +94,6 @@ impl Parser<'_> {
             self.place_comments(column, next);
         }
         let keeps = |found: &Found| match found.place {
-            _ if !found.comment.alone => true,
             Some(Stays::Above) => true,
             Some(Stays::AtColumn) => found.comment.column == column,
             Some(Stays::Below) | None => false,
@@ -117,6 +116,7 @@ impl Parser<'_> {
         for index in 0..self.pending.len() {
             let found = &self.pending[index];
             if !found.comment.alone {
+                self.pending[index].place.get_or_insert(Stays::Above);
                 continue;
             }
             let (column, blank_above) = (found.comment.column, found.blank_above);

@@ -23,10 +23,16 @@ impl Parser<'_> {
             if self.byte() == Some(b']') {
                 break;
             }
+            self.no_comma()?;
             let begin = self.at;
-            let node = mark_element(self.flow_node(true)?);
+            let node = if self.byte() == Some(b':') {
+                nothing(begin, None, true)
+            } else {
+                mark_element(self.flow_node()?)
+            };
             self.flow_content()?;
             let node = if self.byte() == Some(b':') {
+                self.near_colon(begin)?;
                 self.flow_single_pair(begin, node)?
             } else {
                 node
@@ -48,6 +54,13 @@ impl Parser<'_> {
         Ok(list)
     }
 
+    fn no_comma(&self) -> Result<()> {
+        if self.byte() == Some(b',') {
+            return self.fail("nothing stands before the ','");
+        }
+        Ok(())
+    }
+
     /// `[a: b]`, which is a sequence of a mapping.
     pub(super) fn flow_single_pair(&mut self, begin: usize, key: Node) -> Result<Node> {
         let Node::Scalar(Scalar {
@@ -59,7 +72,7 @@ impl Parser<'_> {
         };
         self.at += 1;
         self.flow_content()?;
-        let node = self.flow_node(false)?;
+        let node = self.flow_node()?;
         self.flow_content()?;
         let pair = Pair {
             key: name.to_string(),
@@ -91,6 +104,7 @@ impl Parser<'_> {
             if self.byte() == Some(b'}') {
                 break;
             }
+            self.no_comma()?;
             let begin = self.at;
             let (name, node) = self.flow_member()?;
             self.flow_content()?;
@@ -120,7 +134,7 @@ impl Parser<'_> {
         let Node::Scalar(Scalar {
             value: Value::Text(name),
             ..
-        }) = self.flow_node(true)?
+        }) = self.flow_node()?
         else {
             return Err(Syntax::new(begin, "only texts can be keys: quote it"));
         };
@@ -128,9 +142,10 @@ impl Parser<'_> {
         if self.byte() != Some(b':') {
             return Ok((name.to_string(), nothing(self.at, None, true)));
         }
+        self.near_colon(begin)?;
         self.at += 1;
         self.flow_content()?;
-        Ok((name.to_string(), self.flow_node(false)?))
+        Ok((name.to_string(), self.flow_node()?))
     }
 
     /// Moves to the next content inside brackets or braces.
@@ -142,9 +157,7 @@ impl Parser<'_> {
                     return self.fail("the brackets or braces are never closed");
                 }
                 self.next_line();
-            } else if self.byte() == Some(b'#')
-                && (self.at == 0 || matches!(self.bytes[self.at - 1], b' ' | b'\t' | b'\n'))
-            {
+            } else if self.byte() == Some(b'#') {
                 let mut fresh = self.pending.len();
                 self.comment(&mut fresh);
             } else if self.at_document_mark() {
@@ -155,15 +168,15 @@ impl Parser<'_> {
         }
     }
 
-    pub(super) fn flow_node(&mut self, key: bool) -> Result<Node> {
-        let properties = self.properties()?;
+    pub(super) fn flow_node(&mut self) -> Result<Node> {
+        let properties = self.properties(Properties::default())?;
+        self.flow_content()?;
         let start = self.at;
         let node = match self.byte() {
             Some(b'[') => Node::List(self.flow_list()?),
             Some(b'{') => Node::Map(self.flow_map()?),
-            Some(b'*') => {
-                let node = self.flow_alias()?;
-                return Ok(node);
+            Some(b'*') if properties.anchor.is_none() && properties.tag.is_none() => {
+                return self.alias();
             }
             Some(b'"') => {
                 let text = self.double_quoted()?;
@@ -190,8 +203,14 @@ impl Parser<'_> {
             Some(b',' | b']' | b'}') | None => {
                 self.scalar(start..start, Style::Plain, "", &properties, None, true)?
             }
-            Some(b'?') if self.blank_after(1) && key => {
-                return self.fail("'?' inside braces is not supported");
+            Some(b'?') => {
+                return self.fail("'?' inside brackets or braces is not supported: quote the text");
+            }
+            Some(b':' | b'@' | b'`' | b'%' | b'|' | b'>' | b'*' | b'&' | b'!') => {
+                return self.fail("this sign cannot begin a plain value: quote it");
+            }
+            Some(b'-') if self.blank_after(1) => {
+                return self.fail("a block sequence cannot stand inside brackets or braces");
             }
             _ => self.flow_plain(&properties)?,
         };
@@ -199,16 +218,6 @@ impl Parser<'_> {
             self.anchors.insert(name, node.clone());
         }
         Ok(node)
-    }
-
-    pub(super) fn flow_alias(&mut self) -> Result<Node> {
-        let start = self.at;
-        let name = self.word(start + 1);
-        self.at = start;
-        let end = start + 1 + name.trim_end_matches(':').len();
-        let node = self.alias();
-        self.at = end.min(self.at);
-        node
     }
 
     pub(super) fn flow_plain(&mut self, properties: &Properties) -> Result<Node> {
@@ -219,11 +228,11 @@ impl Parser<'_> {
         }
         let mut text = Zeroizing::new(self.source[first].to_owned());
         let mut end = self.at;
-        while let Some(breaks) = self.continuation(None) {
-            if matches!(self.byte(), Some(b',' | b'[' | b']' | b'{' | b'}' | b':')) {
+        while let Some(breaks) = self.continuation(None)? {
+            let line = self.plain_line(true)?;
+            if line.is_empty() {
                 break;
             }
-            let line = self.plain_line(true)?;
             end = self.at;
             fold(&mut text, breaks);
             text.push_str(&self.source[line]);

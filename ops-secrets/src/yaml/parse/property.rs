@@ -6,36 +6,75 @@ use super::{Parser, Properties, Result};
 use crate::tree::{Entry, Item, Node, Syntax};
 
 impl Parser<'_> {
-    pub(super) fn properties(&mut self) -> Result<Properties> {
-        let mut properties = Properties::default();
+    /// Reads an anchor and a tag, in addition to what is known.
+    pub(super) fn properties(&mut self, mut properties: Properties) -> Result<Properties> {
         loop {
-            let start = self.at + 1;
-            match self.byte() {
-                Some(b'&') => properties.anchor = Some(self.word(start)),
-                Some(b'!') => properties.tag = Some(self.word(start)),
+            let at = self.at;
+            let (twice, anchor) = match self.byte() {
+                Some(b'&') => (
+                    properties.anchor.replace(self.anchor_name()?).is_some(),
+                    true,
+                ),
+                Some(b'!') => (properties.tag.replace(self.tag_name()?).is_some(), false),
                 _ => return Ok(properties),
+            };
+            if twice {
+                return Err(Syntax::new(
+                    at,
+                    "a value has one anchor and one tag at most",
+                ));
             }
-            if !self.blank_after(0) && !matches!(self.byte(), Some(b',' | b']' | b'}')) {
+            let ends = anchor && matches!(self.byte(), Some(b',' | b']' | b'}'));
+            if !self.blank_after(0) && !ends {
                 return self.fail("an anchor or a tag must be followed by a blank");
             }
             self.skip_blanks();
         }
     }
 
-    /// Reads to the next blank (or, in flow style, the next sign).
-    pub(super) fn word(&mut self, start: usize) -> String {
+    /// The name after `&` or `*`: letters, digits, `_` and `-`, as go-yaml has it.
+    fn anchor_name(&mut self) -> Result<String> {
+        let start = self.at + 1;
+        let named = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');
+        let length = self.bytes[start..].iter().take_while(|c| named(c)).count();
+        if length == 0 {
+            return self.fail("the name of an anchor is made of letters, digits, '_' and '-'");
+        }
+        self.at = start + length;
+        Ok(self.source[start..self.at].to_owned())
+    }
+
+    /// What follows a `!`, to the next blank (or sign of flow style).
+    fn tag_name(&mut self) -> Result<String> {
+        let start = self.at + 1;
         let verbatim = self.source[start..].starts_with('<');
         let ends =
             |c: char| c.is_whitespace() || (!verbatim && matches!(c, ',' | '[' | ']' | '{' | '}'));
-        self.at = self.source[start..]
+        let end = self.source[start..]
             .find(ends)
             .map_or(self.source.len(), |length| start + length);
-        self.source[start..self.at].to_owned()
+        let name = &self.source[start..end];
+        let uri = |c: char| c.is_ascii_alphanumeric() || "-_.~;/?:@&=+$!*'(),[]".contains(c);
+        let (inner, handles) = match name.strip_prefix('<') {
+            Some(rest) => (
+                rest.strip_suffix('>').filter(|inner| !inner.is_empty()),
+                true,
+            ),
+            None => (Some(name.strip_prefix('!').unwrap_or(name)), false),
+        };
+        let known = inner.is_some_and(|inner| {
+            inner.chars().all(uri) && (handles || !inner.contains('!')) && (name != "!")
+        });
+        if !known {
+            return self.fail("this tag is not known: its handle or its signs");
+        }
+        self.at = end;
+        Ok(name.to_owned())
     }
 
     pub(super) fn alias(&mut self) -> Result<Node> {
         let start = self.at;
-        let name = self.word(start + 1);
+        let name = self.anchor_name()?;
         let Some(node) = self.anchors.get(&name) else {
             return Err(Syntax::new(
                 start,
@@ -67,20 +106,6 @@ pub(super) fn short_tag(tag: &str) -> &str {
         Some("timestamp") => "!timestamp",
         Some("binary") => "!binary",
         _ => tag,
-    }
-}
-
-/// Applies properties that stood on the line above to a scalar.
-pub(super) fn retag(node: Node, properties: &Properties) -> Node {
-    match (node, properties.tag.as_deref().map(short_tag)) {
-        (Node::Scalar(mut scalar), Some(tag)) => {
-            scalar.place.typed |= matches!(
-                tag,
-                "!int" | "!float" | "!bool" | "!null" | "!timestamp" | "!binary"
-            );
-            Node::Scalar(scalar)
-        }
-        (node, _) => node,
     }
 }
 

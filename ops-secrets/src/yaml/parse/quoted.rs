@@ -79,6 +79,11 @@ impl Parser<'_> {
         if self.at_line_break() && self.byte().is_some() {
             self.next_line();
             self.skip_blanks();
+            while self.at_line_break() && self.byte().is_some() {
+                self.next_line();
+                self.skip_blanks();
+                text.push('\n');
+            }
             return Ok(());
         }
         let Some(sign) = self.source[self.at..].chars().next() else {
@@ -130,7 +135,7 @@ pub(super) fn simple_escape(sign: char) -> Option<char> {
         'f' => '\u{c}',
         'r' => '\r',
         'e' => '\u{1b}',
-        ' ' | '"' | '/' | '\\' | '\'' => sign,
+        ' ' | '"' | '\\' | '\'' => sign,
         'N' => '\u{85}',
         '_' => '\u{a0}',
         'L' => '\u{2028}',

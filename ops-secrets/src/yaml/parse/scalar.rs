@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::property::short_tag;
 use super::quoted::fold;
-use super::{Parser, Properties, Result};
+use super::{Parser, Properties, Result, TAB};
 use crate::cipher::HEAD;
 use crate::tree::{Node, Place, Scalar, Style, Syntax, Value};
 use crate::yaml::resolve;
@@ -14,7 +14,7 @@ use crate::yaml::resolve;
 /// The bytes that mean nothing but themselves in a plain scalar: most are, and those are passed over fast.
 const ORDINARY: [bool; 256] = {
     let mut ordinary = [true; 256];
-    let special = b"\n\r\t #:,[]{}";
+    let special = b"\n\r\t #:,?[]{}";
     let mut at = 0;
     while at < special.len() {
         ordinary[special[at] as usize] = false;
@@ -38,9 +38,10 @@ impl Parser<'_> {
         let lent = self.lends && tag.is_none() && stands_there(&span, style, text);
         let (value, typed) = match (tag, style) {
             _ if lent => (Value::Null, false),
-            (None, Style::Plain) => (plain_value(text, span.start)?, false),
-            (Some("!int" | "!float" | "!bool" | "!null" | "!timestamp"), _) => {
-                (plain_value(text, span.start)?, true)
+            // A lone `!` says nothing to go-yaml.
+            (None | Some(""), Style::Plain) => (plain_value(text, span.start)?, false),
+            (Some(tag @ ("!int" | "!float" | "!bool" | "!null" | "!timestamp")), _) => {
+                (tagged_value(text, tag, span.start)?, true)
             }
             (Some("!binary"), _) => (binary(text, span.start)?, true),
             _ => (Value::text(text), false),
@@ -77,7 +78,7 @@ impl Parser<'_> {
                 .next(),
             Some(b'#')
         ) {
-            let Some(breaks) = self.continuation(parent) else {
+            let Some(breaks) = self.continuation(parent)? else {
                 break;
             };
             let line = self.plain_line(false)?;
@@ -102,20 +103,24 @@ impl Parser<'_> {
     }
 
     /// Moves to the next line of a plain scalar, if there is one: gives the number of line breaks between.
-    pub(super) fn continuation(&mut self, parent: Option<usize>) -> Option<usize> {
+    pub(super) fn continuation(&mut self, parent: Option<usize>) -> Result<Option<usize>> {
+        let least = parent.map_or(0, |parent| parent + 1);
         let mut breaks = 0;
         loop {
-            self.skip_blanks();
-            if !self.at_line_break() {
+            while let Some(blank @ (b' ' | b'\t')) = self.byte() {
+                if blank == b'\t' && breaks > 0 && self.column() < least {
+                    return self.fail(TAB);
+                }
+                self.at += 1;
+            }
+            if !self.at_line_break() || self.byte().is_none() {
                 break;
             }
-            self.byte()?;
             self.next_line();
             breaks += 1;
         }
-        let deep = parent.is_none_or(|parent| self.column() > parent);
-        (breaks > 0 && deep && self.byte() != Some(b'#') && !self.at_document_mark())
-            .then_some(breaks)
+        let goes_on = !matches!(self.byte(), None | Some(b'#')) && !self.at_document_mark();
+        Ok((breaks > 0 && self.column() >= least && goes_on).then_some(breaks))
     }
 
     /// The rest of a plain scalar on this line, without blanks at its end.
@@ -135,19 +140,13 @@ impl Parser<'_> {
                 b'\n' => break,
                 b'\r' if self.byte_after(1) == Some(b'\n') => break,
                 b'#' if self.at > start && matches!(self.bytes[self.at - 1], b' ' | b'\t') => break,
-                b':' if self.blank_after(1)
-                    || (flow
-                        && matches!(
-                            self.byte_after(1),
-                            Some(b',' | b'[' | b']' | b'{' | b'}')
-                        )) =>
-                {
+                b':' if self.blank_after(1) => {
                     if flow {
                         break;
                     }
                     return self.fail("a mapping cannot begin here: quote the value");
                 }
-                b',' | b'[' | b']' | b'{' | b'}' if flow => break,
+                b',' | b'?' | b'[' | b']' | b'{' | b'}' if flow => break,
                 b' ' | b'\t' => {}
                 _ => end = self.at + 1,
             }
@@ -186,6 +185,22 @@ pub(super) fn nothing(at: usize, parent: Option<usize>, flow: bool) -> Node {
 pub(super) fn plain_value(text: &str, at: usize) -> Result<Value> {
     resolve::plain(text)
         .map_err(|_| Syntax::new(at, "the integer is beyond 64 bits with a sign: quote it"))
+}
+
+/// A value whose tag says what it is.
+fn tagged_value(text: &str, tag: &str, at: usize) -> Result<Value> {
+    let value = plain_value(text, at)?;
+    match (tag, &value) {
+        ("!int" | "!float", Value::Int(_))
+        | ("!float", Value::Float(_))
+        | ("!bool", Value::Bool(_))
+        | ("!null", Value::Null)
+        | ("!timestamp", Value::Time(_)) => Ok(value),
+        _ => Err(Syntax::new(
+            at,
+            format!("this is not what its tag '!{tag}' says"),
+        )),
+    }
 }
 
 pub(super) fn binary(text: &str, at: usize) -> Result<Value> {

@@ -5,8 +5,8 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use super::quoted::fold;
-use super::{Parser, Properties, Result};
-use crate::tree::{Node, Style};
+use super::{Parser, Properties, Result, TAB};
+use crate::tree::{Node, Style, Syntax};
 
 impl Parser<'_> {
     pub(super) fn block_scalar(
@@ -41,9 +41,16 @@ impl Parser<'_> {
         let least = parent.map_or(1, |parent| parent + 1);
         let column = match hint {
             Some(hint) => parent.unwrap_or(0) + hint,
-            None => self.block_indent().max(least),
+            None => self.block_indent()?.max(least),
         };
         let lines = self.block_body(column)?;
+        let open = lines.last().is_some_and(|(_, broken)| !broken);
+        if open && chomp != Some(b'-') && (commented || chomp.is_some()) {
+            return Err(Syntax::new(
+                start,
+                "a block at the end of a file needs a line break after it",
+            ));
+        }
         let (text, end) = block_text(self.source, &lines, folded, chomp, header_end.max(line_end));
         let style = if folded {
             Style::Folded
@@ -58,8 +65,8 @@ impl Parser<'_> {
         Ok(node)
     }
 
-    /// The indentation of the first line of a block that is not empty.
-    pub(super) fn block_indent(&self) -> usize {
+    /// The indentation of a block: that of its first line with text, or of a longer line of blanks before it.
+    pub(super) fn block_indent(&self) -> Result<usize> {
         let mut at = self.at;
         let mut widest = 0;
         while at < self.source.len() {
@@ -68,13 +75,16 @@ impl Parser<'_> {
                 .map_or(self.source.len(), |length| at + length);
             let line = self.source[at..end].trim_end_matches('\r');
             let blanks = line.len() - line.trim_start_matches(' ').len();
-            if blanks < line.len() {
-                return blanks;
-            }
             widest = widest.max(blanks);
+            if line[blanks..].starts_with('\t') {
+                return Err(Syntax::new(at + blanks, TAB));
+            }
+            if blanks < line.len() {
+                break;
+            }
             at = end + 1;
         }
-        widest
+        Ok(widest)
     }
 
     /// The lines of a block: each without its indentation, with whether a line break ends it.
@@ -89,7 +99,7 @@ impl Parser<'_> {
             let empty = blanks == line.len();
             if (!empty && blanks < column) || (column == 0 && self.at_document_mark()) {
                 if line[blanks..].starts_with('\t') && blanks < column {
-                    return self.fail("a tab where YAML wants spaces");
+                    return self.fail(TAB);
                 }
                 break;
             }
