@@ -265,11 +265,8 @@ impl Failure for Error {
                 word(name.as_bytes())
             )),
             Self::MayChange => Some("--write lets a query change things".to_owned()),
-            Self::Query(source) if source.is_of_standby() => {
-                Some("this server is a standby: ask its primary".to_owned())
-            }
             Self::Query(source) if source.is_read_only() => {
-                Some("--write lets a query change things".to_owned())
+                Some("--write lets a query change things; on a standby nothing does".to_owned())
             }
             Self::Open { role, source, .. } if source.wants_password() => Some(format!(
                 "this program brings no password: 'local all {role} peer' in pg_hba.conf lets the system user in"

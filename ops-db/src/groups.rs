@@ -39,10 +39,11 @@ pub fn of(session: &Session, streams: usize) -> Result<Vec<Group>, Error> {
     Ok(share_out(tables, objects.parse().unwrap_or(0), streams))
 }
 
-/// Tables of extensions stay with the rest: whether their rows are dumped is the extension's choice.
+/// Tables of extensions stay with the rest: whether their rows are dumped is the extension's choice. On a standby there is
+/// nothing in those that are not logged.
 const TABLES: &str = "SELECT n.nspname, c.relname, pg_table_size(c.oid) FROM pg_class c \
     JOIN pg_namespace n ON n.oid = c.relnamespace \
-    WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+    WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND (c.relpersistence = 'p' OR NOT pg_is_in_recovery()) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e') \
     ORDER BY 3 DESC, 1, 2";
 

@@ -79,7 +79,7 @@ fn copy(
     output: &mut dyn Write,
 ) -> Result<(), Error> {
     // The newline keeps a comment at the end of the query from hiding the parenthesis.
-    let looker = server.looker(question.database)?;
+    let looker = server.looker_for_client(question.database)?;
     match question.format {
         Format::Csv => looker.copy(
             &format!("COPY ({select}\n) TO STDOUT (FORMAT csv, HEADER)"),

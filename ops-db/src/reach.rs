@@ -29,6 +29,10 @@ pub const UNDERSTOOD: &str = "SET standard_conforming_strings = on; SET client_e
 const STEADY: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN \
     ('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
 
+/// Names in our own questions mean what the server brings along, whatever somebody has made in a database and put in its path:
+/// who asks is often a superuser.
+const OWN_NAMES: &str = "SET search_path = ''";
+
 /// A server on a host, and the role to be on it.
 pub struct Server<'a> {
     host: &'a Host,
@@ -71,6 +75,7 @@ pub struct Looker<'a> {
     server: &'a Server<'a>,
     database: String,
     session: Option<Session>,
+    settings: &'static [&'static str],
 }
 
 impl Looker<'_> {
@@ -85,9 +90,10 @@ impl Looker<'_> {
     pub fn copy(&self, copy: &str, output: &mut dyn Write) -> Result<(), Error> {
         match &self.session {
             Some(session) => session.copy_out(copy, output),
-            None => self
-                .server
-                .psql(&self.database, &[READ_ONLY, UNDERSTOOD, copy], output),
+            None => {
+                let statements = [self.settings, &[copy]].concat();
+                self.server.psql(&self.database, &statements, output)
+            }
         }
     }
 
@@ -147,8 +153,15 @@ impl<'a> Server<'a> {
         Session::open(&self.door()?.dial, &self.role, database)
     }
 
-    /// A session for a backup or a restore, which take as long as they take.
+    /// A session of our own for a backup or a restore, which take as long as they take.
     pub fn steady(&self, database: &str) -> Result<Session, Error> {
+        let session = self.session(database)?;
+        session.execute(&format!("{OWN_NAMES}; {STEADY}"))?;
+        Ok(session)
+    }
+
+    /// The same for statements of somebody else, where names mean what they mean in the database.
+    pub fn patient(&self, database: &str) -> Result<Session, Error> {
         let session = self.session(database)?;
         session.execute(STEADY)?;
         Ok(session)
@@ -259,11 +272,24 @@ impl<'a> Server<'a> {
         })
     }
 
-    /// Something that only looks at `database`: a session, or the host's psql where none can be had.
+    /// Something that only looks at `database`, with questions of our own: a session, or the host's psql where none can be had.
     pub fn looker(&self, database: &str) -> Result<Looker<'_>, Error> {
+        self.looker_with(database, &[READ_ONLY, UNDERSTOOD, OWN_NAMES])
+    }
+
+    /// The same for a question of somebody else, where names mean what they mean in the database.
+    pub fn looker_for_client(&self, database: &str) -> Result<Looker<'_>, Error> {
+        self.looker_with(database, &[READ_ONLY, UNDERSTOOD])
+    }
+
+    fn looker_with(
+        &self,
+        database: &str,
+        settings: &'static [&'static str],
+    ) -> Result<Looker<'_>, Error> {
         let session = match self.session(database) {
             Ok(session) => {
-                session.execute(&format!("{READ_ONLY}; {UNDERSTOOD}"))?;
+                session.execute(&settings.join("; "))?;
                 Some(session)
             }
             Err(Error::NoWay { reason, .. }) => {
@@ -277,6 +303,7 @@ impl<'a> Server<'a> {
             server: self,
             database: database.to_owned(),
             session,
+            settings,
         })
     }
 

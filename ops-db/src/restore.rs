@@ -93,7 +93,7 @@ pub fn run(
     let new = pending.name();
     let restored = fill(server, backup, new, options).and_then(|filled| {
         if let Some(sql) = &options.before_swap {
-            server.steady(new)?.execute(sql)?;
+            server.patient(new)?.execute(sql)?;
         }
         let kept_as = pending.swap(database, &format!("_replaced_{stamp}"))?;
         let rows = filled.tables.iter().filter_map(|table| table.rows).sum();

@@ -121,14 +121,15 @@ impl<W: Write> Write for Layer<W> {
 }
 
 /// Sums what passes, in either direction.
-pub(crate) struct Summed<T> {
+pub struct Summed<T> {
     inner: T,
     sum: Sha256,
     passed: u64,
 }
 
 impl<T> Summed<T> {
-    pub(crate) fn new(inner: T) -> Self {
+    /// Sums what passes to or from `inner`.
+    pub fn new(inner: T) -> Self {
         Self {
             inner,
             sum: Sha256::new(),
@@ -137,7 +138,7 @@ impl<T> Summed<T> {
     }
 
     /// What is below, how much has passed, and its checksum.
-    pub(crate) fn finish(self) -> (T, u64, [u8; 32]) {
+    pub fn finish(self) -> (T, u64, [u8; 32]) {
         (self.inner, self.passed, self.sum.finalize().into())
     }
 }

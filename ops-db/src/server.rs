@@ -303,12 +303,6 @@ impl Refusal {
         self.state == SqlState::READ_ONLY_SQL_TRANSACTION.code()
     }
 
-    /// Whether it was because the server is a standby, where nothing can be changed.
-    #[must_use]
-    pub fn is_of_standby(&self) -> bool {
-        self.is_read_only() && self.message.contains("during recovery")
-    }
-
     /// Whether the same may work later: too many connections, a lock, a server that starts.
     #[must_use]
     pub fn is_passing(&self) -> bool {

@@ -3,6 +3,9 @@
 //!
 //! Every round runs each of them once, so that all see the same machine; what counts is the middle of the ratios of the
 //! rounds. The peak of the memory is the kernel's own mark, read until the process is gone.
+//!
+//! What it costs that a backup proves itself is measured on the same dump, with the parse and the sums and without them: in
+//! time, and in processor time of everything that takes part, the server included.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -10,7 +13,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ops_tests::{Kind, Lab, LabHost, command, tool};
+use ops_tests::{Kind, Lab, LabHost, bin_dir, command, tool};
 
 const ROUNDS: usize = 5;
 /// What `ops-db` may need at most, whatever the size of the database.
@@ -50,13 +53,25 @@ const THERE: [(&str, &str); 2] = [
     ),
 ];
 /// ops-db against one of them: the least that its speed may be as a multiple of the other's.
-const LEAST: [(&str, &str, f64); 6] = [
+const LEAST: [(&str, &str, f64); 8] = [
     ("one stream", "pg_dump -Fc", 1.8),
     ("one stream", "pg_dump | zstd | age", 1.0),
     ("one stream", "pg_dump -Fc -Z0 | zstd | age", 1.0),
     ("two streams", "pg_dump -Fd -j2", 1.8),
+    ("two streams", "one stream", 1.0),
     ("over ssh", "ssh pg_dump", 0.5),
     ("over ssh", "ssh pg_dump -Fc -Z0 | zstd | age", 1.0),
+    ("two over ssh", "over ssh", 1.0),
+];
+/// The proof against nothing: the most that a backup with it may take as a multiple of one without.
+const MOST: [(&str, &str, &str, f64); 2] = [
+    ("time", "proven", "bare", 1.1),
+    (
+        "processor time",
+        "proven's processors",
+        "bare's processors",
+        1.25,
+    ),
 ];
 
 type Times = BTreeMap<&'static str, f64>;
@@ -78,6 +93,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .iter()
         .filter(|comparison| !holds(comparison, &rounds))
         .count();
+    let missed = missed
+        + MOST
+            .iter()
+            .filter(|cost| !costs_little(cost, &rounds))
+            .count();
     let fits = memory < MEMORY;
     say(&format!(
         "db  peak memory of ops-db {} MiB (at most {})  {}",
@@ -100,11 +120,13 @@ fn prepare(host: &LabHost, folder: &Path) -> Result<String, Box<dyn Error>> {
     )
     .expect(0);
     let age = command("sh").args(["-c", "command -v age"]).run().expect(0);
-    host.sh_with(
-        "cat > /usr/local/bin/age && chmod 755 /usr/local/bin/age && install -d -m 777 /srv/bench",
-        &fs::read(age.out().trim())?,
-    )
-    .expect(0);
+    let age = Path::new(age.out().trim()).to_owned();
+    for program in [age, bin_dir().join("examples/ops-db-stream")] {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let install = format!("cat > /usr/local/bin/{name} && chmod 755 /usr/local/bin/{name}");
+        host.sh_with(&install, &fs::read(&program)?).expect(0);
+    }
+    host.sh("install -d -m 777 /srv/bench").expect(0);
     let key = command("age-keygen")
         .args(["-o", "key"])
         .dir(folder)
@@ -142,6 +164,14 @@ fn round(host: &LabHost, folder: &Path, recipient: &str) -> Result<(Times, u64),
         "two streams",
         timed(|| here(&format!("{own} $R --streams 2"))),
     );
+    for (way, processors) in [
+        ("proven", "proven's processors"),
+        ("bare", "bare's processors"),
+    ] {
+        let (seconds, of_processors) = stream(host, way, recipient)?;
+        times.insert(way, seconds);
+        times.insert(processors, of_processors);
+    }
     let fresh = || {
         drop(fs::remove_dir_all(folder.join("out")));
         fs::create_dir(folder.join("out"))
@@ -160,18 +190,43 @@ fn round(host: &LabHost, folder: &Path, recipient: &str) -> Result<(Times, u64),
         );
     }
     fresh()?;
-    let (seconds, peak) = over_ssh(folder, recipient);
+    let (seconds, peak) = over_ssh(folder, recipient, &[]);
     times.insert("over ssh", seconds);
-    Ok((times, peak))
+    fresh()?;
+    let (seconds, peak_of_two) = over_ssh(folder, recipient, &["--streams", "2"]);
+    times.insert("two over ssh", seconds);
+    Ok((times, peak.max(peak_of_two)))
+}
+
+/// The way of a backup on the host, with its proof or without: its seconds, and those of all processors. What the server
+/// did for it is what its children that have ended have used since.
+fn stream(host: &LabHost, way: &str, recipient: &str) -> Result<(f64, f64), Box<dyn Error>> {
+    const LINE: &str = r#"cd /srv/bench && rm -rf out && install -d -m 777 out && set -o pipefail
+used() { cut -d' ' -f16,17 "/proc/$(head -n 1 /var/lib/postgresql/17/postmaster.pid)/stat" | { read -r user system; echo $((user + system)); }; }
+before=$(used); TIMEFORMAT='%R %U %S'
+time { runuser -u postgres -- pg_dump -Fc -Z0 bench | ops-db-stream WAY RECIPIENT > out/x && sync out/x; } || exit
+sleep 0.1; echo "$before $(used) $(getconf CLK_TCK)""#;
+    let line = LINE.replace("WAY", way).replace("RECIPIENT", recipient);
+    let ran = host.sh_with("bash -s 2>&1", line.as_bytes()).expect(0);
+    let said = ran.out();
+    let numbers: Vec<f64> = said
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let [seconds, user, system, before, after, ticks] = numbers[..] else {
+        return Err(format!("not six numbers: {said}").into());
+    };
+    Ok((seconds, user + system + (after - before) / ticks))
 }
 
 /// Our own way from another machine: its time, and the most memory that it took.
-fn over_ssh(folder: &Path, recipient: &str) -> (f64, u64) {
+fn over_ssh(folder: &Path, recipient: &str, more: &[&str]) -> (f64, u64) {
     let mut peak = 0;
     let seconds = timed(|| {
         let running = tool("ops-db")
             .args(["backup", "bench", "--host", "bench", "-o", "out/"])
             .args(["--recipient", recipient])
+            .args(more)
             .dir(folder)
             .spawn();
         peak = peak_of(running.pid());
@@ -202,25 +257,33 @@ fn peak_of(pid: u32) -> u64 {
     peak
 }
 
+/// The middle of the ratios of the rounds, and how far they spread.
+fn ratios(one: &str, other: &str, rounds: &[Times]) -> (f64, String) {
+    let ratio = |times: &Times| times[one] / times[other];
+    let mut ratios: Vec<_> = rounds.iter().map(ratio).collect();
+    ratios.sort_by(f64::total_cmp);
+    let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
+    (ratios[ratios.len() / 2], format!("{least:.2} to {most:.2}"))
+}
+
 /// Says how a comparison came out over the rounds.
 fn holds((own, other, least): &(&str, &str, f64), rounds: &[Times]) -> bool {
-    let mut ratios: Vec<_> = rounds
-        .iter()
-        .map(|times| times[other] / times[own])
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    let (middle, slowest, fastest) = (
-        ratios[ratios.len() / 2],
-        ratios[0],
-        ratios[ratios.len() - 1],
-    );
+    let (middle, spread) = ratios(other, own, rounds);
     say(&format!(
-        "db  {own:<12} {middle:5.2} times as fast as {other} ({:.2} to {:.2}; at least {least})  {}",
-        slowest,
-        fastest,
+        "db  {own:<12} {middle:5.2} times as fast as {other} ({spread}; at least {least})  {}",
         verdict(middle >= *least)
     ));
     middle >= *least
+}
+
+/// Says what the proof costs.
+fn costs_little((what, proven, bare, most): &(&str, &str, &str, f64), rounds: &[Times]) -> bool {
+    let (middle, spread) = ratios(proven, bare, rounds);
+    say(&format!(
+        "db  with the parse and the sums {middle:5.2} times the {what} of without ({spread}; at most {most})  {}",
+        verdict(middle <= *most)
+    ));
+    middle <= *most
 }
 
 fn verdict(holds: bool) -> &'static str {

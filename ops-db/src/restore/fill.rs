@@ -230,7 +230,7 @@ impl Target<'_> {
                 damage: damage.to_string(),
             },
         };
-        let session = self.server.steady(self.database)?;
+        let session = self.server.patient(self.database)?;
         let mut script = Script::new(BufReader::with_capacity(256 << 10, dump));
         let mut tables = Vec::new();
         while let Some(piece) = script.next_piece().map_err(damaged)? {

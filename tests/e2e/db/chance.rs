@@ -99,8 +99,7 @@ impl Scene {
     }
 
     fn tool(&self, what: Try, host: &str) -> Tool {
-        let verb = |words: &[&str]| tool("ops-db").args(words).args(["--host", host]);
-        let backup = verb(&["backup", "mautrix_slack", "-o"]);
+        let backup = tool("ops-db").args(["backup", "mautrix_slack", "--host", host, "-o"]);
         let restored = |file: &Path| {
             let words = [
                 "mautrix_slack",
@@ -118,7 +117,9 @@ impl Scene {
             Try::Plain => backup.arg(self.folder.join("plain.sql")),
             Try::Restore => restored(&self.file),
             Try::RestoreOfStreams => restored(&self.parts).args(["--jobs", "2"]),
-            Try::Drill => verb(&["drill"]).arg(&self.file),
+            Try::Drill => tool("ops-db")
+                .args(["drill", "--host", host])
+                .arg(&self.file),
         }
     }
 

@@ -68,7 +68,7 @@ fn a_standby_is_looked_at_and_backed_up() {
             .args(["again", "--host", "db-standby"])
             .dir(folder.path())
             .run();
-        restored.expect(77).complains("this server is a standby");
+        restored.expect(77).complains("on a standby nothing does");
     }
     host.sh(CUT_OFF).expect(0);
     wait_until(&host, "NOT EXISTS (SELECT FROM pg_stat_replication)");

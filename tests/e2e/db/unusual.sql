@@ -10,7 +10,7 @@ CREATE COLLATION odd.german (provider = icu, locale = 'de-u-kf-upper');
 CREATE TEXT SEARCH CONFIGURATION odd.plain (COPY = pg_catalog.simple);
 CREATE FUNCTION odd.twice(a int) RETURNS int LANGUAGE sql IMMUTABLE BEGIN ATOMIC SELECT a * 2; END;
 CREATE AGGREGATE odd.total (int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
-CREATE OPERATOR odd.+++ (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl);
+CREATE OPERATOR odd.%%% (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl);
 CREATE TABLE odd.kinds (
     id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, p odd.positive, c odd.pair, m odd.mood, r odd.span, mr int4multirange,
     many int[][], doubled int GENERATED ALWAYS AS (odd.twice(p)) STORED, name text COLLATE odd.german,
@@ -43,7 +43,7 @@ CREATE TABLE odd.elsewhere (a int) TABLESPACE elsewhere; INSERT INTO odd.elsewhe
 CREATE TABLE odd.guarded (a int); ALTER TABLE odd.guarded ENABLE ROW LEVEL SECURITY; ALTER TABLE odd.guarded FORCE ROW LEVEL SECURITY; INSERT INTO odd.guarded VALUES (1), (2);
 CREATE POLICY one ON odd.guarded TO reader USING (a = 1); GRANT SELECT (a) ON odd.guarded TO reader WITH GRANT OPTION; ALTER TABLE odd.guarded OWNER TO "the owner";
 CREATE VIEW odd.seen WITH (security_barrier) AS SELECT * FROM odd.kinds; CREATE MATERIALIZED VIEW odd.stored AS SELECT count(*) FROM odd.hashed; CREATE MATERIALIZED VIEW odd.never AS SELECT 1 AS a WITH NO DATA;
-CREATE RECURSIVE VIEW odd.numbers (n) AS VALUES (1) UNION ALL SELECT n + 1 FROM odd.numbers WHERE n < 5;
+CREATE VIEW odd.numbers AS WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 5) TABLE n;
 CREATE STATISTICS odd.stats (ndistinct) ON a, b FROM odd.ranged_1;
 CREATE INDEX partial ON odd.kinds (lower(name)) INCLUDE (p) WHERE p > 0;
 CREATE SEQUENCE odd.seq INCREMENT -3 MINVALUE -100 MAXVALUE 100 CYCLE; SELECT nextval('odd.seq');
