@@ -1,14 +1,15 @@
 //! One channel of an ssh session, driven a step at a time without ever blocking.
 
-use std::{
-    io::{self, Read, Write},
-    sync::Arc,
-};
+mod fault;
+mod flow;
 
-use ssh2::{BlockDirections, ErrorCode, Session};
+use std::sync::Arc;
 
+use ssh2::{BlockDirections, Session};
+
+use self::fault::Fault;
 use super::{
-    lane::{Broken, Closing, Lane, Supply},
+    lane::{Broken, Closing, Lane},
     link::Lease,
 };
 
@@ -105,8 +106,6 @@ enum Feed {
     Over,
 }
 
-/// Large enough for many packets at a time, small enough for the cache.
-const PIECE: usize = 128 << 10;
 /// What fits into the packet of a request, with what libssh2 puts around it.
 pub(super) const LONGEST_LINE: usize = 32 << 10;
 /// The largest packet that we take, as OpenSSH's.
@@ -227,7 +226,7 @@ impl Channel {
             Purpose::Tcp(address, port) => session.channel_direct_tcpip(address, *port, None),
             Purpose::Errand => session.channel_session(),
         };
-        self.ssh = Some(opened?);
+        self.ssh = Some(opened.map_err(|error| self.told(error.into()))?);
         self.phase = Phase::Open;
         if !matches!(self.purpose, Purpose::Run { .. }) {
             // What a dial has of the link it gives back now: others may open theirs.
@@ -235,6 +234,16 @@ impl Channel {
             self.run();
         }
         Ok(true)
+    }
+
+    /// A refused session has one reason, which sshd does not tell.
+    fn told(&self, fault: Fault) -> Fault {
+        match (fault, &self.purpose) {
+            (Fault::Refused(reason), Purpose::Run { .. }) => Fault::Refused(format!(
+                "{reason}: sshd lets no further session into this connection, see its MaxSessions"
+            )),
+            (fault, _) => fault,
+        }
     }
 
     fn start(&mut self) -> Result<bool, Fault> {
@@ -252,81 +261,6 @@ impl Channel {
     fn run(&mut self) {
         self.phase = Phase::Running;
         self.lane.set_opened();
-    }
-
-    /// The ssh channel, once data may flow.
-    fn flowing(&self) -> Option<ssh2::Channel> {
-        self.ssh.clone().filter(|_| self.phase >= Phase::Requested)
-    }
-
-    fn read_output(&mut self, session: &Session) -> Result<bool, Fault> {
-        let (Some(channel), false) = (self.flowing(), self.output_over) else {
-            return Ok(false);
-        };
-        if !self.lane.has_output_room() {
-            return Ok(false);
-        }
-        self.buffer.resize(PIECE, 0);
-        let count = channel
-            .stream(0)
-            .read(&mut self.buffer)
-            .map_err(|error| Fault::of_io(session, &error))?;
-        self.output_over = count == 0;
-        if self.output_over {
-            self.lane.end_output();
-        } else {
-            self.lane.push_output(self.buffer[..count].to_vec());
-        }
-        Ok(true)
-    }
-
-    fn read_errors(&mut self, session: &Session) -> Result<bool, Fault> {
-        let (Some(channel), false) = (self.flowing(), self.errors_over) else {
-            return Ok(false);
-        };
-        let mut piece = [0; 4096];
-        let count = channel
-            .stderr()
-            .read(&mut piece)
-            .map_err(|error| Fault::of_io(session, &error))?;
-        self.errors_over = count == 0;
-        self.lane.push_errors(&piece[..count]);
-        Ok(true)
-    }
-
-    fn write_input(&mut self, session: &Session) -> Result<bool, Fault> {
-        let Some(mut channel) = self.flowing().filter(|_| self.feed != Feed::Over) else {
-            return Ok(false);
-        };
-        if self.input_sent == self.input.len() {
-            self.input_sent = 0;
-            self.input.clear();
-            match self.lane.next_input() {
-                Supply::Piece(piece) => self.input = piece,
-                Supply::Empty => return Ok(false),
-                Supply::Closed => self.feed = Feed::Ending,
-            }
-        }
-        let sent = if self.feed == Feed::Ending {
-            channel
-                .send_eof()
-                .map_err(Fault::from)
-                .map(|()| self.feed = Feed::Over)
-        } else {
-            let written = channel.stream(0).write(&self.input[self.input_sent..]);
-            written
-                .map_err(|error| Fault::of_io(session, &error))
-                .map(|count| self.input_sent += count)
-        };
-        match sent {
-            // The other side has closed and wants no more; what it has to say about that comes with its end.
-            Err(Fault::Refused(_)) => {
-                self.lane.refuse_input();
-                self.feed = Feed::Over;
-            }
-            other => other?,
-        }
-        Ok(true)
     }
 
     /// Once the other side has closed, or the caller has given up, closes our side.
@@ -370,53 +304,4 @@ fn is_sending(session: &Session) -> bool {
         session.block_directions(),
         BlockDirections::Outbound | BlockDirections::Both
     )
-}
-
-/// What a step may fail with.
-enum Fault {
-    /// Not now.
-    Again,
-    /// The other side does not do that, on this channel.
-    Refused(String),
-    /// The connection is gone.
-    Lost(String),
-}
-
-impl Fault {
-    /// ssh2's streams speak of `io::Error`, which has lost the code; the session still has it.
-    fn of_io(session: &Session, error: &io::Error) -> Fault {
-        match ssh2::Error::last_session_error(session) {
-            _ if error.kind() == io::ErrorKind::WouldBlock => Fault::Again,
-            Some(error) => error.into(),
-            None => Fault::Lost(error.to_string()),
-        }
-    }
-}
-
-impl From<ssh2::Error> for Fault {
-    fn from(error: ssh2::Error) -> Fault {
-        use libssh2_sys as raw;
-        let ErrorCode::Session(code) = error.code() else {
-            return Fault::Lost(error.message().to_owned());
-        };
-        match code {
-            raw::LIBSSH2_ERROR_EAGAIN => Fault::Again,
-            raw::LIBSSH2_ERROR_CHANNEL_FAILURE
-            | raw::LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED
-            | raw::LIBSSH2_ERROR_CHANNEL_CLOSED
-            | raw::LIBSSH2_ERROR_CHANNEL_EOF_SENT => Fault::Refused(words(error.message())),
-            raw::LIBSSH2_ERROR_SOCKET_DISCONNECT | raw::LIBSSH2_ERROR_SOCKET_RECV => {
-                Fault::Lost("the connection was closed".to_owned())
-            }
-            _ => Fault::Lost(error.message().to_owned()),
-        }
-    }
-}
-
-/// The reason out of libssh2's message: `Channel open failure (connect failed)`.
-fn words(message: &str) -> String {
-    let inner = message
-        .rsplit_once('(')
-        .and_then(|(_, rest)| rest.strip_suffix(')'));
-    inner.unwrap_or(message).to_lowercase()
 }
