@@ -15,10 +15,10 @@ use crate::walk::{Spot, Visitor};
 pub(super) const BIG: usize = 32 * 1024;
 
 /// How many values are gathered before they are worked on.
-const MOST: usize = 16 * 1024;
+const MOST: usize = 8 * 1024;
 
-/// How many bytes of paths and values are gathered before they are worked on.
-const ROOM: usize = 1024 * 1024;
+/// How many bytes of paths or values are gathered before they are worked on.
+const ROOM: usize = 256 * 1024;
 
 /// How many values a thread must have so that it pays.
 const LEAST: usize = 256;

@@ -62,7 +62,7 @@ pub fn close(
         } else {
             Sealed::default()
         };
-    let leaves = Leaves::with_capacity(places.len());
+    let leaves = Leaves::of(format, source, tree, places.len());
     let mut patch = Patch::with_capacity(places.len() + 1, 0);
     patch.store(texts);
     let mut closer = Closer {
