@@ -195,7 +195,8 @@ impl Parser<'_> {
         key: Key,
         entries: &mut Vec<Entry>,
     ) -> Result<Pair> {
-        let line_start = self.source[..key.at].rfind('\n').map_or(0, |at| at + 1);
+        let before = &self.bytes[..key.at];
+        let line_start = (before.iter().rposition(|c| *c == b'\n')).map_or(0, |at| at + 1);
         let alone = self.source[line_start..key.at]
             .trim_matches(['\u{feff}', ' '])
             .is_empty();

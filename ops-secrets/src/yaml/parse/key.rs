@@ -14,7 +14,7 @@ impl Parser<'_> {
     /// A key and its colon stand on one line, not too far from each other.
     pub(super) fn near_colon(&self, key: usize) -> Result<()> {
         let text = &self.source[key..self.at];
-        if text.contains('\n') {
+        if text.bytes().any(|c| c == b'\n') {
             Err(Syntax::new(key, "a key and its ':' stand on one line"))
         } else if text.len() > REACH && text.chars().count() > REACH {
             Err(Syntax::new(
@@ -35,19 +35,18 @@ impl Parser<'_> {
         if self.byte() == Some(b'*') {
             return self.no_alias_key();
         }
-        let end = self.line_end();
         let properties = self.properties(Properties::default())?;
         let plain = !matches!(self.byte(), Some(b'"' | b'\''));
         let name = match self.byte() {
-            Some(b'"') => self.quoted_key(Self::double_quoted, end)?,
-            Some(b'\'') => self.quoted_key(Self::single_quoted, end)?,
+            Some(b'"') => self.quoted_key(Self::double_quoted)?,
+            Some(b'\'') => self.quoted_key(Self::single_quoted)?,
             Some(
                 b'[' | b'{' | b'|' | b'>' | b'#' | b'*' | b'@' | b'`' | b'%' | b',' | b']' | b'}'
                 | b'&' | b'!' | b'\n',
             )
             | None => None,
             Some(b'-' | b'?' | b':') if self.blank_after(1) => None,
-            _ => self.plain_key(end),
+            _ => self.plain_key(),
         };
         let Some(name) = name else {
             (self.at, self.line_start) = (start, line_start);
@@ -83,8 +82,8 @@ impl Parser<'_> {
     fn quoted_key(
         &mut self,
         read: fn(&mut Self) -> Result<Zeroizing<String>>,
-        end: usize,
     ) -> Result<Option<String>> {
+        let end = self.line_end();
         let text = read(self)?;
         if self.at > end {
             return Ok(None);
@@ -95,10 +94,11 @@ impl Parser<'_> {
     }
 
     /// Reads a text without quotes, up to its colon.
-    fn plain_key(&mut self, end: usize) -> Option<String> {
+    fn plain_key(&mut self) -> Option<String> {
         let start = self.at;
-        while self.at < end {
-            match self.bytes[self.at] {
+        while let Some(c) = self.byte() {
+            match c {
+                b'\n' => return None,
                 b':' if self.blank_after(1) => {
                     let name = &self.source[start..self.at];
                     return Some(name.trim_end_matches([' ', '\t']).to_owned());

@@ -71,13 +71,8 @@ impl Parser<'_> {
         let (mut end, mut line_start) = (self.at, self.line_start);
         // Only a text of several lines is put together; one line stands in the source as it is.
         let mut joined: Option<Zeroizing<String>> = None;
-        while !matches!(
-            self.source[end..]
-                .trim_start_matches([' ', '\t'])
-                .bytes()
-                .next(),
-            Some(b'#')
-        ) {
+        let is_blank = |c: &u8| matches!(c, b' ' | b'\t');
+        while self.bytes[end..].iter().find(|c| !is_blank(c)) != Some(&b'#') {
             let Some(breaks) = self.continuation(parent)? else {
                 break;
             };
