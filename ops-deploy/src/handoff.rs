@@ -50,6 +50,15 @@ pub fn read(input: impl BufRead) -> Result<Vec<Handed>, Error> {
                 one.path
             )));
         }
+        let other = |before: &&Handed| before.host == one.host && before.path != one.path;
+        if !one.host.is_empty()
+            && let Some(before) = handed.iter().find(other)
+        {
+            return Err(wrong(format!(
+                "'{}' had '{}' before, and has '{}' now",
+                one.host, before.path, one.path
+            )));
+        }
         handed.push(one);
     }
     Ok(handed)
@@ -112,6 +121,14 @@ mod tests {
         assert!(picked(&text, &["z"]).is_err());
         let revision = read(text.as_bytes()).unwrap()[1].revision();
         assert_eq!((revision.commit.as_str(), revision.dirty), ("c", true));
+    }
+
+    #[test]
+    fn a_host_has_one_system() {
+        let twice = format!("x\t{A}\r\n\r\nx\t{A}\n");
+        assert_eq!(picked(&twice, &["x"]).unwrap(), [A]);
+        let error = picked(&format!("x\t{A}\n\nx\t{B}\n"), &["x"]).unwrap_err();
+        assert!(error.to_string().contains("line 3"), "{error}");
     }
 
     #[test]

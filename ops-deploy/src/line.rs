@@ -98,6 +98,7 @@ impl<'a> Line<'a> {
     /// Opens another connection beside this one, to prove that a login works.
     pub fn prove_login(&self) -> Result<Host, Error> {
         let host = self.target.connect(self.context).map_err(Error::from)?;
+        let host = host.with_sudo_of(&self.host());
         host.output(&Command::new("true").deadline(QUESTION))
             .map_err(Error::from)?;
         Ok(host)

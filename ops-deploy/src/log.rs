@@ -7,9 +7,10 @@ use ops_common::host::{Command, Host};
 use crate::error::Error;
 use crate::record::{self, Record};
 
-const SCRIPT: &str = "cat /var/lib/ops-deploy/log.jsonl 2>/dev/null; \
+/// The last line of the log may be one that a power cut has left half: what comes next is on a line of its own.
+const SCRIPT: &str = "cat /var/lib/ops-deploy/log.jsonl 2>/dev/null; echo; \
 [ \"$(systemctl show -P ActiveState ops-deploy-lock.service 2>/dev/null)\" = active ] || \
-cat /var/lib/ops-deploy/pending.json 2>/dev/null; echo @end";
+cat /var/lib/ops-deploy/pending.json 2>/dev/null; echo; echo @end";
 
 /// Reads the log of a host, oldest first. A deployment that nobody finished is in it.
 pub fn read(host: &Host, name: &str) -> Result<(Vec<Record>, usize), Error> {

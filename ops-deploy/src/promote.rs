@@ -68,7 +68,8 @@ pub fn proof<E>(
     if !of_commit && built()? != record.new {
         return Ok(Err(another_commit(record, revision)));
     }
-    let age = now.duration_since(record.at).unsigned_abs();
+    // A clock that was wrong then, or is now, proves nothing.
+    let age = Duration::try_from(now.duration_since(record.at)).unwrap_or_default();
     if age < soak {
         return Ok(Err(format!(
             "it has run this commit for {}s, not for {}s",
@@ -221,6 +222,11 @@ mod tests {
             proof_with(&[record], state, revision, soak, "q").unwrap_err()
         };
         assert!(missing(record.clone(), &state, &revision, 3601).contains("for 3600s"));
+        let future = Record {
+            at: "2026-01-31T15:00:00Z".parse().unwrap(),
+            ..record.clone()
+        };
+        assert!(missing(future, &state, &revision, 3600).contains("for 0s, not for 3600s"));
         assert!(missing(record.clone(), &State::default(), &revision, 0).contains("runs now"));
         assert!(missing(record.clone(), &state, &Revision::default(), 0).contains("no repository"));
         let other = Revision {

@@ -132,15 +132,24 @@ impl Ready<'_> {
     }
 }
 
-/// Connects to all hosts and asks for their state, all at the same time.
+/// Connects to all hosts and asks for their state, all at the same time. One that cannot be looked at stops all.
 pub fn look<'a>(
     context: &'a Context,
     targets: &'a [Target],
     jobs: usize,
 ) -> Result<Vec<Seen<'a>>, Error> {
+    look_at_each(context, targets, jobs).into_iter().collect()
+}
+
+/// Connects to all hosts and asks for their state, all at the same time.
+pub fn look_at_each<'a>(
+    context: &'a Context,
+    targets: &'a [Target],
+    jobs: usize,
+) -> Vec<Result<Seen<'a>, Error>> {
     let several = targets.len() > 1;
     let targets: Vec<&'a Target> = targets.iter().collect();
-    let looked = fan_out(&targets, jobs, |target: &&'a Target| {
+    fan_out(&targets, jobs, |target: &&'a Target| {
         let report = if several {
             context.report.about(&target.name)
         } else {
@@ -149,8 +158,7 @@ pub fn look<'a>(
         let line = Line::connect(context, target, report)?;
         let state = line.state()?;
         Ok(Seen { line, state })
-    });
-    looked.into_iter().collect()
+    })
 }
 
 /// Refuses hosts that cannot be deployed to, and two names of one machine.

@@ -61,7 +61,7 @@ pub struct Host {
 pub(super) struct Transport {
     name: String,
     options: Options,
-    door: Door,
+    door: Arc<Door>,
     way: Way,
 }
 
@@ -99,7 +99,7 @@ impl Host {
         let transport = Transport {
             name: name.to_owned(),
             options: options.clone(),
-            door: Door::default(),
+            door: Arc::default(),
             way,
         };
         Host {
@@ -117,6 +117,15 @@ impl Host {
             transport: Arc::clone(&self.transport),
             limit,
         }
+    }
+
+    /// The same host with what another connection to it knows about sudo: nobody is asked for a password twice.
+    #[must_use]
+    pub fn with_sudo_of(mut self, other: &Host) -> Host {
+        if let Some(transport) = Arc::get_mut(&mut self.transport) {
+            transport.door = Arc::clone(&other.transport.door);
+        }
+        self
     }
 
     /// Its name, as the user gave it.

@@ -5,7 +5,7 @@ use ops_common::exit::Status;
 use ops_common::tool::Context;
 
 use super::Hosts;
-use super::systems::{Which, on_hosts};
+use super::systems::{Named, Which};
 use crate::deployment::Way;
 use crate::error::Error;
 use crate::facts;
@@ -71,8 +71,14 @@ impl Activate {
             all_or_nothing: self.all_or_nothing,
             ..Request::new(&settings, &facts, self.hosts.jobs)
         };
-        let paths = systems.into_iter().map(|system| system.path).collect();
-        let seen = switch::look(context, &targets, self.hosts.jobs)?;
-        on_hosts(context, seen, &request, paths)
+        let mut named = Named::new(targets.len(), self.all_or_nothing);
+        let looked = switch::look_at_each(context, &targets, self.hosts.jobs);
+        let each = targets.iter().zip(looked).zip(systems);
+        let each = each.map(|((target, seen), system)| {
+            let seen = seen.map(|seen| (seen, system.path));
+            (target.name.clone(), seen)
+        });
+        let seen = named.without_failed(context, each)?;
+        named.on_hosts(context, seen, &request)
     }
 }

@@ -1,12 +1,12 @@
 //! `ops-deploy copy`.
 
 use clap::Args;
-use ops_common::exit::{Failure, Status, describe};
+use ops_common::exit::Status;
 use ops_common::hosts;
 use ops_common::tool::Context;
 
 use super::Hosts;
-use super::systems::{Which, print_systems};
+use super::systems::{Named, Which, print_systems};
 use crate::error::Error;
 use crate::switch::{self, System};
 use crate::{copy, nix};
@@ -36,33 +36,32 @@ impl Copy {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let targets = self.hosts.targets(context)?;
         let systems = self.which.systems(&targets)?;
-        let seen = switch::look(context, &targets, self.hosts.jobs)?;
-        let work: Vec<_> = seen.iter().zip(&systems).collect();
+        let mut named = Named::new(targets.len(), false);
+        let looked = switch::look_at_each(context, &targets, self.hosts.jobs);
+        let each = targets.iter().zip(looked).zip(&systems);
+        let each = each.map(|((target, seen), system)| {
+            let seen = seen.map(|seen| (seen, system));
+            (target.name.clone(), seen)
+        });
+        let work = named.without_failed(context, each)?;
         let copied = hosts::fan_out(&work, self.hosts.jobs, |(seen, system)| {
             let closure =
                 nix::closure(&system.path)?.ok_or_else(|| Error::NotHere(system.path.clone()))?;
             copy::copy(&seen.line, &closure, self.substitute)
         });
-        let mut statuses = Vec::new();
-        let mut done = Vec::new();
-        for ((seen, system), copied) in work.into_iter().zip(copied) {
-            match copied {
-                Ok(copied) => {
-                    let report = &seen.line.report;
-                    report.note(format_args!(
-                        "copied {} paths, {} bytes",
-                        copied.paths, copied.bytes
-                    ));
-                    done.push(System::of(&seen.line.name(), system));
-                }
-                Err(error) if targets.len() == 1 => return Err(error),
-                Err(error) => {
-                    seen.line.report.failure(&error, &describe(&error));
-                    statuses.push(error.status());
-                }
-            }
-        }
+        let each = work.iter().zip(copied).map(|((seen, system), copied)| {
+            let done = copied.map(|copied| {
+                let report = &seen.line.report;
+                report.note(format_args!(
+                    "copied {} paths, {} bytes",
+                    copied.paths, copied.bytes
+                ));
+                System::of(&seen.line.name(), system)
+            });
+            (seen.line.name(), done)
+        });
+        let done = named.without_failed(context, each)?;
         print_systems(context, &done, targets.len())?;
-        Ok(Status::worst(statuses))
+        Ok(named.status())
     }
 }

@@ -5,7 +5,7 @@ use ops_common::exit::Status;
 use ops_common::hosts::{self, Target};
 use ops_common::tool::Context;
 
-use super::systems::go;
+use super::systems::Named;
 use crate::error::Error;
 use crate::line::Line;
 use crate::record::Record;
@@ -108,6 +108,6 @@ impl Promote {
             .into_iter()
             .map(|seen| switch::prepare(context, &request, seen, new.clone(), named.clone()))
             .collect::<Result<Vec<_>, _>>()?;
-        go(context, &request, &ready, self.yes)
+        Named::new(1, false).go(context, &request, &ready, self.yes)
     }
 }

@@ -5,7 +5,7 @@ use ops_common::exit::Status;
 use ops_common::tool::Context;
 
 use super::Hosts;
-use super::systems::on_hosts;
+use super::systems::Named;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::switch::{self, Request};
@@ -36,17 +36,22 @@ impl Rollback {
         let mut facts = facts::gather(config, &settings, None, true, &context.report)?;
         // What the repository has now is not what an old system was built from.
         facts.revision = git::Revision::default();
-        let seen = switch::look(context, &targets, self.hosts.jobs)?;
         let to = self.to.as_deref();
-        let paths = seen
-            .iter()
-            .map(|seen| rollback::destination(&seen.state, &seen.line.name(), to))
-            .collect::<Result<_, _>>()?;
+        let mut named = Named::new(targets.len(), false);
+        let looked = switch::look_at_each(context, &targets, self.hosts.jobs);
+        let each = targets.iter().zip(looked).map(|(target, seen)| {
+            let going = seen.and_then(|seen| {
+                let path = rollback::destination(&seen.state, &seen.line.name(), to)?;
+                Ok((seen, path))
+            });
+            (target.name.clone(), going)
+        });
+        let seen = named.without_failed(context, each)?;
         let request = Request {
             action: "rollback",
             copy: false,
             ..Request::new(&settings, &facts, self.hosts.jobs)
         };
-        on_hosts(context, seen, &request, paths)
+        named.on_hosts(context, seen, &request)
     }
 }

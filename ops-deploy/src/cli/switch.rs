@@ -2,14 +2,15 @@
 
 use clap::{Args, ValueEnum};
 use ops_common::exit::Status;
-use ops_common::hosts;
+use ops_common::hosts::{self, Target};
 use ops_common::tool::Context;
 
 use super::Hosts;
-use super::systems::{go, store_path};
+use super::systems::{Named, store_path};
 use crate::error::Error;
+use crate::nix::Installable;
 use crate::settings::Settings;
-use crate::switch::{self, Request};
+use crate::switch::{self, Request, Seen};
 use crate::{build_there, facts, nix};
 
 /// Build, copy, activate, watch, and keep the new system or put the old one back
@@ -87,40 +88,69 @@ impl Switch {
             self.allow_dirty,
             &context.report,
         )?;
-        let here = self.build_on == BuildOn::Here;
-        let (seen, paths) = std::thread::scope(|scope| {
-            let seen = scope.spawn(|| switch::look(context, &targets, self.hosts.jobs));
-            let paths = match &self.store_path {
-                Some(path) => store_path(path).map(|path| vec![path; targets.len()]),
-                None if here => nix::build(&flakes).map_err(Error::Nix),
-                None => Ok(Vec::new()),
-            };
-            (seen.join(), paths)
-        });
-        let mut paths = paths?;
-        let seen = seen.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        switch::check(&seen)?;
-        if !here {
-            let work: Vec<_> = seen.iter().zip(&flakes).collect();
-            let built = hosts::fan_out(&work, self.hosts.jobs, |(seen, flake)| {
-                build_there::build(&seen.line, flake)
-            });
-            paths = built.into_iter().collect::<Result<_, _>>()?;
-        }
+        let mut named = Named::new(targets.len(), self.all_or_nothing);
+        let (seen, built) = self.look_and_build(context, &targets, &flakes, &mut named)?;
         let request = Request {
             substitute: self.substitute,
             all_or_nothing: self.all_or_nothing,
             ..Request::new(&settings, &facts, self.hosts.jobs)
         };
-        let mut ready = Vec::with_capacity(seen.len());
-        for ((seen, path), flake) in seen.into_iter().zip(paths).zip(&flakes) {
+        let each = seen.into_iter().zip(built);
+        let each = each.map(|(seen, (flake, path))| {
             let flake = if self.store_path.is_some() {
                 String::new()
             } else {
                 format!("{}#{}", flake.flake, flake.system)
             };
-            ready.push(switch::prepare(context, &request, seen, path, flake)?);
-        }
-        go(context, &request, &ready, self.yes)
+            let name = seen.line.name();
+            let prepare = |path| switch::prepare(context, &request, seen, path, flake);
+            (name, path.and_then(prepare))
+        });
+        let ready = named.without_failed(context, each)?;
+        named.go(context, &request, &ready, self.yes)
+    }
+
+    /// Looks at the hosts while the systems are built here, or lets them build.
+    fn look_and_build<'a, 'b>(
+        &self,
+        context: &'a Context,
+        targets: &'a [Target],
+        flakes: &'b [Installable],
+        named: &mut Named,
+    ) -> Result<(Vec<Seen<'a>>, Vec<Built<'b>>), Error> {
+        let here = self.build_on == BuildOn::Here;
+        let (seen, paths) = std::thread::scope(|scope| {
+            let seen = scope.spawn(|| switch::look_at_each(context, targets, self.hosts.jobs));
+            let paths = match &self.store_path {
+                Some(path) => store_path(path).map(|path| vec![path; targets.len()]),
+                None if here => nix::build(flakes).map_err(Error::Nix),
+                None => Ok(Vec::new()),
+            };
+            (seen.join(), paths)
+        });
+        let paths = paths?;
+        let looked = seen.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let each = targets.iter().zip(looked).zip(0..);
+        let each = each.map(|((target, seen), place)| {
+            let seen = seen.map(|seen| (seen, place));
+            (target.name.clone(), seen)
+        });
+        let seen = named.without_failed(context, each)?;
+        let (seen, places): (Vec<_>, Vec<usize>) = seen.into_iter().unzip();
+        switch::check(&seen)?;
+        let flakes: Vec<_> = places.iter().map(|place| &flakes[*place]).collect();
+        let paths: Vec<Result<String, Error>> = if here {
+            let paths = places.iter().map(|place| Ok(paths[*place].clone()));
+            paths.collect()
+        } else {
+            let work: Vec<_> = seen.iter().zip(&flakes).collect();
+            hosts::fan_out(&work, self.hosts.jobs, |(seen, flake)| {
+                build_there::build(&seen.line, flake)
+            })
+        };
+        Ok((seen, flakes.into_iter().zip(paths).collect()))
     }
 }
+
+/// What a host is to get: the flake output, and the path that it was built to.
+type Built<'a> = (&'a Installable, Result<String, Error>);

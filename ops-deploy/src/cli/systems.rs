@@ -1,7 +1,7 @@
 //! What the verbs that bring systems to hosts have in common: which systems, the way of all hosts, and what is printed.
 
 use clap::Args;
-use ops_common::exit::Status;
+use ops_common::exit::{Failure, Status, describe};
 use ops_common::hosts::Target;
 use ops_common::tool::Context;
 
@@ -50,43 +50,86 @@ pub(super) fn store_path(text: &str) -> Result<String, Error> {
     }
 }
 
-/// Tells what is known before, asks where there is somebody to ask, and deploys.
-pub(super) fn go(
-    context: &Context,
-    request: &Request<'_>,
-    ready: &[Ready<'_>],
-    is_wanted: bool,
-) -> Result<Status, Error> {
-    confirm::warn(ready)?;
-    let is_there = |one: &Ready<'_>| one.is_there(request.way, request.settings);
-    if !is_wanted && !ready.iter().all(is_there) {
-        confirm::ask(ready)?;
-    }
-    let (systems, status) = rollout::deploy(context, request, ready);
-    print_systems(context, &systems, ready.len())?;
-    Ok(status)
+/// The hosts of a run: how many were named, and what became of those that dropped out.
+#[derive(Debug)]
+pub(super) struct Named {
+    hosts: usize,
+    all_or_nothing: bool,
+    failed: Vec<Status>,
 }
 
-/// Activates systems that the hosts must have.
-pub(super) fn on_hosts(
-    context: &Context,
-    seen: Vec<Seen<'_>>,
-    request: &Request<'_>,
-    paths: Vec<String>,
-) -> Result<Status, Error> {
-    switch::check(&seen)?;
-    let mut ready = Vec::with_capacity(seen.len());
-    for (seen, path) in seen.into_iter().zip(paths) {
-        switch::must_have(&seen, &path)?;
-        ready.push(switch::prepare(
-            context,
-            request,
-            seen,
-            path,
-            String::new(),
-        )?);
+impl Named {
+    pub(super) fn new(hosts: usize, all_or_nothing: bool) -> Self {
+        Self {
+            hosts,
+            all_or_nothing,
+            failed: Vec::new(),
+        }
     }
-    go(context, request, &ready, true)
+
+    /// Leaves out the hosts that failed, and says why; where all are wanted or none, the first failure is the end.
+    pub(super) fn without_failed<T>(
+        &mut self,
+        context: &Context,
+        each: impl IntoIterator<Item = (String, Result<T, Error>)>,
+    ) -> Result<Vec<T>, Error> {
+        let mut well = Vec::new();
+        for (host, result) in each {
+            match result {
+                Ok(one) => well.push(one),
+                Err(error) if self.hosts == 1 || self.all_or_nothing => return Err(error),
+                Err(error) => {
+                    let report = context.report.about(&host);
+                    report.failure(&error, &describe(&error));
+                    self.failed.push(error.status());
+                }
+            }
+        }
+        Ok(well)
+    }
+
+    /// Tells what is known before, asks where there is somebody to ask, and deploys.
+    pub(super) fn go(
+        mut self,
+        context: &Context,
+        request: &Request<'_>,
+        ready: &[Ready<'_>],
+        is_wanted: bool,
+    ) -> Result<Status, Error> {
+        confirm::warn(ready)?;
+        let is_there = |one: &Ready<'_>| one.is_there(request.way, request.settings);
+        if !is_wanted && !ready.iter().all(is_there) {
+            confirm::ask(ready)?;
+        }
+        let (systems, status) = rollout::deploy(context, request, ready);
+        print_systems(context, &systems, self.hosts)?;
+        self.failed.push(status);
+        Ok(self.status())
+    }
+
+    /// The worst that became of a host.
+    pub(super) fn status(self) -> Status {
+        Status::worst(self.failed)
+    }
+
+    /// Activates systems that the hosts must have.
+    pub(super) fn on_hosts(
+        mut self,
+        context: &Context,
+        seen: Vec<(Seen<'_>, String)>,
+        request: &Request<'_>,
+    ) -> Result<Status, Error> {
+        let (seen, paths): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
+        switch::check(&seen)?;
+        let ready = seen.into_iter().zip(paths).map(|(seen, path)| {
+            let prepared = switch::must_have(&seen, &path);
+            let name = seen.line.name();
+            let prepare = || switch::prepare(context, request, seen, path, String::new());
+            (name, prepared.and_then(|()| prepare()))
+        });
+        let ready = self.without_failed(context, ready)?;
+        self.go(context, request, &ready, true)
+    }
 }
 
 pub(super) fn print_systems(

@@ -15,6 +15,7 @@ mod cut;
 mod judge;
 mod killed;
 mod matrix;
+mod odd;
 mod race;
 mod rows;
 mod sweep;

@@ -6,10 +6,11 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ops_tests::relay::{Link, Relay};
-use ops_tests::{Lab, LabHost, Ran, skip};
+use ops_tests::{Kind, Lab, LabHost, Options, Ran, skip};
 use rustix::process::Signal;
 
-use crate::bed::{After, Bed, System, host, long_run};
+use crate::bed::{After, Bed, System, long_run};
+use crate::cut::network;
 
 const QUICK: &str = "health_window: 300ms, rollback_after: 3s, health: []";
 
@@ -34,6 +35,20 @@ enum Fault {
     Power(Duration),
     /// The host loses power, and the tool is killed before it is back.
     Both(Duration),
+    /// The tool is sent this signal after this time.
+    Signal(Duration, Signal),
+    /// The tool sleeps from this time on, for so long.
+    Sleep(Duration, Duration),
+    /// The network is away from this time on, for so long.
+    Away(Duration, Duration),
+    /// Nobody can log in from this time on, for so long.
+    Sshd(Duration, Duration),
+    /// The host is restarted properly after this time.
+    Reboot(Duration),
+    /// Its disk is full from this time on.
+    Full(Duration),
+    /// Somebody else deploys another system to it after this time.
+    Rival(Duration),
 }
 
 /// A generator of random numbers that can be started again from its seed.
@@ -50,13 +65,22 @@ impl Random {
 
     fn fault(&mut self, whole: Whole) -> Fault {
         let moment = Duration::from_micros(self.below(whole.time));
-        match self.below(6) {
+        let length = Duration::from_millis(self.below(6000));
+        match self.below(14) {
             0 => Fault::Kill(moment),
             1 => Fault::CutToHost(self.below(whole.to_host)),
             2 => Fault::CutToClient(self.below(whole.to_client)),
             3 => Fault::Deaf(self.below(whole.to_host)),
             4 => Fault::Power(moment),
-            _ => Fault::Both(moment),
+            5 => Fault::Both(moment),
+            6 => Fault::Signal(moment, Signal::TERM),
+            7 => Fault::Signal(moment, Signal::INT),
+            8 => Fault::Sleep(moment, length),
+            9 => Fault::Away(moment, length),
+            10 => Fault::Sshd(moment, length),
+            11 => Fault::Reboot(moment),
+            12 => Fault::Full(moment),
+            _ => Fault::Rival(moment),
         }
     }
 }
@@ -92,13 +116,15 @@ fn faults_at_random_moments() {
     };
     let (seed, count) = (seed(), if long_run() { 150 } else { 4 });
     let mut random = Random(seed);
-    let (host, bed) = (host(lab, "sweep-1"), Bed::new().settings(PATIENT));
+    let disk = Options::from(Kind::Plain).disk("96M");
+    let (host, bed) = (lab.host("sweep-1", disk), Bed::new().settings(PATIENT));
     let whole = undisturbed(&bed, &host);
     println!("OPS_TEST_SEED={seed}; {whole:?}");
     for round in 0..count {
         let fault = random.fault(whole);
         // One in four is sick, so that faults meet the way back too.
         let sick = random.below(4) == 0;
+        println!("round {round}: {fault:?}, sick: {sick}");
         strike(&bed, &host, fault, round, sick);
     }
     bed.systems(&[("sweep-1", &System::new("end"))]);
@@ -141,17 +167,68 @@ fn strike(bed: &Bed, host: &LabHost, fault: Fault, round: u32, sick: bool) {
         .ops(&["switch", "sweep-link", "--store-path", &new])
         .timeout(Duration::from_mins(3))
         .spawn();
-    let mut dead = false;
+    let dead = apply(host, (&relay, &tool), fault, round);
+    let ran = tool.finish();
+    host.sh("rm -f /fill").expect(0);
+    let told = format!("round {round}: {fault:?}, sick: {sick}\n{ran}");
+    // What a dead tool had begun on the host may still be at work, before it has taken the lock too.
+    let busy = "pgrep -f \"[s]shd-session: root|[T]he part of a deployment\" >/dev/null || systemctl is-active -q ops-deploy-lock ops-deploy-revert.timer ops-deploy-revert";
+    let settle = format!("timeout {PATIENCE_S} sh -c 'while {busy}; do sleep 0.1; done'");
+    assert_eq!(host.sh(&settle).status, 0, "it is never over\n{told}");
+    let mut after = After::of(host);
+    let unfinished = matches!(fault, Fault::Both(_) | Fault::Full(_));
+    if unfinished && !after.left.is_empty() {
+        // Nobody was left to clean up, or there was no room for it: the next run does, whatever it is for.
+        assert_eq!(after.left, "/var/lib/ops-deploy/pending.json", "{told}");
+        assert_eq!(after.current, after.boots, "{told}");
+        bed.systems(&[("sweep-link", &system)]);
+        let again = bed
+            .ops(&["switch", "sweep-link", "--store-path", &after.current])
+            .run()
+            .expect(0);
+        after = After::of(host);
+        assert_eq!(after.left, "", "{told}\n{again}");
+    }
+    assert_eq!(after, After::settled(&after.current), "{told}");
+    judge(
+        bed,
+        &ran,
+        (&old, &new, &after.current),
+        fault,
+        dead,
+        sick,
+        &told,
+    );
+}
+
+/// Lets a fault strike. Says whether the tool is dead after it.
+fn apply(
+    host: &LabHost,
+    (relay, tool): (&Relay, &ops_tests::Running),
+    fault: Fault,
+    round: u32,
+) -> bool {
     match fault {
         Fault::Kill(moment) => {
             thread::sleep(moment);
             tool.signal(Signal::KILL);
-            dead = true;
+            return true;
+        }
+        Fault::Signal(moment, signal) => {
+            thread::sleep(moment);
+            tool.signal(signal);
+            return true;
+        }
+        Fault::Sleep(moment, length) => {
+            thread::sleep(moment);
+            tool.signal(Signal::STOP);
+            thread::sleep(length);
+            tool.signal(Signal::CONT);
         }
         // A deployment that ends before so many bytes have passed has met no fault, and must have done well.
-        Fault::CutToHost(bytes) => cut_at(&relay, &tool, |relay| relay.count().to_host >= bytes),
+        Fault::CutToHost(bytes) => cut_at(relay, tool, |relay| relay.count().to_host >= bytes),
         Fault::CutToClient(bytes) => {
-            cut_at(&relay, &tool, |relay| relay.count().to_client >= bytes);
+            cut_at(relay, tool, |relay| relay.count().to_client >= bytes);
         }
         Fault::Deaf(_) => {}
         Fault::Power(moment) => {
@@ -164,30 +241,45 @@ fn strike(bed: &Bed, host: &LabHost, fault: Fault, round: u32, sick: bool) {
             host.kill();
             tool.signal(Signal::KILL);
             host.start();
-            dead = true;
+            return true;
+        }
+        Fault::Away(moment, length) => {
+            thread::sleep(moment);
+            network(host, "down");
+            thread::sleep(length);
+            network(host, "up");
+        }
+        Fault::Sshd(moment, length) => {
+            thread::sleep(moment);
+            host.sh("systemctl stop ssh.socket ssh; pkill -9 sshd; :")
+                .expect(0);
+            thread::sleep(length);
+            host.sh("systemctl start ssh").expect(0);
+        }
+        Fault::Reboot(moment) => {
+            thread::sleep(moment);
+            host.reboot();
+        }
+        Fault::Full(moment) => {
+            thread::sleep(moment);
+            host.sh("dd if=/dev/zero of=/fill bs=64k status=none; sync; :")
+                .expect(0);
+        }
+        Fault::Rival(moment) => {
+            thread::sleep(moment);
+            rival(host, round);
         }
     }
-    let ran = tool.finish();
-    let told = format!("round {round}: {fault:?}, sick: {sick}\n{ran}");
-    // What a dead tool had begun on the host may still be at work, before it has taken the lock too.
-    let busy = "pgrep -f \"[s]shd-session: root|[T]he part of a deployment\" >/dev/null || systemctl is-active -q ops-deploy-lock ops-deploy-revert.timer ops-deploy-revert";
-    let settle = format!("timeout {PATIENCE_S} sh -c 'while {busy}; do sleep 0.1; done'");
-    assert_eq!(host.sh(&settle).status, 0, "it is never over\n{told}");
-    let mut after = After::of(host);
-    if matches!(fault, Fault::Both(_)) && !after.left.is_empty() {
-        // Nobody was left to clean up: the next run does, whatever it is for.
-        assert_eq!(after.left, "/var/lib/ops-deploy/pending.json", "{told}");
-        assert_eq!(after.current, after.boots, "{told}");
-        bed.systems(&[("sweep-link", &system)]);
-        let again = bed
-            .ops(&["switch", "sweep-link", "--store-path", &after.current])
-            .run()
-            .expect(0);
-        after = After::of(host);
-        assert_eq!(after.left, "", "{told}\n{again}");
-    }
-    assert_eq!(after, After::settled(&after.current), "{told}");
-    judge(bed, &ran, (&old, &new, &after.current), dead, sick, &told);
+    false
+}
+
+/// Deploys another system, in another folder and to another name of the host.
+fn rival(host: &LabHost, round: u32) {
+    let rival = Bed::new().settings(PATIENT);
+    let path = rival.build("sweep-1", &System::new(&format!("rival-{round}")));
+    let name = format!("root@{}", host.v4());
+    let ran = rival.ops(&["switch", &name, "--store-path", &path]).run();
+    assert!([0, 75].contains(&ran.status), "the rival: {ran}");
 }
 
 /// Cuts the link when it has carried so much, or never if the tool ends before.
@@ -206,12 +298,14 @@ fn judge(
     bed: &Bed,
     ran: &Ran,
     (old, new, runs): (&str, &str, &str),
+    fault: Fault,
     dead: bool,
     sick: bool,
     told: &str,
 ) {
+    let is_rivals = matches!(fault, Fault::Rival(_)) && runs.contains("-rival-");
     assert!(
-        runs == old || (runs == new && !sick),
+        runs == old || (runs == new && !sick) || is_rivals,
         "{told}\nruns {runs}, not {old} or {new}"
     );
     let records = bed.records("sweep-1");
@@ -226,10 +320,10 @@ fn judge(
     assert_eq!(ids, once, "one record for each deployment\n{told}");
     if runs == new {
         assert!(matches!(outcome, "deployed" | "interrupted"), "{told}");
-    } else {
+    } else if !is_rivals {
         assert_ne!(outcome, "deployed", "{told}");
     }
-    if !dead {
+    if !dead && !is_rivals {
         assert_eq!(ran.status == 0, runs == new, "{told}");
         assert_ne!(outcome, "unknown", "{told}");
     }
