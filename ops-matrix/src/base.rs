@@ -21,6 +21,7 @@ pub fn parse_url(text: &str) -> Result<Url, Error> {
 }
 
 /// Host, port and path of a base URL.
+#[derive(Debug, Clone)]
 pub struct Base {
     /// The host: a name or an address without brackets.
     pub host: String,

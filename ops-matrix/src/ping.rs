@@ -1,9 +1,12 @@
 //! `ping`: an event from one account to another through the homeserver, timed and taken back.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ops_common::check::{Check, State};
+use ops_common::host::Host;
+use ops_common::interrupt;
 use ops_common::span::Span;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -13,11 +16,12 @@ use crate::base::Base;
 use crate::discovery::Answer;
 use crate::document;
 use crate::error::Error;
+use crate::ground;
 use crate::http::Request;
 use crate::probe::{self, ProbeFailure, seconds};
 use crate::public::encoded;
 use crate::tokens::{Token, Tokens};
-use crate::view::View;
+use crate::view::{Exceptions, View};
 
 /// The name of the check.
 pub const CHECK: &str = "matrix.ping";
@@ -28,11 +32,20 @@ const EVENT: &str = "dev.ops.ping";
 /// Even with a limit of nothing an event is waited for this long.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a run that a signal ends may take to take its event back.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// The most of a sync reply that is read: the filter leaves one kind of event of one room.
 const SYNC_LIMIT: u64 = 4 << 20;
 
 /// Sends, waits, and takes back.
-pub fn look(view: &View<'_>, url: &Url, tokens: &Tokens, limit: Span) -> Result<Vec<Check>, Error> {
+pub fn look(
+    host: &Host,
+    view: &View<'_>,
+    url: &Url,
+    tokens: &Arc<Tokens>,
+    limit: Span,
+) -> Result<Vec<Check>, Error> {
     let base = Base::of(url);
     let subject = tokens.room.as_str();
     let address = match view.endpoints(&base.host, base.port) {
@@ -54,7 +67,7 @@ pub fn look(view: &View<'_>, url: &Url, tokens: &Tokens, limit: Span) -> Result<
         address,
         tokens,
     };
-    Ok(vec![pinger.ping(limit).unwrap_or_else(|failed| {
+    Ok(vec![pinger.ping(host, limit).unwrap_or_else(|failed| {
         let (failure, fix) = (&failed.failure, failed.fix());
         let mut check = Check::new(failure.state(), CHECK, subject, failed.to_string())
             .data(json!({"fault": failure.word()}));
@@ -90,7 +103,7 @@ struct Pinger<'a> {
     view: &'a View<'a>,
     base: &'a Base,
     address: SocketAddr,
-    tokens: &'a Tokens,
+    tokens: &'a Arc<Tokens>,
 }
 
 /// An answer, and when its question was asked.
@@ -100,31 +113,56 @@ struct Answered {
 }
 
 impl Pinger<'_> {
-    fn ping(&self, limit: Span) -> Result<Check, Failed> {
-        let room = encoded(&self.tokens.room);
+    fn ping(&self, host: &Host, limit: Span) -> Result<Check, Failed> {
         let start = text(&self.sync("", Duration::ZERO)?, "next_batch");
         let id = format!("ops{}", jiff::Timestamp::now().as_nanosecond());
-        let sent = self
-            .ask(
-                &self.tokens.sender,
-                Duration::ZERO,
-                "PUT",
-                &format!("rooms/{room}/send/{EVENT}/{id}"),
-                Some(json!({"ping": id})),
-            )
-            .map_err(|failure| Failed {
-                what: "send",
-                token: "token_a",
-                failure,
-            })?;
+        let taken_back = self.taken_back_by_signals(host, &id);
+        let sent = self.send(&id).map_err(|failure| Failed {
+            what: "send",
+            token: "token_a",
+            failure,
+        })?;
         let send_s = seconds(sent.asked_at.elapsed());
         let event = text(&sent.object, "event_id");
         let seen_s = self.wait_for(&event, &start, sent.asked_at, limit);
         // Whatever came of it, the event is taken back.
-        let redact = format!("rooms/{room}/redact/{}/{id}r", encoded(&event));
-        let reason = Some(json!({"reason": "ping"}));
-        let redacted = self.ask(&self.tokens.sender, Duration::ZERO, "PUT", &redact, reason);
+        let redacted = self.redact(&id, &event);
+        drop(taken_back);
         Ok(self.judge(send_s, seen_s?, limit, redacted.is_ok()))
+    }
+
+    fn send(&self, id: &str) -> Result<Answered, ProbeFailure> {
+        let room = encoded(&self.tokens.room);
+        let path = format!("rooms/{room}/send/{EVENT}/{id}");
+        let content = Some(json!({"ping": id}));
+        self.ask(&self.tokens.sender, Duration::ZERO, "PUT", &path, content)
+    }
+
+    fn redact(&self, id: &str, event: &str) -> Result<Answered, ProbeFailure> {
+        let room = encoded(&self.tokens.room);
+        let path = format!("rooms/{room}/redact/{}/{id}r", encoded(event));
+        let reason = Some(json!({"reason": "ping"}));
+        self.ask(&self.tokens.sender, Duration::ZERO, "PUT", &path, reason)
+    }
+
+    /// While this lives, a signal takes the event back before it ends the run. Whether the event is there already is not
+    /// known then: it is sent once more, which under the same id is the same event, whose name comes with the answer.
+    fn taken_back_by_signals(&self, host: &Host, id: &str) -> interrupt::Guard {
+        let (host, base, tokens) = (host.clone(), self.base.clone(), Arc::clone(self.tokens));
+        let (address, id) = (self.address, id.to_owned());
+        interrupt::guard(move || {
+            let (ground, exceptions) = (ground::of(&host), Exceptions::default());
+            let pinger = Pinger {
+                view: &View::new(&*ground, &exceptions, FAREWELL, FAREWELL),
+                base: &base,
+                address,
+                tokens: &tokens,
+            };
+            if let Ok(sent) = pinger.send(&id) {
+                // Nobody is left to be told that it failed.
+                drop(pinger.redact(&id, &text(&sent.object, "event_id")));
+            }
+        })
     }
 
     /// Seconds until the receiver has the event, if it comes in time.

@@ -1,6 +1,7 @@
 //! The verbs that look at our own homeserver, from its host's point of view.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use ops_common::exit::Status;
@@ -246,11 +247,11 @@ impl PingArgs {
             (None, None) => return Err(Error::NoTokens),
         };
         let url = base::parse_url(&settings.url)?;
-        let tokens = tokens::read(&file)?;
+        let tokens = Arc::new(tokens::read(&file)?);
         let exceptions = Exceptions::default();
         watch::judge(context, ping::CHECK, &self.hosts, &self.watch, |host| {
             from_host(context, host, &exceptions, |view| {
-                ping::look(view, &url, &tokens, self.limit)
+                ping::look(host, view, &url, &tokens, self.limit)
             })
         })
     }

@@ -1,8 +1,12 @@
 //! An event from one account to another, and everything that can keep it from arriving.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use ops_tests::{Kind, Lab, LabHost, Options, Ran, skip, tool};
+use ops_tests::{Kind, Lab, LabHost, Options, Ran, Tool, skip, tool};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::fake::{Act, Asked, Fake, Start, json as json_reply, reply};
@@ -36,10 +40,12 @@ impl Purse {
     }
 
     fn ping(&self, args: &[&str]) -> Ran {
+        self.pinging(args).run()
+    }
+
+    fn pinging(&self, args: &[&str]) -> Tool {
         let run = tool("ops-matrix").args(["ping", "--json"]).args(args);
-        run.dir(self.0.path())
-            .env("SOPS_AGE_KEY_FILE", "key.txt")
-            .run()
+        run.dir(self.0.path()).env("SOPS_AGE_KEY_FILE", "key.txt")
     }
 }
 
@@ -221,6 +227,51 @@ fn what_stands_in_the_way_of_an_event_is_named_and_the_event_taken_back() {
             "{told}"
         );
         assert!(!told.contains("s3cr3t"), "{told}");
+    }
+}
+
+/// Neither the wait for an event that was sent nor a send without an answer leaves the event in the room.
+#[test]
+fn a_signal_takes_the_event_back() {
+    for (word, signal, sends) in [
+        ("since=", Signal::TERM, 2),
+        ("since=", Signal::INT, 2),
+        ("/send/", Signal::TERM, 2),
+    ] {
+        let (struck, strikes) = mpsc::channel();
+        let struck = Mutex::new(Some(struck));
+        let fake = Fake::start("127.0.0.1", Start::Plain, move |asked: &Asked| {
+            // The first such request is never answered.
+            if asked.path.contains(word)
+                && let Some(struck) = struck.lock().unwrap().take()
+            {
+                struck.send(()).unwrap();
+                return Act::Silence;
+            }
+            Act::Send(json_reply(match () {
+                () if asked.path.contains("/sync?") => r#"{"next_batch":"1"}"#,
+                () if asked.path.contains("/send/") => r#"{"event_id":"$sent"}"#,
+                () => r#"{"event_id":"$redaction"}"#,
+            }))
+        });
+        let tokens = json!({"token_a": "x", "room": "!r:chat.example"});
+        let purse = Purse::new(&format!("http://{}", fake.address), &tokens);
+        let running = purse.pinging(&["--host", "localhost"]).spawn();
+        strikes.recv_timeout(Duration::from_mins(1)).unwrap();
+        running.signal(signal);
+        assert_eq!(running.finish().signal, Some(signal.as_raw()), "{word}");
+        let asked = fake.asked();
+        let paths = |part: &str| {
+            let paths = asked.iter().map(|asked| asked.path.as_str());
+            paths.filter(|path| path.contains(part)).collect::<Vec<_>>()
+        };
+        let sent = paths("/send/");
+        // Under one id it is one event, however often it is sent.
+        assert!(
+            sent.len() == sends && sent.iter().all(|path| *path == sent[0]),
+            "{word}: {sent:?}"
+        );
+        assert_eq!(paths("/redact/%24sent/").len(), 1, "{word}");
     }
 }
 
