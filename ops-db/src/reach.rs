@@ -88,13 +88,11 @@ impl Looker<'_> {
 
     /// Passes on what a `COPY ... TO STDOUT` says.
     pub fn copy(&self, copy: &str, output: &mut dyn Write) -> Result<(), Error> {
-        match &self.session {
-            Some(session) => session.copy_out(copy, output),
-            None => {
-                let statements = [self.settings, &[copy]].concat();
-                self.server.psql(&self.database, &statements, output)
-            }
+        if let Some(session) = &self.session {
+            return session.copy_out(copy, output);
         }
+        let statements = [self.settings, &[copy]].concat();
+        self.server.psql(&self.database, &statements, output)
     }
 
     /// The names of the columns that a query would give; none where only psql can be asked.

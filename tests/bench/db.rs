@@ -145,6 +145,12 @@ fn prepare(host: &LabHost, folder: &Path) -> Result<String, Box<dyn Error>> {
 /// Everything once, in turn: seconds, and the most memory that ops-db took.
 fn round(host: &LabHost, folder: &Path, recipient: &str) -> Result<(Times, u64), Box<dyn Error>> {
     let mut times = Times::new();
+    on_the_host(host, recipient, &mut times)?;
+    let peak = from_here(folder, recipient, &mut times)?;
+    Ok((times, peak))
+}
+
+fn on_the_host(host: &LabHost, recipient: &str, times: &mut Times) -> Result<(), Box<dyn Error>> {
     let here = |line: &str| {
         let fresh = "cd /srv/bench && rm -rf out && install -d -m 777 out && set -o pipefail";
         let line = format!("bash -c '{fresh}; R={recipient}; {line}'");
@@ -172,6 +178,11 @@ fn round(host: &LabHost, folder: &Path, recipient: &str) -> Result<(Times, u64),
         times.insert(way, seconds);
         times.insert(processors, of_processors);
     }
+    Ok(())
+}
+
+/// From another machine; the most memory that ops-db took.
+fn from_here(folder: &Path, recipient: &str, times: &mut Times) -> Result<u64, Box<dyn Error>> {
     let fresh = || {
         drop(fs::remove_dir_all(folder.join("out")));
         fs::create_dir(folder.join("out"))
@@ -195,7 +206,7 @@ fn round(host: &LabHost, folder: &Path, recipient: &str) -> Result<(Times, u64),
     fresh()?;
     let (seconds, peak_of_two) = over_ssh(folder, recipient, &["--streams", "2"]);
     times.insert("two over ssh", seconds);
-    Ok((times, peak.max(peak_of_two)))
+    Ok(peak.max(peak_of_two))
 }
 
 /// The way of a backup on the host, with its proof or without: its seconds, and those of all processors. What the server

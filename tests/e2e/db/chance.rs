@@ -148,8 +148,11 @@ impl Scene {
     }
 
     fn strike(&self, what: Try, strike: Strike, at: u64, round: usize) -> Ran {
-        let link = Link::new().throttle(6 << 20);
-        let relay = Relay::before(&self.host, &format!("db-chance-{round}"), link);
+        let relay = Relay::before(
+            &self.host,
+            &format!("db-chance-{round}"),
+            Link::new().throttle(6 << 20),
+        );
         let running = self.tool(what, relay.alias()).spawn();
         relay.wait_until(|count| count.to_client + count.to_host >= at || running.has_ended());
         match strike {
