@@ -1,12 +1,18 @@
 //! Changes of a plain document at one path, in its source text: the lines of that value change, and nothing else.
 
+mod cut;
+mod flat;
+mod reach;
+
 use zeroize::Zeroizing;
+
+use self::reach::{Holder, Reached};
 
 use crate::format::{Format, Indent};
 use crate::patch::{self, Edit};
 use crate::path::{Path, Step, wrap};
-use crate::tree::{Data, Item, List, Map, Node, Pair, Scalar, Syntax, Tree, Value};
-use crate::{dotenv, ini, json, yaml};
+use crate::tree::{Data, Item, List, Map, Node, Scalar, Syntax, Tree};
+use crate::{json, yaml};
 
 /// Why a document could not be changed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -85,72 +91,9 @@ struct Change<'c> {
     unit: Option<String>,
 }
 
-/// How far a path leads.
-enum Reached<'t> {
-    /// To a value, held by a pair or an element.
-    Value { node: &'t Node, holder: Holder<'t> },
-    /// To a mapping or sequence that has no such member.
-    Gap {
-        node: &'t Node,
-        rest: &'t [Step],
-        depth: usize,
-    },
-}
-
-enum Holder<'t> {
-    Root,
-    Pair {
-        map: &'t Map,
-        pair: &'t Pair,
-        number: usize,
-    },
-    Element {
-        list: &'t List,
-        number: usize,
-    },
-}
-
 impl Change<'_> {
     fn shape(&self) -> Fault {
         Fault::Shape(self.path.to_string())
-    }
-
-    fn reach<'t>(&'t self, root: &'t Node) -> Reached<'t> {
-        let (mut node, mut holder) = (root, Holder::Root);
-        for (depth, step) in self.path.0.iter().enumerate() {
-            let next = match (node, step) {
-                (Node::Map(map), Step::Key(key)) => {
-                    let found = map.pairs().enumerate().find(|(_, pair)| pair.key == *key);
-                    found.map(|(number, pair)| (&pair.node, Holder::Pair { map, pair, number }))
-                }
-                (Node::List(list), Step::Index(index)) => {
-                    let found = list.elements().nth(*index);
-                    found.map(|(_, node)| {
-                        (
-                            node,
-                            Holder::Element {
-                                list,
-                                number: *index,
-                            },
-                        )
-                    })
-                }
-                // A leaf on the way is replaced.
-                (Node::Scalar(_), _) => return Reached::Value { node, holder },
-                _ => None,
-            };
-            match next {
-                Some((inner, inner_holder)) => (node, holder) = (inner, inner_holder),
-                None => {
-                    return Reached::Gap {
-                        node,
-                        rest: &self.path.0[depth..],
-                        depth,
-                    };
-                }
-            }
-        }
-        Reached::Value { node, holder }
     }
 
     fn set(&self, tree: &Tree, value: Data) -> Result<Edit, Fault> {
@@ -172,13 +115,6 @@ impl Change<'_> {
                 }
             }
         }
-    }
-
-    /// How many steps of the path lead through what is there.
-    fn depth_of(&self, root: &Node) -> usize {
-        (1..=self.path.0.len())
-            .take_while(|count| Path(self.path.0[..*count].to_vec()).find(root).is_some())
-            .count()
     }
 
     fn replace(
@@ -314,129 +250,6 @@ impl Change<'_> {
                 format!("{line}{key}{text}{close}"),
             ),
             (None, None) => Edit::new(span.start + 1..span.end - 1, format!("{key}{text}")),
-        }
-    }
-
-    fn unset(&self, tree: &Tree) -> Result<Edit, Fault> {
-        let root = Node::Map(tree.documents[0].root.clone());
-        if self.depth_of(&root) < self.path.0.len() {
-            return Err(Fault::Missing(self.path.to_string()));
-        }
-        let Reached::Value { node, holder } = self.reach(&root) else {
-            return Err(Fault::Missing(self.path.to_string()));
-        };
-        if matches!(node, Node::Scalar(scalar) if scalar.place.alias) {
-            return Err(Fault::Alias(self.path.to_string()));
-        }
-        let inline = self.format == Format::Json;
-        match holder {
-            Holder::Pair { map, number, .. } if inline || map.flow => {
-                Ok(Edit::new(json::pair_region(self.source, map, number), ""))
-            }
-            Holder::Element { list, number } if inline || list.flow => Ok(Edit::new(
-                json::element_region(self.source, list, number),
-                "",
-            )),
-            Holder::Pair { map, pair, number } => self.cut_pair(&root, map, pair, number),
-            Holder::Element { list, number } => {
-                let (region, _) = list.elements().nth(number).ok_or_else(|| self.shape())?;
-                if list.elements().count() == 1 {
-                    return self.empty_parent(&root, &Data::List(Vec::new()));
-                }
-                let next = list
-                    .elements()
-                    .nth(number + 1)
-                    .map(|(region, _)| region.start);
-                Ok(self.cut(region, next))
-            }
-            Holder::Root => Err(self.shape()),
-        }
-    }
-
-    /// Cuts a region of lines; one that begins inside a line ends where the next begins.
-    fn cut(&self, region: &std::ops::Range<usize>, next: Option<usize>) -> Edit {
-        let at_line = region.start == 0 || self.source[..region.start].ends_with('\n');
-        let end = if at_line {
-            region.end
-        } else {
-            next.map_or(region.end, |next| self.content_from(next))
-        };
-        Edit::new(region.start..end, "")
-    }
-
-    fn content_from(&self, at: usize) -> usize {
-        at + self.source[at..].len() - self.source[at..].trim_start_matches(' ').len()
-    }
-
-    fn cut_pair(&self, root: &Node, map: &Map, pair: &Pair, number: usize) -> Result<Edit, Fault> {
-        let top = self.path.0.len() == 1 || !matches!(self.format, Format::Yaml);
-        if map.pairs().count() == 1 && !top {
-            return self.empty_parent(root, &Data::Map(Vec::new()));
-        }
-        Ok(self.cut(
-            &pair.region,
-            map.pairs().nth(number + 1).map(|pair| pair.region.start),
-        ))
-    }
-
-    /// What held the last member becomes empty.
-    fn empty_parent(&self, root: &Node, empty: &Data) -> Result<Edit, Fault> {
-        let parent = Path(self.path.0[..self.path.0.len() - 1].to_vec());
-        let change = Change {
-            format: self.format,
-            source: self.source,
-            path: &parent,
-            step: self.step,
-            unit: self.unit.clone(),
-        };
-        match change.reach(root) {
-            Reached::Value { node, holder } => change.replace(node, &holder, parent.0.len(), empty),
-            Reached::Gap { .. } => Err(self.shape()),
-        }
-    }
-
-    fn flat_set(&self, tree: &Tree, value: Data) -> Result<Edit, Fault> {
-        let Data::Scalar(value) = value else {
-            return Err(self.shape());
-        };
-        let root = &tree.documents[0].root;
-        match (self.format, self.path.0.as_slice()) {
-            (Format::Dotenv, [Step::Key(key)]) => Ok(match root.pair(key) {
-                Some(pair) => Edit::new(pair.node.span(), dotenv::scalar(&value)),
-                None => self.new_line(
-                    self.source.len(),
-                    &format!("{key}={}\n", dotenv::scalar(&value)),
-                ),
-            }),
-            (Format::Ini, [Step::Key(section), Step::Key(key)]) => {
-                self.ini_set(root, section, key, &value)
-            }
-            _ => Err(self.shape()),
-        }
-    }
-
-    fn ini_set(&self, root: &Map, section: &str, key: &str, value: &Value) -> Result<Edit, Fault> {
-        let text = ini::scalar(value).ok_or_else(|| self.shape())?;
-        let line = format!("{key} = {text}\n");
-        if let Some(Pair {
-            node: Node::Map(map),
-            region,
-            ..
-        }) = root.pair(section)
-        {
-            Ok(match map.pair(key) {
-                Some(Pair {
-                    node: Node::Scalar(scalar),
-                    ..
-                }) => {
-                    let text = ini::respell(value, &scalar.place).ok_or_else(|| self.shape())?;
-                    Edit::new(scalar.place.span.clone(), text)
-                }
-                _ => self.new_line(region.end, &line),
-            })
-        } else {
-            let gap = if self.source.is_empty() { "" } else { "\n" };
-            Ok(self.new_line(self.source.len(), &format!("{gap}[{section}]\n{line}")))
         }
     }
 }

@@ -31,6 +31,7 @@ mod places;
 mod plugins;
 mod shapes;
 mod statuses;
+mod suites;
 mod tamper;
 mod tree;
 mod verbs;
