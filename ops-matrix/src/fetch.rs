@@ -121,18 +121,24 @@ impl Fetched {
     /// How long peers may keep the answer.
     #[must_use]
     pub fn lifetime(&self) -> Option<Duration> {
-        let reply = self.reply.as_ref().ok()?;
-        let instant = |name| reply.header(name).and_then(http_date);
-        let expires_in = instant("expires")
-            .zip(instant("date"))
-            .map(|(expires, date)| expires - date);
-        let keep = if reply.status == 200 {
-            cache::lifetime
-        } else {
-            cache::error_lifetime
-        };
-        Some(keep(reply.header("cache-control"), expires_in))
+        self.reply.as_ref().ok().map(lifetime)
     }
+}
+
+fn lifetime(reply: &Reply) -> Duration {
+    let date = reply.header("date").and_then(http_date);
+    // What is no date is in the past, "0" above all (RFC 9111, 5.3).
+    let expires_in = reply.header("expires").map(|expires| {
+        http_date(expires).map_or(0, |expires| expires - date.unwrap_or_else(now_s))
+    });
+    let keep = if reply.status == 200 {
+        cache::lifetime
+    } else {
+        cache::error_lifetime
+    };
+    // Several headers are one list.
+    let control: Vec<_> = reply.headers("cache-control").collect();
+    keep(Some(&control.join(",")), expires_in)
 }
 
 /// Seconds since 1970 of a date as HTTP writes it.
@@ -298,5 +304,43 @@ mod tests {
         );
         assert_eq!(http_date("yesterday"), None);
         assert_eq!(http_date("0"), None);
+    }
+
+    #[test]
+    fn the_headers_of_an_answer_tell_how_long_it_is_kept() {
+        const DATE: (&str, &str) = ("date", "Mon, 23 Nov 2026 16:10:24 GMT");
+        const LATER: (&str, &str) = ("expires", "Mon, 23 Nov 2026 18:10:24 GMT");
+        let minutes = |headers: &[(&str, &str)]| {
+            let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let reply = Reply {
+                status: 200,
+                version: "HTTP/1.1".to_owned(),
+                headers: headers.iter().map(own).collect(),
+                body: Vec::new(),
+                first_byte: Duration::ZERO,
+                total: Duration::ZERO,
+            };
+            lifetime(&reply).as_secs() / 60
+        };
+        for (headers, expected) in [
+            (&[][..], 24 * 60),
+            (&[DATE, LATER], 120),
+            (&[DATE, LATER, ("cache-control", "max-age=3600")], 60),
+            (&[DATE, LATER, ("cache-control", "public")], 120),
+            (
+                &[
+                    ("cache-control", "public"),
+                    ("cache-control", "Max-Age = 3600"),
+                ],
+                60,
+            ),
+            (&[("cache-control", "max-age=, public")], 24 * 60),
+            (&[DATE, ("expires", "0")], 5),
+            (&[("expires", "-1")], 5),
+            // Long past, whatever the server's own clock says.
+            (&[("expires", "Wed, 30 Jan 2019 07:35:33 GMT")], 5),
+        ] {
+            assert_eq!(minutes(headers), expected, "{headers:?}");
+        }
     }
 }
