@@ -1,5 +1,6 @@
 //! Brings a system to a host: one question for what is missing, one stream with all of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ops_common::host::Command;
@@ -9,7 +10,7 @@ use crate::error::Error;
 use crate::line::Line;
 use crate::nix;
 
-/// Prints those of the paths on stdin that the host does not have; with an argument, after asking its binary caches.
+/// Prints those of the paths on stdin that the host does not have.
 const MISSING: &str = include_str!("sh/missing.sh");
 
 /// What was brought to a host.
@@ -23,7 +24,22 @@ pub struct Copied {
 
 /// Copies what the host lacks of `closure`.
 pub fn copy(line: &Line<'_>, closure: &[StorePath], substitute: bool) -> Result<Copied, Error> {
-    let missing = missing(line, closure, substitute)?;
+    let lacking = missing(line, closure, substitute, "")?;
+    match send(line, &lacking) {
+        Err(failed @ Error::Import { .. }) => {
+            // Perhaps something is there that is not valid.
+            let all = missing(line, closure, false, "thorough")?;
+            let asked: BTreeSet<&str> = lacking.iter().map(|path| path.path.as_str()).collect();
+            if all.iter().all(|path| asked.contains(path.path.as_str())) {
+                return Err(failed);
+            }
+            send(line, &all)
+        }
+        done => done,
+    }
+}
+
+fn send(line: &Line<'_>, missing: &[&StorePath]) -> Result<Copied, Error> {
     let copied = Copied {
         paths: missing.len(),
         bytes: missing.iter().map(|path| path.bytes).sum(),
@@ -67,19 +83,20 @@ fn missing<'a>(
     line: &Line<'_>,
     closure: &'a [StorePath],
     substitute: bool,
+    how: &str,
 ) -> Result<Vec<&'a StorePath>, Error> {
     let mut list = String::with_capacity(closure.len() * 80);
     for path in closure {
         list.push_str(&path.path);
         list.push('\n');
     }
-    let args: &[&str] = if substitute { &["substitute"] } else { &[] };
+    let args = [how, if substitute { "substitute" } else { "" }];
     let deadline = if substitute {
         Duration::from_hours(1)
     } else {
         Duration::from_mins(2)
     };
-    let question = Command::script(MISSING, args)
+    let question = Command::script(MISSING, &args)
         .stdin(list)
         .deadline(deadline);
     let answer = line.host().run(&question).map_err(Error::from)?;
@@ -90,7 +107,7 @@ fn missing<'a>(
         });
     }
     let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-    let missing: std::collections::BTreeSet<&str> = text.lines().collect();
+    let missing: BTreeSet<&str> = text.lines().collect();
     Ok(closure
         .iter()
         .filter(|path| missing.contains(path.path.as_str()))

@@ -8,9 +8,9 @@
 //! |---|---|
 //! | `cli.rs`, `cli/` | arguments; what the verbs do with them, printing |
 //! | `switch.rs`, `rollout.rs`, `ballot.rs` | several hosts: looked at, deployed to; all or nothing |
-//! | `deployment.rs`, `watch.rs`, `put_back.rs`, `interrupted.rs`, `reboot.rs` | the safe order on one host: forth, the health window, back, Ctrl-C, with a reboot |
+//! | `deployment.rs`, `begin.rs`, `activate.rs`, `watch.rs`, `put_back.rs`, `interrupted.rs`, `reboot.rs` | the safe order on one host: lock and timer, the system tried and kept, the health window, back, Ctrl-C, with a reboot |
 //! | `handoff.rs` | how the steps hand systems to each other |
-//! | `line.rs`, `sh/` | the line to a host, and what runs there |
+//! | `line.rs`, `follow.rs`, `sh/` | the line to a host, what it tells while it works, and what runs there |
 //! | `state.rs`, `units.rs`, `listeners.rs` | what a host is and does |
 //! | `health.rs`, `probe.rs`, `verify.rs`, `gate.rs` | is it well, or worse than before |
 //! | `preview.rs`, `dry_run.rs`, `plan.rs`, `fstab.rs`, `unit_tree.rs`, `unit_file.rs`, `closure.rs` | what would change |
@@ -20,8 +20,10 @@
 //! | `lint.rs`, `lint/`, `nginx.rs`, `ahead.rs` | traps, and what is told of them before a switch |
 //! | `stc.rs` | the statuses of `switch-to-configuration` |
 
+pub mod activate;
 pub mod ahead;
 pub mod ballot;
+pub mod begin;
 pub mod build_there;
 pub mod cli;
 pub mod closure;
@@ -30,6 +32,7 @@ pub mod deployment;
 pub mod dry_run;
 pub mod error;
 pub mod facts;
+mod follow;
 pub mod fstab;
 pub mod gate;
 pub mod git;

@@ -7,12 +7,12 @@ use ops_common::host::{self, Command, Finished, Host};
 use ops_common::hosts::Target;
 use ops_common::report::Report;
 use ops_common::tool::Context;
-use serde::Deserialize;
 
 use crate::error::Error;
+use crate::follow::Follower;
 use crate::settings::Settings;
 use crate::state::{self, State};
-use crate::stc::{self, Ending};
+use crate::stc::Ending;
 
 /// The functions that run on the host.
 pub const FUNCTIONS: &str = include_str!("sh/host.sh");
@@ -51,6 +51,30 @@ pub struct Work<'a> {
     pub limit: Duration,
     /// How long to try to reach the host again when the line breaks.
     pub patience: Instant,
+    /// Since when the host is to sum up what has happened, once it has ended.
+    pub sum_up: Option<&'a str>,
+}
+
+impl Work<'_> {
+    /// The arguments of `start`.
+    fn start(&self, cursor: &str) -> Vec<String> {
+        let limit = self.limit.as_secs().max(1).to_string();
+        let mut args = vec![self.id.to_owned(), self.unit.to_owned(), limit];
+        args.push(cursor.to_owned());
+        args.extend_from_slice(&self.argv);
+        args
+    }
+
+    fn call(&self, cursor: &str) -> Command {
+        let start = self.start(cursor);
+        match self.sum_up {
+            None => function_call("start", &start),
+            Some(since) => function_call(
+                "start_and_sum_up",
+                &[vec![since.to_owned()], start].concat(),
+            ),
+        }
+    }
 }
 
 /// What became of a command in a unit.
@@ -60,6 +84,16 @@ pub struct Outcome {
     pub ending: Ending,
     /// What it said.
     pub said: Vec<String>,
+    /// What the host has summed up.
+    pub summary: Vec<String>,
+}
+
+/// What became of a deployment that was to begin, and to start its first work in the same call.
+pub(crate) enum Begun {
+    /// The host did not let it begin.
+    Refused(Vec<String>, Finished),
+    /// It has begun.
+    Started(Result<Outcome, Error>),
 }
 
 impl<'a> Line<'a> {
@@ -97,11 +131,15 @@ impl<'a> Line<'a> {
 
     /// Opens another connection beside this one, to prove that a login works.
     pub fn prove_login(&self) -> Result<Host, Error> {
-        let host = self.target.connect(self.context).map_err(Error::from)?;
-        let host = host.with_sudo_of(&self.host());
+        let host = self.log_in()?;
         host.output(&Command::new("true").deadline(QUESTION))
             .map_err(Error::from)?;
         Ok(host)
+    }
+
+    fn log_in(&self) -> Result<Host, Error> {
+        let host = self.target.connect(self.context).map_err(Error::from)?;
+        Ok(host.with_sudo_of(&self.host()))
     }
 
     /// Connects anew, until `patience` is over.
@@ -120,18 +158,35 @@ impl<'a> Line<'a> {
 
     /// Asks the host for its state.
     pub fn state(&self) -> Result<State, Error> {
-        let script = state::question(&self.watched).deadline(QUESTION);
-        let answer = self.host().output(&script).map_err(Error::from)?;
-        State::parse(&String::from_utf8_lossy(&answer))
+        self.ask(&self.host(), state::question(&self.watched))
+    }
+
+    /// Asks for what a deployment may change.
+    pub fn look(&self) -> Result<State, Error> {
+        self.look_over(&self.host())
+    }
+
+    fn look_over(&self, host: &Host) -> Result<State, Error> {
+        self.ask(host, state::brief_question(&self.watched))
+    }
+
+    fn ask(&self, host: &Host, question: Command) -> Result<State, Error> {
+        let answer = host.output(&question.deadline(QUESTION));
+        State::parse(&String::from_utf8_lossy(&answer.map_err(Error::from)?))
             .ok_or_else(|| Error::State { host: self.name() })
     }
 
-    /// Asks for the state, over a new connection where the old one broke.
-    pub fn ask_state(&self, patience: Instant) -> Result<State, Error> {
-        self.state().or_else(|_| {
+    /// Asks for what a deployment may change, over a new connection where the old one broke.
+    pub fn look_again(&self, patience: Instant) -> Result<State, Error> {
+        self.look().or_else(|_| {
             self.reconnect(patience)?;
-            self.state()
+            self.look()
         })
+    }
+
+    /// Proves that a login works by asking over it for what a deployment may change.
+    pub fn log_in_and_look(&self) -> Result<State, Error> {
+        self.look_over(&self.log_in()?)
     }
 
     /// Calls one of the functions on the host, once more over a new connection if the line broke: it knows what it has done.
@@ -157,21 +212,15 @@ impl<'a> Line<'a> {
 
     /// Runs a command in a unit and follows it to its end, over as many connections as that takes.
     pub fn work(&self, work: &Work<'_>) -> Result<Outcome, Error> {
-        let limit = work.limit.as_secs().max(1).to_string();
-        let mut follower = Follower::new(&self.report);
+        self.go_on(work, Follower::new(&self.report))
+    }
+
+    fn go_on(&self, work: &Work<'_>, mut follower: Follower<'_>) -> Result<Outcome, Error> {
         loop {
-            let mut args = vec![work.id.to_owned(), work.unit.to_owned(), limit.clone()];
-            args.push(follower.cursor.clone());
-            args.extend(work.argv.iter().cloned());
-            let call = function_call("start", &args);
-            let lost = match self.follow(&call, work, &mut follower) {
-                Ok(Some(ending)) => {
-                    return Ok(Outcome {
-                        ending,
-                        said: follower.said,
-                    });
-                }
-                Ok(None) => host_lost(&self.name()),
+            let call = work.call(&follower.cursor);
+            let lost = match self.follow(call, work, &mut follower) {
+                Ok(_) if follower.ended.is_some() => return self.outcome(follower),
+                Ok(_) => host_lost(&self.name()),
                 Err(error) => error,
             };
             self.report.note(format_args!("{lost}; connecting again"));
@@ -181,19 +230,59 @@ impl<'a> Line<'a> {
         }
     }
 
+    fn outcome(&self, follower: Follower<'_>) -> Result<Outcome, Error> {
+        let ending = follower.ended.ok_or_else(|| host_lost(&self.name()))?;
+        Ok(Outcome {
+            ending,
+            said: follower.said,
+            summary: follower.words,
+        })
+    }
+
+    /// Begins a deployment and does its first work in one call. Where the line breaks, each of the two is done again: the
+    /// host knows what it has done.
+    pub(crate) fn begin_and_work(
+        &self,
+        args: &[String],
+        stdin: &[u8],
+        patience: Instant,
+        work: &Work<'_>,
+    ) -> Result<Begun, Error> {
+        let mut follower = Follower::new(&self.report);
+        let both = [args, &work.start("")].concat();
+        let call = function_call("begin_and_start", &both).stdin(stdin);
+        match self.follow(call, work, &mut follower) {
+            Ok(finished) if !follower.begun => {
+                return Ok(Begun::Refused(follower.words, finished));
+            }
+            Ok(_) if follower.ended.is_some() => {
+                return Ok(Begun::Started(self.outcome(follower)));
+            }
+            // What is lost is not known to have begun; otherwise it is followed on, over a new connection.
+            Err(lost) if !follower.begun => {
+                self.report.note(format_args!("{lost}; connecting again"));
+                self.reconnect(patience).map_err(|_| lost)?;
+                let begun = self.call("begin", args, stdin.to_vec())?;
+                if !begun.success() {
+                    let said = String::from_utf8_lossy(&begun.stdout).into_owned();
+                    let words = said.lines().map(str::to_owned).collect();
+                    return Ok(Begun::Refused(words, begun));
+                }
+            }
+            _ => {}
+        }
+        Ok(Begun::Started(self.go_on(work, follower)))
+    }
+
     fn follow(
         &self,
-        call: &Command,
+        call: Command,
         work: &Work<'_>,
         follower: &mut Follower<'_>,
-    ) -> Result<Option<Ending>, host::Error> {
-        let left = work
-            .patience
-            .saturating_duration_since(Instant::now())
-            .max(QUESTION);
-        let call = call.clone().deadline(left);
-        self.host().stream(&call, follower)?;
-        Ok(follower.ended.take())
+    ) -> Result<Finished, host::Error> {
+        let left = work.patience.saturating_duration_since(Instant::now());
+        let call = call.deadline(left.max(QUESTION));
+        self.host().stream(&call, follower)
     }
 }
 
@@ -209,96 +298,5 @@ fn host_lost(name: &str) -> host::Error {
     host::Error::Lost {
         subject: format!("the work on '{name}'"),
         reason: "its end was not seen".to_owned(),
-    }
-}
-
-/// Takes the lines of `follow` as they come, and tells what the unit says to whoever wants to know more.
-struct Follower<'a> {
-    report: &'a Report,
-    partial: Vec<u8>,
-    cursor: String,
-    said: Vec<String>,
-    ended: Option<Ending>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    #[serde(rename = "__CURSOR")]
-    cursor: String,
-    #[serde(rename = "MESSAGE")]
-    message: Option<Text>,
-}
-
-/// journald writes text that is not UTF-8 as an array of bytes.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Text {
-    Plain(String),
-    Bytes(Vec<u8>),
-}
-
-impl<'a> Follower<'a> {
-    fn new(report: &'a Report) -> Self {
-        Self {
-            report,
-            partial: Vec::new(),
-            cursor: String::new(),
-            said: Vec::new(),
-            ended: None,
-        }
-    }
-
-    fn line(&mut self, line: &str) {
-        if let Some(properties) = line.strip_prefix("@ended ") {
-            self.ended = Some(stc::ending(properties));
-        } else if let Some(why) = line.strip_prefix("@refused ") {
-            self.said.push(why.to_owned());
-        } else if let Ok(entry) = serde_json::from_str::<Entry>(line) {
-            self.cursor = entry.cursor;
-            let text = match entry.message {
-                Some(Text::Plain(text)) => text,
-                Some(Text::Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-                None => String::new(),
-            };
-            self.report.note(&text);
-            self.said.push(text);
-        }
-    }
-}
-
-impl std::io::Write for Follower<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.partial.extend_from_slice(bytes);
-        while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.partial.drain(..=end).collect();
-            self.line(String::from_utf8_lossy(&line).trim_end());
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    #[test]
-    fn the_follower_reads_lines_however_they_are_cut() {
-        let report = Report::new("ops-deploy", true, false, false);
-        let mut follower = Follower::new(&report);
-        let text = "{\"__CURSOR\":\"s=1\",\"MESSAGE\":\"stopping\"}\n-- cursor: s=1\n\
-{\"__CURSOR\":\"s=2\",\"MESSAGE\":[104,105]}\n{\"__CURSOR\":\"s=3\",\"MESSAGE\":null}\n\
-@ended LoadState=loaded Result=success ExecMainCode=1 ExecMainStatus=0\n";
-        for byte in text.as_bytes() {
-            follower.write_all(&[*byte]).unwrap();
-        }
-        assert_eq!(follower.said, ["stopping", "hi", ""]);
-        assert_eq!(follower.cursor, "s=3");
-        assert_eq!(follower.ended, Some(Ending::Exited(0)));
     }
 }

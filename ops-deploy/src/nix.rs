@@ -1,8 +1,9 @@
 //! The local Nix: every call is one that versions 2.8 to 2.3x understand alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ops_common::exit::{Failure, Status};
 use ops_common::program::{self, Program};
@@ -172,40 +173,93 @@ pub fn derivation(installable: &Installable) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&answer).trim().to_owned())
 }
 
-/// Lists the closure of a path with sizes, or says that the local store does not have it.
-pub fn closure(path: &str) -> Result<Option<Vec<StorePath>>, Error> {
-    let store = |source| Error::Store {
+/// A closure with sizes, references first; `None` where the local store does not have it.
+pub type Closure = Option<Vec<StorePath>>;
+
+/// The closures of a run: hosts that are given the same system, or have it, are asked for once.
+#[derive(Debug, Clone, Default)]
+pub struct Closures(Arc<Mutex<BTreeMap<String, Closure>>>);
+
+impl Closures {
+    /// The closures of two paths.
+    pub fn of(&self, paths: [&str; 2]) -> Result<[Closure; 2], Error> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new: Vec<&str> = paths.to_vec();
+        new.retain(|path| !known.contains_key(*path));
+        new.dedup();
+        let found = closures(&new)?;
+        known.extend(new.into_iter().map(str::to_owned).zip(found));
+        Ok(paths.map(|path| known.get(path).cloned().flatten()))
+    }
+}
+
+/// The closure of a path.
+pub fn closure(path: &str) -> Result<Closure, Error> {
+    Ok(closures(&[path])?.pop().flatten())
+}
+
+/// The closures of several paths, in two steps of Nix whose start is most of what they cost.
+fn closures(paths: &[&str]) -> Result<Vec<Closure>, Error> {
+    let lists = std::thread::scope(|scope| {
+        let asked: Vec<_> = paths
+            .iter()
+            .map(|path| scope.spawn(|| requisites(path)))
+            .collect();
+        asked
+            .into_iter()
+            .map(|list| {
+                list.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect::<Result<Vec<_>, Error>>()
+    })?;
+    let all: BTreeSet<&str> = lists
+        .iter()
+        .flatten()
+        .flat_map(|list| list.lines())
+        .collect();
+    let sizes = sizes(&all.into_iter().collect::<Vec<_>>())?;
+    let with_size = |path: &str| StorePath {
+        path: path.to_owned(),
+        bytes: sizes.get(path).copied().unwrap_or(0),
+    };
+    let closure = |list: &String| list.lines().map(with_size).collect();
+    Ok(lists
+        .iter()
+        .map(|list| list.as_ref().map(closure))
+        .collect())
+}
+
+fn store(path: &str) -> impl Fn(program::Error) -> Error {
+    move |source| Error::Store {
         path: path.to_owned(),
         source,
-    };
+    }
+}
+
+fn requisites(path: &str) -> Result<Option<String>, Error> {
     let found = Program::find("nix-store")?
         .args(["--query", "--requisites", path])
         .run()
-        .map_err(store)?;
-    if found.status != 0 {
-        return Ok(None);
-    }
+        .map_err(store(path))?;
     let text = String::from_utf8_lossy(&found.stdout).into_owned();
-    let paths: Vec<&str> = text.lines().collect();
-    let mut sizes = Vec::with_capacity(paths.len());
+    Ok((found.status == 0).then_some(text))
+}
+
+fn sizes<'a>(paths: &[&'a str]) -> Result<BTreeMap<&'a str, u64>, Error> {
+    let mut sizes = BTreeMap::new();
     // Few enough at a time for any limit on the length of a command line.
     for some in paths.chunks(1000) {
         let answer = Program::find("nix-store")?
             .args(["--query", "--size"])
             .args(some)
             .output()
-            .map_err(store)?;
-        sizes.extend(
-            String::from_utf8_lossy(&answer)
-                .lines()
-                .map(|line| line.trim().parse().unwrap_or(0)),
-        );
+            .map_err(store(some[0]))?;
+        let text = String::from_utf8_lossy(&answer);
+        let bytes = text.lines().map(|line| line.trim().parse().unwrap_or(0));
+        sizes.extend(some.iter().copied().zip(bytes));
     }
-    let closure = paths.into_iter().zip(sizes).map(|(path, bytes)| StorePath {
-        path: path.to_owned(),
-        bytes,
-    });
-    Ok(Some(closure.collect()))
+    Ok(sizes)
 }
 
 /// Starts to export paths as a stream on the stdout of the child.

@@ -92,6 +92,15 @@ impl Preview {
         let Some(old_closure) = nix::closure(old)? else {
             return Ok(None);
         };
+        Self::of((old, &old_closure), (new, new_closure), state).map(Some)
+    }
+
+    /// Compares two systems whose closures are known.
+    pub fn of(
+        (old, old_closure): (&str, &[StorePath]),
+        (new, new_closure): (&str, &[StorePath]),
+        state: Option<&State>,
+    ) -> Result<Self, Error> {
         let read = |path: &str| {
             UnitTree::read(Path::new(path)).map_err(|source| Error::Units {
                 path: path.to_owned(),
@@ -126,11 +135,11 @@ impl Preview {
             assumed.chain(mounted.map(running(false))).collect()
         };
         let units = plan::plan(&old_tree, &new_tree, &running);
-        Ok(Some(Self {
-            packages: closure::difference(&old_closure, new_closure),
+        Ok(Self {
+            packages: closure::difference(old_closure, new_closure),
             start_limit: start_limit(&new_tree, &units),
             units,
-        }))
+        })
     }
 
     /// The lines of the plan that are about packages.

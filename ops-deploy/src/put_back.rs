@@ -53,7 +53,7 @@ impl Deployment<'_> {
     }
 
     fn is_untouched(&self) -> bool {
-        self.line.state().is_ok_and(|state| {
+        self.line.look().is_ok_and(|state| {
             state.current == self.before.current && state.profile == self.before.profile
         })
     }
@@ -81,8 +81,9 @@ impl Deployment<'_> {
             argv: host_script("revert", &args),
             limit: GRACE * 5,
             patience,
+            sum_up: None,
         };
-        let mut state = self.line.ask_state(patience).map_err(words)?;
+        let mut state = self.line.look_again(patience).map_err(words)?;
         for _ in 0..RESTARTS {
             let boot = state.boot.clone();
             if boot == self.before.boot {
@@ -99,7 +100,7 @@ impl Deployment<'_> {
                     reverted.status
                 ));
             }
-            state = self.line.ask_state(patience).map_err(words)?;
+            state = self.line.look_again(patience).map_err(words)?;
             if state.boot == boot {
                 break;
             }
@@ -114,7 +115,7 @@ impl Deployment<'_> {
         loop {
             let state = self
                 .line
-                .ask_state(patience)
+                .look_again(patience)
                 .map_err(|error| describe(&error))?;
             let problem = if state.old() != Some(old) {
                 Some(format!(
@@ -179,11 +180,13 @@ impl Deployment<'_> {
 
     /// Notes which generation the system has got and what the journal complains about, and tells if a reboot is due.
     fn sum_up(&mut self, outcome: Outcome) {
-        let cursor = self.before.cursor.clone().unwrap_or_default();
-        let Ok(answer) = self.line.call("sum_up", &[cursor], Vec::new()) else {
-            return;
-        };
-        for line in String::from_utf8_lossy(&answer.stdout).lines() {
+        let lines = self.summary.take().or_else(|| {
+            let cursor = self.before.cursor.clone().unwrap_or_default();
+            let answer = self.line.call("sum_up", &[cursor], Vec::new()).ok()?;
+            let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+            Some(text.lines().map(str::to_owned).collect())
+        });
+        for line in lines.unwrap_or_default() {
             if let Some(link) = line.strip_prefix("@link ") {
                 let has_one = outcome == Outcome::Deployed && self.order.way != Way::Test;
                 self.record.generation = generation_number(link).filter(|_| has_one);
@@ -191,8 +194,8 @@ impl Deployment<'_> {
                 self.line
                     .report
                     .warn("reboot needed: the kernel of the system is not the one that runs");
-            } else {
-                self.record.journal.push(line.chars().take(300).collect());
+            } else if let Some(error) = line.strip_prefix("@error ") {
+                self.record.journal.push(error.chars().take(300).collect());
             }
         }
     }

@@ -35,8 +35,7 @@ impl Deployment<'_> {
     pub(crate) fn reboot_into_old(&mut self, old: &str) -> Result<(), String> {
         let patience = Instant::now() + BOOT_LIMIT;
         let words = |error: crate::error::Error| describe(&error);
-        let state = self.line.ask_state(patience);
-        let state = state.map_err(words)?;
+        let state = self.line.look_again(patience).map_err(words)?;
         let mut args = revert_args(&self.record.id, &self.before, old);
         args.remove(1);
         let made = self
@@ -59,7 +58,7 @@ impl Deployment<'_> {
     /// Reboots the host and waits until it answers from another boot.
     fn reboot(&self) -> Result<State, String> {
         let words = |error: crate::error::Error| describe(&error);
-        let before = self.line.state().map_err(words)?.boot;
+        let before = self.line.look().map_err(words)?.boot;
         // The connection may go down before the answer has come: whether it goes down at all is what the boot id tells.
         drop(
             self.line
@@ -70,7 +69,7 @@ impl Deployment<'_> {
             let state = self
                 .line
                 .reconnect(patience)
-                .and_then(|()| self.line.state());
+                .and_then(|()| self.line.look());
             match state {
                 Ok(state) if state.boot != before && settled(&state) => return Ok(state),
                 _ if Instant::now() >= patience => {

@@ -119,7 +119,12 @@ impl Record {
 
     /// Notes how long a step took.
     pub fn step(&mut self, name: &str, started: std::time::Instant) {
-        let took = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        self.took(name, started.elapsed());
+    }
+
+    /// Notes how long a step has taken.
+    pub fn took(&mut self, name: &str, took: std::time::Duration) {
+        let took = (took.as_secs_f64() * 1000.0).round() / 1000.0;
         self.steps_s.insert(name.to_owned(), took);
     }
 }

@@ -8,6 +8,7 @@ use ops_common::hosts::fan_out;
 use ops_common::tool::Context;
 
 use crate::ballot::Ballot;
+use crate::begin::Before;
 use crate::copy;
 use crate::deployment::{Deployment, GRACE, Order};
 use crate::error::Error;
@@ -95,10 +96,10 @@ fn host<'a>(
     let line = &one.seen.line;
     let vote = |well| ballots.map(|(kept, copied)| (copied.vote(well, copy_deadline()), kept));
     let mut record = new_record(request, one);
-    let brought = bring(request, one, &mut record);
+    let brought = bring(request, one, order, &mut record);
     let voted = vote(brought.is_ok());
-    let state = match brought {
-        Ok(Some(state)) => state,
+    let before = match brought {
+        Ok(Some(before)) => before,
         Ok(None) => {
             line.report.warn(format_args!(
                 "'{}' already runs '{}' and is healthy: nothing to do",
@@ -120,7 +121,7 @@ fn host<'a>(
         };
         return Ok(refused(line, record, &error));
     }
-    let begun = Deployment::begin(line, order, state, record.clone());
+    let begun = Deployment::begin(line, order, before, record.clone());
     if let (Err(_), Some((kept, _))) = (&begun, ballots) {
         kept.vote(false, Instant::now());
     }
@@ -135,25 +136,44 @@ fn host<'a>(
     }
 }
 
-/// Brings the system to the host, which is then known to be in this state; or finds that there is nothing to do.
+/// Brings the system to the host, which is looked at meanwhile; or finds that there is nothing to do.
 fn bring(
     request: &Request<'_>,
     one: &Ready<'_>,
+    order: Order<'_>,
     record: &mut Record,
-) -> Result<Option<State>, Error> {
+) -> Result<Option<Before>, Error> {
     let line = &one.seen.line;
     let state = recovered(line, &one.seen.state)?.unwrap_or_else(|| one.seen.state.clone());
     if is_there(&state, &one.new, request.way, request.settings) {
         return Ok(None);
     }
     let started = Instant::now();
+    let (copied, before) = std::thread::scope(|scope| {
+        let before = scope.spawn(|| Before::take(line, order, state));
+        let copied = copy(request, one);
+        let before = before.join();
+        (
+            copied,
+            before.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        )
+    });
+    // A door that lets but one session in at a time has perhaps let the other one in.
+    copied.or_else(|error| match error {
+        Error::Host(_) => copy(request, one),
+        error => Err(error),
+    })?;
+    record.step("copy", started);
+    Ok(Some(before.fresh(line, order)))
+}
+
+fn copy(request: &Request<'_>, one: &Ready<'_>) -> Result<(), Error> {
     if one.closure.is_empty() {
         must_have(&one.seen, &one.new)?;
     } else if request.copy {
-        copy::copy(line, &one.closure, request.substitute)?;
+        copy::copy(&one.seen.line, &one.closure, request.substitute)?;
     }
-    record.step("copy", started);
-    Ok(Some(state))
+    Ok(())
 }
 
 /// Writes down a deployment that has changed nothing.
@@ -162,7 +182,7 @@ fn refused(line: &Line<'_>, mut record: Record, error: &Error) -> (Option<Record
     line.report.failure(error, &told);
     record.close(Outcome::Refused, &told);
     let written = line
-        .ask_state(Instant::now() + GRACE)
+        .look_again(Instant::now() + GRACE)
         .and_then(|_| line.call("append", &[], record.line().into_bytes()));
     if !written.is_ok_and(|written| written.success()) {
         line.report

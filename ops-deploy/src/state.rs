@@ -90,7 +90,17 @@ pub struct State {
 /// The question for the state of a host; the units that matter are in the answer even if they do not run.
 #[must_use]
 pub fn question(units: &[String]) -> Command {
-    let mut args = vec![units::PROPERTIES];
+    ask("", units)
+}
+
+/// The question for what a deployment may change: the systems, units and sockets, and the boot.
+#[must_use]
+pub fn brief_question(units: &[String]) -> Command {
+    ask("brief", units)
+}
+
+fn ask(how: &str, units: &[String]) -> Command {
+    let mut args = vec![how, units::PROPERTIES];
     args.extend(units.iter().map(String::as_str));
     Command::script(SCRIPT, &args)
 }
@@ -114,7 +124,7 @@ impl State {
                 let (key, value) = rest.split_once(' ').unwrap_or((rest, ""));
                 block = None;
                 match key {
-                    "units" | "sockets" | "groups" => {
+                    "list" | "units" | "sockets" | "groups" => {
                         blocks.insert(key, String::new());
                         block = Some(key);
                     }
@@ -127,13 +137,12 @@ impl State {
             }
         }
         let block = |key: &str| blocks.get(key).map_or("", String::as_str);
-        state.units = units::parse(block("units"));
-        state.lock = state.lock.take().filter(|_| {
-            state
-                .units
-                .get("ops-deploy-lock.service")
-                .is_none_or(Unit::is_active)
-        });
+        state.units = units::list(block("list"));
+        state.units.append(&mut units::parse(block("units")));
+        let holder = state.units.get("ops-deploy-lock.service");
+        state.lock = holder
+            .filter(|unit| unit.is_active())
+            .and_then(|unit| lock(&unit.description));
         let is = |unit: &str, words: &[&str]| {
             let unit = state.units.get(unit);
             unit.is_some_and(|unit| words.contains(&unit.active.as_str()))
@@ -167,7 +176,6 @@ impl State {
             "store-free" => self.store_free_bytes = value.parse().ok(),
             "boot-free" => self.boot_free_bytes = value.parse().ok(),
             "kernel-differs" => self.kernel_differs = value == "yes",
-            "lock" => self.lock = lock(value),
             "pending" => self.pending = text(),
             "cursor" => self.cursor = text(),
             _ => {}
@@ -222,8 +230,9 @@ mod tests {
 @current /nix/store/old\n@booted \n@profile /nix/store/old\n@link system-7-link\n\
 @generation /nix/var/nix/profiles/system-10-link 1764000000 /nix/store/ten\n\
 @generation /nix/var/nix/profiles/system-7-link 1763000000 /nix/store/old\n\
-@systemd yes\n@store-free 1000\n@boot-free \n@lock ops-deploy d1 ana@laptop (pid 3)\n\
-@pending {\"id\":\"d1\"}\n@cursor s=1\n@units\nId=a.service\nActiveState=active\n\nId=ops-deploy-revert.timer\nActiveState=active\n\n@sockets\n\
+@systemd yes\n@store-free 1000\n@boot-free \n\
+@pending {\"id\":\"d1\"}\n@cursor s=1\n@units\nId=a.service\nActiveState=active\n\nId=ops-deploy-revert.timer\nActiveState=active\n\n\
+Id=ops-deploy-lock.service\nDescription=ops-deploy d1 ana@laptop (pid 3)\nActiveState=active\n\n@sockets\n\
 LISTEN 0 5 127.0.0.1:80 0.0.0.0:* users:((\"n\",pid=4,fd=1))\n@groups\n4 0::/system.slice/a.service\n@end\n";
 
     #[test]
@@ -246,7 +255,7 @@ LISTEN 0 5 127.0.0.1:80 0.0.0.0:* users:((\"n\",pid=4,fd=1))\n@groups\n4 0::/sys
         );
         assert!(state.armed && !state.reverting && state.systemd);
         assert_eq!(state.listeners.unwrap()[0].unit, "a.service");
-        assert_eq!(state.units.len(), 2);
+        assert_eq!(state.units.len(), 3);
     }
 
     #[test]

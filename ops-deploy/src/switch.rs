@@ -40,6 +40,8 @@ pub struct Request<'a> {
     pub settings: &'a Settings,
     /// What is the same for all hosts.
     pub facts: &'a Facts,
+    /// The closures of this run.
+    pub closures: nix::Closures,
 }
 
 impl<'a> Request<'a> {
@@ -56,6 +58,7 @@ impl<'a> Request<'a> {
             jobs,
             settings,
             facts,
+            closures: nix::Closures::default(),
         }
     }
 }
@@ -237,11 +240,14 @@ pub fn prepare<'a>(
     if ready.is_there(request.way, request.settings) {
         return Ok(ready);
     }
-    ready.closure = nix::closure(&ready.new)?.unwrap_or_default();
     let state = &ready.seen.state;
+    let [old, new] = [state.old().unwrap_or(&ready.new), &ready.new];
+    let [old_closure, new_closure] = request.closures.of([old, new])?;
+    ready.closure = new_closure.unwrap_or_default();
     if !ready.closure.is_empty() {
-        if let Some(old) = state.old() {
-            ready.preview = Preview::between(old, &ready.new, &ready.closure, Some(state))?;
+        if let (Some(old), Some(old_closure)) = (state.old(), old_closure) {
+            let (old, new) = ((old, &*old_closure), (&*ready.new, &*ready.closure));
+            ready.preview = Some(Preview::of(old, new, Some(state))?);
         }
         ready.findings = ahead::traps(
             state.old(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The properties that are asked for; [`parse`] reads them in any order.
-pub const PROPERTIES: &str = "Id,LoadState,UnitFileState,ActiveState,SubState,Result,NRestarts,ExecMainStatus,MainPID,FragmentPath,Type,\
+pub const PROPERTIES: &str = "Id,LoadState,UnitFileState,ActiveState,SubState,Result,NRestarts,ExecMainStatus,MainPID,FragmentPath,Type,Description,\
 TimeoutStartUSec,StateChangeTimestampMonotonic,InactiveExitTimestampMonotonic,InvocationID";
 
 /// One unit at one moment.
@@ -28,6 +28,8 @@ pub struct Unit {
     pub exit_status: u8,
     /// Its main process.
     pub main_pid: u32,
+    /// What it says it is.
+    pub description: String,
     /// The file that defines it.
     pub fragment: String,
     /// The `Type=` of a service.
@@ -93,6 +95,23 @@ impl Unit {
     }
 }
 
+/// Reads the table that `systemctl list-units` prints: name, load state, active state, state of its type, description.
+#[must_use]
+pub fn list(text: &str) -> BTreeMap<String, Unit> {
+    let row = |line: &str| {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let unit = Unit {
+            name: words.next()?,
+            load: words.next()?,
+            active: words.next()?,
+            sub: words.next()?,
+            ..Unit::default()
+        };
+        Some((unit.name.clone(), unit))
+    };
+    text.lines().filter_map(row).collect()
+}
+
 /// Reads the blocks that `systemctl show` prints, one a unit, empty lines between them.
 #[must_use]
 pub fn parse(text: &str) -> BTreeMap<String, Unit> {
@@ -119,6 +138,7 @@ fn set(unit: &mut Unit, key: &str, value: &str) {
         "ActiveState" => value.clone_into(&mut unit.active),
         "SubState" => value.clone_into(&mut unit.sub),
         "Result" => value.clone_into(&mut unit.result),
+        "Description" => value.clone_into(&mut unit.description),
         "FragmentPath" => value.clone_into(&mut unit.fragment),
         "Type" => value.clone_into(&mut unit.kind),
         "InvocationID" => value.clone_into(&mut unit.invocation),

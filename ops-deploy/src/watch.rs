@@ -52,7 +52,7 @@ impl Deployment<'_> {
             let last = early && started.elapsed() >= window;
             let (now, login) = if last {
                 early = false;
-                let (now, login) = self.look_and_log_in();
+                let (now, login) = self.log_in_and_look();
                 (now?, Some(login))
             } else {
                 (self.look()?, None)
@@ -75,25 +75,24 @@ impl Deployment<'_> {
         }
     }
 
-    fn look_and_log_in(&self) -> (Result<State, Sick>, Login) {
-        let line = self.line;
-        std::thread::scope(|scope| {
-            let login = scope.spawn(|| line.prove_login().map(drop));
-            let now = self.look();
-            let login = login.join();
-            (
-                now,
-                login.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            )
-        })
+    /// Looks over a new login. Where that does not work, the line that is there tells more than why.
+    fn log_in_and_look(&self) -> (Result<State, Sick>, Login) {
+        match self.line.log_in_and_look() {
+            Ok(state) => (self.is_still_new(state), Ok(())),
+            Err(error) => (self.look(), Err(error)),
+        }
     }
 
-    /// Asks for the state, over a new connection where the old one broke, and makes sure that the new system still runs.
+    /// Looks, over a new connection where the old one broke, and makes sure that the new system still runs.
     fn look(&self) -> Result<State, Sick> {
-        let state = self.line.ask_state(self.armed_until);
+        let state = self.line.look_again(self.armed_until);
         let state = state.map_err(|error| {
             Sick::because(format!("the host does not answer: {}", describe(&error)))
         })?;
+        self.is_still_new(state)
+    }
+
+    fn is_still_new(&self, state: State) -> Result<State, Sick> {
         if state.boot != self.before.boot {
             return Err(Sick::because(
                 "the host was restarted during the deployment",

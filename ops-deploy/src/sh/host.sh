@@ -7,17 +7,20 @@ PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/sbi
 export PATH LC_ALL=C SYSTEMD_COLORS=0 SYSTEMD_PAGER= NIXOS_INSTALL_BOOTLOADER=0
 run=/run/ops-deploy lib=/var/lib/ops-deploy profile=/nix/var/nix/profiles/system
 roots=/nix/var/nix/gcroots
-alone=
+works="ops-deploy-activate.service ops-deploy-commit.service ops-deploy-rollback.service"
+alone= waited=
 
 # begin ID OWNER LOCK_S ARMED_S OLD PROFILE GENERATION NEW BYTES; stdin: the pending record in one line, then this text, which
 # has BYTES. Takes the lock, makes sure that the host is still the one that was looked at, and arms the timer. Called again
 # because the answer was lost, it goes on where it was.
 begin() {
   id=$1 owner=$2 lock_s=$3 armed_s=$4 old=$5 was=$6 generation=$7 new=$8 bytes=$9
-  systemctl is-active -q ops-deploy-revert.service && { say reverting; exit 75; }
-  holds "$id" || ! systemctl is-active -q ops-deploy-lock.service || locked
+  look
+  [ -z "$reverting" ] || { say reverting; exit 75; }
+  [ -z "$lock" ] || holds "$id" || locked
   umask 022
   mkdir -p $run $roots && alone || exit 74
+  [ -z "$waited" ] || look
   [ -e $run/begun ] && mine "$id" && return 0
   holds "$id" ||
     systemd-run --quiet --collect --unit=ops-deploy-lock --description="ops-deploy $id $owner" sleep "$lock_s" 2>/dev/null || locked
@@ -26,7 +29,7 @@ begin() {
     let_go
     say changed; exit 75
   fi
-  clear_units
+  [ -z "$left" ] || clear_units
   [ -e $lib/pending.json ] && ! mine "$id" && close interrupted "nobody finished it: the deploying process was lost"
   rm -f $run/*
   { IFS= read -r record && printf '%s\n' "$record" >$lib/pending.new && cat >$run/host.sh &&
@@ -40,6 +43,21 @@ begin() {
   : >$run/begun
 }
 
+# begin_and_start, with the nine arguments of `begin` and those of `start`: both in one call.
+begin_and_start() {
+  begin "$@"
+  say begun
+  shift 9
+  start "$@"
+}
+
+# start_and_sum_up SINCE, with the arguments of `start`: both in one call.
+start_and_sum_up() {
+  since=$1; shift
+  start "$@"
+  sum_up "$since"
+}
+
 # start ID UNIT LIMIT_S CURSOR COMMAND...: runs a command in a transient unit, without a pipe to anybody, and follows it. Called
 # again because the line broke, it follows on from CURSOR.
 start() {
@@ -51,8 +69,7 @@ start() {
   fi
   if [ ! -e "$run/$unit" ]; then
     : >"$run/$unit"
-    cursor=$(journalctl -q -n0 --show-cursor | sed -n 's/^-- cursor: //p')
-    refused=$(systemd-run --quiet --unit="$unit" --service-type=exec -p RemainAfterExit=yes -p RuntimeMaxSec="$limit_s" \
+    refused=$(systemd-run --quiet --unit="$unit" -p RemainAfterExit=yes -p RuntimeMaxSec="$limit_s" \
       -p TimeoutStopSec=10s --setenv=PATH="$PATH" --setenv=NIXOS_INSTALL_BOOTLOADER=0 "$@" 2>&1 9<&-) ||
       [ "$(systemctl show -P LoadState "$unit.service")" = loaded ] || {
       rm -f "$run/$unit"
@@ -65,16 +82,14 @@ start() {
   follow "$unit" "$cursor"
 }
 
-# follow UNIT CURSOR: prints the journal of a unit until it has ended, then how it ended.
+# follow UNIT CURSOR: prints the journal of a unit until it has ended, then how it ended. It sleeps until the unit's process is
+# gone: asking again and again would take time away from what it waits for.
 follow() {
-  unit=$1 cursor=$2 seen= late=0 pause=0.02 invocation=$(systemctl show -P InvocationID "$1.service")
+  unit=$1 cursor=$2 seen= late=0
+  ask_about "$unit"
   while :; do
-    state=$(systemctl show -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus "$unit.service" | tr '\n' ' ')
-    case $state in
-    *ActiveState=active*SubState=exited* | *ActiveState=failed* | *ActiveState=inactive*) ended=1 ;;
-    *) ended= ;;
-    esac
-    [ -n "$ended" ] && journalctl --sync 2>/dev/null
+    [ -n "$ended" ] || { wait_for "$pid"; ask_about "$unit"; }
+    case $ended in '' | *Result=success*) ;; *) journalctl --sync 2>/dev/null ;; esac
     batch=$(journalctl -q -o json --output-fields=MESSAGE ${cursor:+--after-cursor="$cursor"} --show-cursor \
       _SYSTEMD_INVOCATION_ID="$invocation" 2>/dev/null)
     [ -n "$batch" ] && {
@@ -83,14 +98,31 @@ follow() {
       case $batch in *'-- cursor: '*) cursor=${batch##*-- cursor: } ;; esac
     }
     # An activation that has failed has said why, but on a busy host that may still be on its way to the journal.
-    case $ended/$seen/$state in
-    1/*Result=success* | 1/1/*) break ;;
-    1//*) [ "$unit" = ops-deploy-activate ] && [ $((late += 1)) -le 7 ] || break ;;
+    case $ended/$seen in
+    /*) ;;
+    *Result=success*) echo well >"$run/$unit"; break ;;
+    */1) break ;;
+    *) [ "$unit" = ops-deploy-activate ] && [ $((late += 1)) -le 7 ] && sleep 0.2 || break ;;
     esac
-    sleep $pause
-    case $pause in 0.02) pause=0.05 ;; 0.05) pause=0.1 ;; *) pause=0.2 ;; esac # most work is short
   done
-  say ended "$state"
+  say ended "$ended"
+}
+
+# wait_for PID: until that process is gone, but no longer than a second, so that what it says can be told.
+wait_for() { if [ "$1" = 0 ]; then sleep 0.05; else timeout 1 tail --pid="$1" -s 0.01 -f /dev/null; fi; }
+
+# ask_about UNIT: its process, its run, and into $ended how it has ended, if it has.
+ask_about() {
+  ended= pid=0 invocation=
+  state=$(systemctl show -p LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,MainPID,InvocationID "$1.service")
+  for property in $state; do
+    case $property in
+    MainPID=*) pid=${property#*=} ;;
+    InvocationID=*) invocation=${property#*=} ;;
+    SubState=exited | ActiveState=failed | ActiveState=inactive) ended=yes ;;
+    esac
+  done
+  [ -z "$ended" ] || ended=$(echo $state)
 }
 
 # revert ID OLD PROFILE GENERATION: puts exactly this system and this generation back. Can be called again and again.
@@ -184,10 +216,9 @@ finish() {
   IFS= read -r record || return 74
   alone
   if mine "$1"; then
-    systemctl stop ops-deploy-revert.timer ops-deploy-revert.service 2>/dev/null
     whole_lines && printf '%s\n' "$record" >>$lib/log.jsonl && sync $lib/log.jsonl && rm -f $lib/pending.json || failed=74
-    clear_units
-    let_go
+    clear_or_keep
+    let_go ops-deploy-revert.timer ops-deploy-revert.service $well
     return ${failed:-0}
   fi
   # The timer was faster and knew less, or the answer to the first call was lost.
@@ -207,7 +238,7 @@ told() {
 sum_up() {
   say link "$(readlink $profile)"
   [ ! -e /run/booted-system/kernel ] || [ /run/booted-system/kernel -ef /run/current-system/kernel ] || say kernel-differs
-  [ -z "$1" ] || journalctl -q -o cat -p err -n 20 --after-cursor="$1"
+  [ -z "$1" ] || journalctl -q -o cat -p err -n 20 --after-cursor="$1" | sed 's/^/@error /'
 }
 
 # append; stdin: a record. Writes down a deployment that never had the lock.
@@ -229,7 +260,9 @@ whole_lines() { [ -z "$(tail -c 1 $lib/log.jsonl 2>/dev/null)" ] || echo >>$lib/
 # alone: keeps all that changes something apart. Children must not inherit the lock: one may stay for ever.
 alone() {
   [ -z "$alone" ] || return 0
-  mkdir -p $lib && exec 9<$lib && flock 9 && alone=yes
+  [ -d $lib ] || mkdir -p $lib
+  exec 9<$lib || return
+  flock -n 9 || { flock 9 && waited=yes; } && alone=yes
 }
 
 # mine ID: the deployment under way is this one.
@@ -237,26 +270,56 @@ mine() {
   case $(cat $lib/pending.json 2>/dev/null) in '{"id":"'"$1"'",'*) ;; *) return 1 ;; esac
 }
 
-# holds ID: the lock is that of this deployment.
-holds() {
-  case $(systemctl show -p ActiveState,Description ops-deploy-lock.service | sort | tr '\n' ' ') in
-  "ActiveState=active Description=ops-deploy $1 "*) ;;
-  *) return 1 ;;
-  esac
+# look: into $lock who holds it, if somebody does; into $reverting whether an old system is being put back; and into $left
+# whether units of a deployment are there.
+look() {
+  lock= reverting= left=
+  while IFS='=' read -r key value; do
+    case $key in
+    Id) unit=$value ;;
+    ActiveState) active=$value ;;
+    Description) description=$value ;;
+    '')
+      case $unit/$active in
+      ops-deploy-lock.service/active) lock=$description ;;
+      ops-deploy-revert.service/active) reverting=yes ;;
+      ops-deploy-lock.service/* | ops-deploy-revert.service/* | */inactive) ;;
+      *) left=yes ;;
+      esac
+      ;;
+    esac
+  done <<EOF
+$(systemctl show -p Id,ActiveState,Description ops-deploy-lock.service ops-deploy-revert.service $works)
+
+EOF
 }
 
-locked() { say locked "$(systemctl show -P Description ops-deploy-lock.service)"; exit 75; }
+# holds ID: the lock is that of this deployment.
+holds() { case $lock in "ops-deploy $1 "*) ;; *) return 1 ;; esac; }
+
+locked() { [ -n "$lock" ] || look; say locked "$lock"; exit 75; }
 
 root() { ln -sfn "$2" $roots/"$1"; }
 
-clear_units() { stop ops-deploy-activate.service ops-deploy-commit.service ops-deploy-rollback.service; }
+# clear_units: ends what our units do, and forgets how they ended.
+clear_units() { stop $works; }
+
+# clear_or_keep: ends and forgets those of our units that have not ended well; the others, into $well, only have to go.
+clear_or_keep() {
+  well= unwell=
+  for unit in $works; do
+    how=$run/${unit%.service}
+    [ ! -e "$how" ] || if read -r _ <"$how"; then well="$well $unit"; else unwell="$unwell $unit"; fi
+  done
+  [ -z "$unwell" ] || stop $unwell
+}
 
 stop() { { systemctl stop "$@"; systemctl reset-failed "$@"; } 2>/dev/null; }
 
+# let_go [UNIT...]: removes all that was there for the deployment; at last the units go, and the lock.
 let_go() {
-  rm -f $lib/committing $roots/ops-deploy $roots/ops-deploy-old
-  rm -rf $run
-  systemctl stop ops-deploy-lock.service 2>/dev/null || : # gone with the boot that it was taken in
+  rm -rf $lib/committing $roots/ops-deploy $roots/ops-deploy-old $run
+  systemctl stop "$@" ops-deploy-lock.service 2>/dev/null || : # gone with the boot that it was taken in
 }
 
 say() { printf '@%s %s\n' "$1" "$2"; }

@@ -1,34 +1,42 @@
-# Prints what the host is and does: `@key value` lines, and blocks of other programs' output.
+# Prints what the host is and does: `@key value` lines, and blocks of other programs' output. A brief look has no need of what
+# does not change during a deployment.
 PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/sbin:/sbin:/usr/bin:/bin
 export LC_ALL=C SYSTEMD_COLORS=0 SYSTEMD_PAGER=
 profile=/nix/var/nix/profiles/system
+brief=$1 properties=$2; shift 2
 say() { printf '@%s %s\n' "$1" "$2"; }
-say uid "$(id -u)"
-say hostname "$(uname -n)"
-say machine "$(cat /etc/machine-id 2>/dev/null)"
-say boot "$(cat /proc/sys/kernel/random/boot_id)"
+read -r boot </proc/sys/kernel/random/boot_id; say boot "$boot"
 read -r up _ </proc/uptime; say uptime "$up"
-say at "$(date +%s)"
-say current "$(readlink -e /run/current-system)"
-say booted "$(readlink -e /run/booted-system)"
-say profile "$(readlink -e $profile)"
-say link "$(readlink $profile)"
-stat -c '%Y %N' $profile-*-link 2>/dev/null | sed -n "s/^\([0-9]*\) '\(.*\)' -> '\(.*\)'\$/@generation \2 \1 \3/p"
-[ -d /run/systemd/system ] && say systemd yes
-free() { df -P -B1 "$1" 2>/dev/null | { read -r _; read -r _ _ _ free _ && echo "$free"; }; }
-say store-free "$(free /nix)"
-mountpoint -q /boot 2>/dev/null && say boot-free "$(free /boot)"
-if [ -e /run/booted-system/kernel ] &&
-  [ "$(readlink -e /run/booted-system/kernel)" != "$(readlink -e /run/current-system/kernel)" ]; then
-  say kernel-differs yes
+keys= links=
+for link in current:/run/current-system booted:/run/booted-system profile:$profile; do
+  [ ! -e "${link#*:}" ] || keys="$keys ${link%%:*}" links="$links ${link#*:}"
+done
+[ -z "$links" ] || readlink -e $links | for key in $keys; do read -r path && say "$key" "$path"; done
+[ ! -e /run/booted-system/kernel ] || [ /run/booted-system/kernel -ef /run/current-system/kernel ] || say kernel-differs yes
+if [ -z "$brief" ]; then
+  say uid "$(id -u)"
+  say hostname "$(uname -n)"
+  say machine "$(cat /etc/machine-id 2>/dev/null)"
+  say at "$(date +%s)"
+  say link "$(readlink $profile)"
+  stat -c '%Y %N' $profile-*-link 2>/dev/null | sed -n "s/^\([0-9]*\) '\(.*\)' -> '\(.*\)'\$/@generation \2 \1 \3/p"
+  [ ! -d /run/systemd/system ] || say systemd yes
+  free() { df -P -B1 "$1" 2>/dev/null | { read -r _; read -r _ _ _ free _ && echo "$free"; }; }
+  say store-free "$(free /nix)"
+  mountpoint -q /boot 2>/dev/null && say boot-free "$(free /boot)"
+  say pending "$(cat /var/lib/ops-deploy/pending.json 2>/dev/null)"
+  say cursor "$(journalctl -q -n0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p')"
 fi
-say lock "$(systemctl show -P Description ops-deploy-lock.service)"
-say pending "$(cat /var/lib/ops-deploy/pending.json 2>/dev/null)"
-say cursor "$(journalctl -q -n0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p')"
+# Units that are stopped are in no list: those that matter are asked for by name. To tell all about a unit takes systemd a
+# millisecond, and it has hundreds; only of services more than the state can change while they run.
+if [ -n "$brief" ]; then
+  echo @list
+  systemctl list-units --plain --no-legend --full --type=service,socket,mount,timer,path,target,swap
+else
+  set -- "$@" '*.socket' '*.mount' '*.timer' '*.path' '*.target' '*.swap'
+fi
 echo @units
-properties=$1; shift
-# Units that are stopped are in no list: those that matter are asked for by name.
-systemctl show --no-pager -p "$properties" "$@" '*.service' '*.socket' '*.mount' '*.timer' '*.path' '*.target' '*.swap'
+systemctl show --no-pager -p "$properties" "$@" '*.service'
 if sockets=$(ss -Hltnp 2>/dev/null); then
   printf '@sockets\n%s\n@groups\n' "$sockets"
   for pid in $(printf '%s\n' "$sockets" | grep -o 'pid=[0-9]*' | sort -u); do
