@@ -146,32 +146,8 @@ impl LabHost {
     /// Runs a shell command line on it as root, without ssh, with this standard input.
     #[must_use = "a test that does not look at the end of a program proves nothing"]
     pub fn sh_with(&self, text: &str, stdin: &[u8]) -> Ran {
-        let leader = self.leader();
-        command("nsenter")
-            .args([
-                "--target",
-                &leader.to_string(),
-                "--mount",
-                "--uts",
-                "--ipc",
-                "--net",
-                "--pid",
-                "--",
-            ])
-            .args([
-                "/usr/bin/env",
-                "-i",
-                "-C",
-                "/root",
-                "HOME=/root",
-                "LANG=C.UTF-8",
-            ])
-            .args([
-                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                "sh",
-                "-c",
-                text,
-            ])
+        self.tool("sh")
+            .args(["-c", text])
             .stdin(stdin)
             .timeout(Duration::from_mins(5))
             .run()
