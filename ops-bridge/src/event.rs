@@ -33,8 +33,8 @@ pub(crate) enum Event<'a> {
     },
     /// A neighbour was heard of.
     Works(Neighbour),
-    /// A failed login is tried again.
-    AutoReconnect,
+    /// A failed login is tried again, or was for the last time.
+    AutoReconnect { goes_on: bool },
     /// A message, edit or file left for Slack.
     Sending {
         operation: Operation,
@@ -184,7 +184,10 @@ fn process<'a>(line: &Line<'a>) -> Option<Event<'a>> {
             ));
         }
         "Disconnecting and reconnecting login due to unknown error" => {
-            return Some(Event::AutoReconnect);
+            return Some(Event::AutoReconnect { goes_on: true });
+        }
+        "Not reconnecting as the maximum number of unknown error reconnects has been reached" => {
+            return Some(Event::AutoReconnect { goes_on: false });
         }
         "Failed to fetch team info" | "Failed to fetch user info" | "Failed to connect" => {
             return Some(Event::LoginFailed);

@@ -151,53 +151,60 @@ mod tests {
             explain("WRN Target reaction not found").unwrap().class,
             "healthy"
         );
-        for (text, class, words) in [
-            (
-                "mautrix-slack.service: Main process exited, code=exited, status=11/n/a",
-                "exit",
-                "configuration error",
-            ),
-            (
-                "Nov 24 08:56:51 h systemd[1]: x.service: Main process exited, code=killed, status=9/KILL",
-                "unit",
-                "killed",
-            ),
-            ("Started mautrix-slack.service - bridge.", "unit", "started"),
-            (
-                "Nov 24 08:56:51 h mautrix-slack[12]: 2026-11-24T08:56:51Z FTL Configuration error error=x",
-                "trouble",
-                "exit 11",
-            ),
-            (
-                r#"{"MESSAGE":"{\"level\":\"error\",\"error\":\"EOF\",\"message\":\"Failed to handle Matrix message\"}"}"#,
-                "lost",
-                "refused",
-            ),
-            (
-                "2026-11-24T08:56:51Z DBG Sent new bridge state bridge_state={\"error\":\"slack-socketmode-error\",\"message\":\"invalid_auth\",\"state_event\":\"TRANSIENT_DISCONNECT\"} login_id=T1-U1",
-                "state",
-                "does not accept the token",
-            ),
-            ("slack-unknown-fetch-error", "state", "failed at start"),
-            ("BAD_CREDENTIALS", "state", "does not accept the login"),
-            (
-                "panic: runtime error: index out of range",
-                "trouble",
-                "exit 2",
-            ),
-            (
-                "Legacy bridge config detected, but hacky network config migrator is not set",
-                "trouble",
-                "exit 1",
-            ),
-        ] {
+        assert!(matches!(explain("what is this"), Err(Error::NotKnown(_))));
+        assert!(matches!(explain("99"), Err(Error::NotKnown(_))));
+    }
+
+    /// A text, its class, and a part of what it means.
+    const CASES: &[(&str, &str, &str)] = &[
+        (
+            "mautrix-slack.service: Main process exited, code=exited, status=11/n/a",
+            "exit",
+            "configuration error",
+        ),
+        (
+            "Nov 24 08:56:51 h systemd[1]: x.service: Main process exited, code=killed, status=9/KILL",
+            "unit",
+            "killed",
+        ),
+        ("Started mautrix-slack.service - bridge.", "unit", "started"),
+        (
+            "Nov 24 08:56:51 h mautrix-slack[12]: 2026-11-24T08:56:51Z FTL Configuration error error=x",
+            "trouble",
+            "exit 11",
+        ),
+        (
+            r#"{"MESSAGE":"{\"level\":\"error\",\"error\":\"EOF\",\"message\":\"Failed to handle Matrix message\"}"}"#,
+            "lost",
+            "refused",
+        ),
+        (
+            "2026-11-24T08:56:51Z DBG Sent new bridge state bridge_state={\"error\":\"slack-socketmode-error\",\"message\":\"invalid_auth\",\"state_event\":\"TRANSIENT_DISCONNECT\"} login_id=T1-U1",
+            "state",
+            "does not accept the token",
+        ),
+        ("slack-unknown-fetch-error", "state", "failed at start"),
+        ("BAD_CREDENTIALS", "state", "does not accept the login"),
+        (
+            "panic: runtime error: index out of range",
+            "trouble",
+            "exit 2",
+        ),
+        (
+            "Legacy bridge config detected, but hacky network config migrator is not set",
+            "trouble",
+            "exit 1",
+        ),
+    ];
+
+    #[test]
+    fn lines_of_every_form_and_of_systemd_are_explained() {
+        for (text, class, words) in CASES {
             let explained = explain(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert!(
-                explained.class == class && explained.meaning.contains(words),
+                explained.class == *class && explained.meaning.contains(words),
                 "{explained:?}"
             );
         }
-        assert!(matches!(explain("what is this"), Err(Error::NotKnown(_))));
-        assert!(matches!(explain("99"), Err(Error::NotKnown(_))));
     }
 }

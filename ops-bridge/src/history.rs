@@ -72,8 +72,12 @@ impl History {
             Event::SocketRefused(error) if !self.run.is_stopping && !self.run.tells_states => {
                 self.refused(error, line, at);
             }
-            Event::AutoReconnect => self.run.retries_failed_logins = true,
-            Event::LoginFailed => self.run.login_failed = true,
+            Event::AutoReconnect { goes_on } => self.run.retries_failed_logins = *goes_on,
+            Event::LoginFailed => {
+                self.run.login_failed = true;
+                // A login that was tried again and failed in the same way has the state of before, and that starts nothing.
+                self.run.retries_failed_logins = false;
+            }
             Event::Delivered { .. } | Event::Echo { .. } => self.last_traffic = Some(at),
             Event::Socket { login, what } => self.socket(login, what, at),
             _ => {}

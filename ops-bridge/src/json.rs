@@ -45,6 +45,14 @@ pub(crate) fn value_length(text: &str) -> Result<usize, Malformed> {
     }
 }
 
+/// What follows the blanks; most often there are none.
+fn trim_start(text: &str) -> &str {
+    match text.as_bytes().first() {
+        Some(b'!'..=b'~') | None => text,
+        _ => text.trim_start(),
+    }
+}
+
 fn string_length(bytes: &[u8]) -> Result<usize, Malformed> {
     let mut at = 1;
     loop {
@@ -83,7 +91,7 @@ impl<'a> Members<'a> {
         let open = if self.first { '{' } else { ',' };
         self.rest = match self.rest.strip_prefix('}') {
             Some(after) if !self.first => return self.end(after),
-            _ => self.rest.strip_prefix(open).ok_or(Malformed)?.trim_start(),
+            _ => trim_start(self.rest.strip_prefix(open).ok_or(Malformed)?),
         };
         if let (true, Some(after)) = (self.first, self.rest.strip_prefix('}')) {
             return self.end(after);
@@ -93,13 +101,10 @@ impl<'a> Members<'a> {
             return Err(Malformed);
         }
         let (key, rest) = self.rest.split_at(string_length(self.rest.as_bytes())?);
-        let rest = rest
-            .trim_start()
-            .strip_prefix(':')
-            .ok_or(Malformed)?
-            .trim_start();
+        let rest = trim_start(rest).strip_prefix(':').ok_or(Malformed)?;
+        let rest = trim_start(rest);
         let (value, rest) = rest.split_at(value_length(rest)?);
-        self.rest = rest.trim_start();
+        self.rest = trim_start(rest);
         Ok(Some((&key[1..key.len() - 1], Value(value))))
     }
 

@@ -222,6 +222,8 @@ static LINES: &[Known] = &[
     line("The as_token was not accepted.…", Trouble, "exit 16: the homeserver does not know the bridge", "ops-bridge explain 16"),
     line("Homeserver -> appservice connection is not working…", Trouble, "the homeserver cannot reach the bridge; exit 13 after seven tries", "ops-bridge explain 13"),
     // The homeserver and the receivers of states.
+    line("Disconnecting and reconnecting login due to unknown error", Normal, "a login that failed is tried again", ""),
+    line("Not reconnecting as the maximum number of unknown error reconnects has been reached", Trouble, "a login failed too often: nothing tries again", "systemctl restart the unit"),
     line("Failed to start bridge", Trouble, "exit 1: the bridge could not start", "ops-bridge log --level error"),
     line("Sending delayed transient disconnect notice", Normal, "there has been no socket for 3 minutes; the user is told in the management room", "ops-bridge socket"),
     line("Unrecognized Slack event type", Normal, "an event that the bridge does nothing about", ""),

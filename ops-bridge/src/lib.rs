@@ -13,6 +13,8 @@
 
 mod availability;
 mod bridge_state;
+#[cfg(test)]
+mod chance;
 pub mod cli;
 mod clock;
 mod configuration;
@@ -68,6 +70,8 @@ mod status;
 mod tls;
 mod tokens;
 mod transfer;
+#[cfg(test)]
+mod truth_tests;
 mod twin;
 mod unit;
 mod uptime;

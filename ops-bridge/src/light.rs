@@ -4,10 +4,11 @@
 //!
 //! What this does not understand goes the long way.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
-use memchr::memmem::{self, Finder};
+use memchr::memmem::Finder;
 
 use crate::event;
 use crate::line::{Envelope, Level};
@@ -27,13 +28,56 @@ const LONGEST: usize = 200;
 /// Finds things in lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Light {
-    start: Finder<'static>,
+    start: Place,
     next: Finder<'static>,
     native: Finder<'static>,
-    at: Finder<'static>,
-    counted: Finder<'static>,
-    boot: Finder<'static>,
-    unit: Finder<'static>,
+    at: Place,
+    counted: Place,
+    boot: Place,
+    unit: Place,
+}
+
+/// Finds the name of a field, most often where it stood in the line before: journalctl writes the lines of one program with the
+/// same fields in the same order, and most of them are as long as before.
+#[derive(Clone, Debug)]
+struct Place {
+    name: Finder<'static>,
+    /// How far it was from the start of the line before, and from its end.
+    from_start: Cell<usize>,
+    from_end: Cell<usize>,
+}
+
+impl Place {
+    fn of(name: &'static str) -> Self {
+        Self {
+            name: Finder::new(name),
+            from_start: Cell::new(0),
+            from_end: Cell::new(0),
+        }
+    }
+
+    /// Where it stands.
+    fn find(&self, raw: &[u8]) -> Option<usize> {
+        let name = self.name.needle();
+        let is_here = |at: &usize| raw.get(*at..).is_some_and(|rest| rest.starts_with(name));
+        let from_end = raw.len().checked_sub(self.from_end.get());
+        if let Some(at) = from_end.filter(is_here) {
+            return Some(at);
+        }
+        if let Some(at) = Some(self.from_start.get()).filter(is_here) {
+            return Some(at);
+        }
+        let at = self.name.find(raw)?;
+        self.from_start.set(at);
+        self.from_end.set(raw.len() - at);
+        Some(at)
+    }
+
+    /// The value behind it, which holds no quotes.
+    fn value<'a>(&self, raw: &'a [u8]) -> Option<&'a [u8]> {
+        let value = &raw[self.find(raw)? + self.name.needle().len()..];
+        Some(&value[..memchr::memchr(b'"', value)?])
+    }
 }
 
 /// What was found: places in the line.
@@ -48,13 +92,13 @@ pub(crate) enum Found {
 impl Light {
     pub(crate) fn new() -> Self {
         Self {
-            start: Finder::new(START),
+            start: Place::of(START),
             next: Finder::new(r#"",""#),
             native: Finder::new(NATIVE),
-            at: Finder::new(r#""__REALTIME_TIMESTAMP":""#),
-            counted: Finder::new(r#""__MONOTONIC_TIMESTAMP":""#),
-            boot: Finder::new(r#""_BOOT_ID":""#),
-            unit: Finder::new(r#""_SYSTEMD_UNIT":""#),
+            at: Place::of(r#""__REALTIME_TIMESTAMP":""#),
+            counted: Place::of(r#""__MONOTONIC_TIMESTAMP":""#),
+            boot: Place::of(r#""_BOOT_ID":""#),
+            unit: Place::of(r#""_SYSTEMD_UNIT":""#),
         }
     }
 
@@ -86,31 +130,35 @@ impl Light {
             return None;
         }
         if let Some(origin) = origin
-            && let Some(unit) = value(&self.unit, raw)
+            && let Some(unit) = self.unit.value(raw)
             && !origin.is_named(std::str::from_utf8(unit).ok()?)
         {
             return None;
         }
-        let micros: i64 = number(value(&self.at, raw)?)?;
+        let micros: i64 = number(self.at.value(raw)?)?;
         envelope.at = Some(Timestamp::from_microsecond(micros).ok()?);
-        envelope.counted = value(&self.counted, raw)
+        envelope.counted = self
+            .counted
+            .value(raw)
             .and_then(number)
             .map(SignedDuration::from_micros);
-        if let Some(boot) = value(&self.boot, raw) {
+        if let Some(boot) = self.boot.value(raw) {
             envelope.boot.push_str(std::str::from_utf8(boot).ok()?);
         }
         Some(message(raw, start..end).unwrap_or(Found::Inner(start..end)))
     }
 }
 
-/// The value of a field that holds no quotes.
-fn value<'a>(name: &Finder<'_>, raw: &'a [u8]) -> Option<&'a [u8]> {
-    let value = &raw[name.find(raw)? + name.needle().len()..];
-    Some(&value[..memchr::memchr(b'"', value)?])
-}
-
 fn number(digits: &[u8]) -> Option<i64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    // Eighteen digits fit.
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    digits.iter().try_fold(0_i64, |number, digit| {
+        digit
+            .is_ascii_digit()
+            .then(|| number * 10 + i64::from(digit - b'0'))
+    })
 }
 
 /// The message of a line whose fields nobody looks at.
@@ -127,7 +175,12 @@ fn message(raw: &[u8], inner: Range<usize>) -> Option<Found> {
     let end = inner.end - END.len();
     let near = inner.start.max(end.saturating_sub(LONGEST));
     let near_end = raw.get(near..end).filter(|_| raw[end..].starts_with(END))?;
-    let start = near + memmem::rfind(near_end, MESSAGE)? + MESSAGE.len();
+    // The last quote opens the message, unless there is one in it.
+    let start = memchr::memrchr(b'"', near_end)? + 1;
+    if !near_end[..start].ends_with(MESSAGE) {
+        return None;
+    }
+    let start = near + start;
     let message = std::str::from_utf8(&raw[start..end]).ok()?;
     let is_plain = memchr::memchr(b'\\', message.as_bytes()).is_none();
     (is_plain && !event::has_fields(message)).then_some(Found::Message(level, start..end))

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use ops_common::check::{Check, State};
 
 use crate::availability::Availability;
+use crate::chance::Chance;
 use crate::delays;
 use crate::event;
 use crate::history::History;
@@ -23,24 +24,6 @@ const RECORDED: [&[u8]; 3] = [
     include_bytes!("../../tests/e2e/bridge/recorded/flow.json"),
     include_bytes!("../../tests/e2e/bridge/recorded/neighbours.json"),
 ];
-
-/// A small generator of random numbers.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: usize) -> usize {
-        // xorshift64*
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let number = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(number).unwrap() % limit.max(1)
-    }
-
-    fn byte(&mut self) -> u8 {
-        u8::try_from(self.below(256)).unwrap()
-    }
-}
 
 /// What the verbs say of a journal, as far as it is compared.
 #[derive(Debug, PartialEq)]
@@ -114,7 +97,7 @@ fn unrelated(near: &[u8], chance: &mut Chance) -> Vec<u8> {
 
 #[test]
 fn unrelated_lines_change_nothing() {
-    let mut chance = Chance(0x5eed);
+    let mut chance = Chance::new(0x5eed);
     let mut failing = BTreeSet::new();
     for round in 0..300 {
         let lines = prefix(RECORDED[round % RECORDED.len()], &mut chance);
@@ -193,7 +176,7 @@ fn damage(lines: &mut Vec<Vec<u8>>, chance: &mut Chance) {
 
 #[test]
 fn no_damage_is_a_panic() {
-    let mut chance = Chance(0xda_11a9e);
+    let mut chance = Chance::new(0xda_11a9e);
     for round in 0..120 {
         let journal = RECORDED[round % RECORDED.len()];
         let mut lines: Vec<_> = prefix(journal, &mut chance)

@@ -129,7 +129,7 @@ pub(crate) fn look(
         in_matrix: Vec::new(),
         in_slack: Vec::new(),
     };
-    ends.clear_leftovers(earlier);
+    ends.clear_leftovers(&earlier);
     let mut checks = ends.way(Direction::ToSlack);
     checks.extend(ends.way(Direction::ToMatrix));
     ends.clean_up();
@@ -366,7 +366,7 @@ impl Ends {
     }
 
     /// Removes what an earlier probe left that was ended by force, as far as it is among the newest.
-    fn clear_leftovers(&mut self, earlier: Vec<Value>) {
+    fn clear_leftovers(&mut self, earlier: &[Value]) {
         let now = Timestamp::now();
         let text = |found: &Value, fields: &[&str]| {
             let value = fields.iter().fold(found, |value, field| &value[*field]);

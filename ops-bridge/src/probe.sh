@@ -109,7 +109,7 @@ sockets() {
 part now date +%s.%N
 part unit unit
 part tail journal -n 300
-part states found -r -n 80 --since -7d -g 'bridge state|Initializing bridge|Disconnecting and reconnecting login'
+part states found -r -n 80 --since -7d -g 'bridge state|Initializing bridge|Disconnecting and reconnecting login|Not reconnecting'
 part problems found -n 5000 --since -1h -g '"level":"(warn|error|fatal|panic)"|WRN|ERR|FTL|PNC'
 part native journal -n 5000 --since -1h -p warning _TRANSPORT=journal
 part database database

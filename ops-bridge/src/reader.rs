@@ -1,8 +1,9 @@
 //! Reads a journal or log line by line, in constant memory, and never fails on what stands in it.
 //!
-//! Taken, also mixed: every form of `journalctl -o` but `short-unix` of other clocks, the bridge's JSON and text forms, and both behind what containers put
-//! before a line.
+//! Taken, also mixed: every form of `journalctl -o`, the bridge's JSON and text forms, and both behind what containers put before
+//! a line.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
 use jiff::Timestamp;
@@ -148,12 +149,11 @@ impl<R: BufRead> Reader<R> {
             .find(&buffer[..end], &mut self.envelope, self.origin.as_ref())
         {
             Some(Found::Message(level, message)) => {
-                self.text
-                    .push_str(&String::from_utf8_lossy(&buffer[message]));
+                self.text.push_str(&lossy(&buffer[message]));
                 Taken::Message(level)
             }
             Some(Found::Inner(inner)) => {
-                json::unescape(&String::from_utf8_lossy(&buffer[inner]), &mut self.text);
+                json::unescape(&lossy(&buffer[inner]), &mut self.text);
                 Taken::Inner
             }
             None => return Ok(Taken::Nothing),
@@ -190,7 +190,7 @@ impl<R: BufRead> Reader<R> {
         {
             // `jq .MESSAGE`
             Some(inner) if inner.starts_with(r#"{\"level\":"#) => {
-                json::unescape(inner, &mut self.text)
+                json::unescape(inner, &mut self.text);
             }
             _ => self.text.push_str(raw),
         }
@@ -327,6 +327,11 @@ fn starts_entry(raw: &[u8]) -> bool {
     ]
     .iter()
     .any(|name| raw.starts_with(name))
+}
+
+/// The text of bytes, most often without a copy and in one pass.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The cursor of `Tue 2026-11-24 10:24:48.075213 UTC [s=…;i=1;…]`.

@@ -340,7 +340,7 @@ bridge: {permissions: {"@op:ex.org": admin}}
 appservice: {address: "http://127.0.0.1:29335", hostname: 127.0.0.1, port: 29335, as_token: CANARY1, hs_token: CANARY2}
 "#;
 
-    const REGISTRATION: &str = r#"id: slack
+    const REGISTRATION: &str = r"id: slack
 url: http://127.0.0.1:29335
 as_token: CANARY1
 hs_token: CANARY2
@@ -350,7 +350,71 @@ namespaces:
     users:
         - {regex: '^@slackbot:ex\.org$', exclusive: true}
         - {regex: '^@slack_.*:ex\.org$', exclusive: true}
-"#;
+";
+
+    /// What is changed into what, and what is then said.
+    const CASES: &[(&str, &str, State, &str)] = &[
+        ("CANARY1", "CANARY3", State::Fail, "its as_token is not"),
+        ("CANARY2", "CANARY3", State::Fail, "its hs_token is not"),
+        (
+            "id: slack",
+            "id: other",
+            State::Fail,
+            "'other', appservice.id is 'slack'",
+        ),
+        ("url: http://127.0.0.1:29335", "url:", State::Fail, "no url"),
+        (
+            ":29335",
+            ":29336",
+            State::Fail,
+            "but the bridge listens on port 29335",
+        ),
+        (
+            "127.0.0.1",
+            "[::1]",
+            State::Fail,
+            "but the bridge listens on 127.0.0.1",
+        ),
+        (
+            "127.0.0.1",
+            "bridge.example",
+            State::Warn,
+            "appservice.address is http",
+        ),
+        (
+            "127.0.0.1",
+            "localhost",
+            State::Warn,
+            "appservice.address is http",
+        ),
+        ("http:", "ftp:", State::Fail, "no address of HTTP"),
+        ("rate_limited: false", "", State::Warn, "rate_limited"),
+        (
+            "@slack_.*",
+            "@chat_.*",
+            State::Fail,
+            "has @slack_t1-u1:ex.org",
+        ),
+        (
+            "@slackbot",
+            "@otherbot",
+            State::Fail,
+            "the bot @slackbot:ex.org",
+        ),
+        (
+            "@slack_.*",
+            ".*",
+            State::Fail,
+            "has @op:ex.org, who is a person",
+        ),
+        ("@slack_.*", "@slack_(", State::Fail, "is no pattern"),
+        (
+            "org$', exclusive: true}\n        - {regex: '^@slack_.*:ex\\.org$', exclusive: true",
+            "org$', exclusive: true}\n        - {regex: '^@slack_.*:ex\\.org$', exclusive: false",
+            State::Warn,
+            "not exclusive",
+        ),
+    ];
 
     fn file(state: &str, whose: &str, text: &str) -> String {
         format!("=n= file {state} {whose} /{whose}.yaml\n{text}\n")
@@ -373,73 +437,12 @@ namespaces:
         let own = |text: &str| judged(&file("here", "bridge", text), CONFIGURATION);
         let agreed = "it agrees with the configuration".to_owned();
         assert_eq!(own(REGISTRATION), [(State::Ok, agreed)]);
-        for (from, to, status, words) in [
-            ("CANARY1", "CANARY3", State::Fail, "its as_token is not"),
-            ("CANARY2", "CANARY3", State::Fail, "its hs_token is not"),
-            (
-                "id: slack",
-                "id: other",
-                State::Fail,
-                "'other', appservice.id is 'slack'",
-            ),
-            ("url: http://127.0.0.1:29335", "url:", State::Fail, "no url"),
-            (
-                ":29335",
-                ":29336",
-                State::Fail,
-                "but the bridge listens on port 29335",
-            ),
-            (
-                "127.0.0.1",
-                "[::1]",
-                State::Fail,
-                "but the bridge listens on 127.0.0.1",
-            ),
-            (
-                "127.0.0.1",
-                "bridge.example",
-                State::Warn,
-                "appservice.address is http",
-            ),
-            (
-                "127.0.0.1",
-                "localhost",
-                State::Warn,
-                "appservice.address is http",
-            ),
-            ("http:", "ftp:", State::Fail, "no address of HTTP"),
-            ("rate_limited: false", "", State::Warn, "rate_limited"),
-            (
-                "@slack_.*",
-                "@chat_.*",
-                State::Fail,
-                "has @slack_t1-u1:ex.org",
-            ),
-            (
-                "@slackbot",
-                "@otherbot",
-                State::Fail,
-                "the bot @slackbot:ex.org",
-            ),
-            (
-                "@slack_.*",
-                ".*",
-                State::Fail,
-                "has @op:ex.org, who is a person",
-            ),
-            ("@slack_.*", "@slack_(", State::Fail, "is no pattern"),
-            (
-                "org$', exclusive: true}\n        - {regex: '^@slack_.*:ex\\.org$', exclusive: true",
-                "org$', exclusive: true}\n        - {regex: '^@slack_.*:ex\\.org$', exclusive: false",
-                State::Warn,
-                "not exclusive",
-            ),
-        ] {
+        for (from, to, status, words) in CASES {
             let changed = REGISTRATION.replace(from, to);
             assert_ne!(changed, REGISTRATION, "{from}");
             let told = own(&changed);
             assert!(
-                told.len() == 1 && told[0].0 == status && told[0].1.contains(words),
+                told.len() == 1 && told[0].0 == *status && told[0].1.contains(words),
                 "{from} -> {to}: {told:?}"
             );
         }

@@ -19,7 +19,7 @@ pub(crate) const CHECK: &str = "bridge.socket";
 
 /// The lines that the history is made of; the rest stays on the host.
 const PATTERN: &str = "bridge state|socket mode|Initializing bridge|Bridge started|No user logins found|Shutting down bridge|Shutdown complete|\
-    reconnecting login|uplicate |Sent message part|Sent reaction|Sending message to Slack|Received remote echo|process exited|\
+    reconnecting login|Not reconnecting|uplicate |Sent message part|Sent reaction|Sending message to Slack|Received remote echo|process exited|\
     ^(Started|Starting|Stopping|Stopped) |Scheduled restart|Deactivated|Configuration error|Failed to |Request failed|\
     Starting handling of transaction|taking long|took long|took too long|queue will block|still full|\
     Reconnecting due to|WebSocket connection succeeded|Received WebSocket message.{0,300}hello";

@@ -102,7 +102,7 @@ mod tests {
     fn filled_in_messages_are_no_deliveries() {
         let text = "2026-08-19T09:00:01Z DBG Sent message part to Matrix action=backfill remote_timestamp=2026-08-19T08:00:01Z";
         with(text, false, |line| {
-            assert_eq!(event::of(line), Event::Other)
+            assert_eq!(event::of(line), Event::Other);
         });
         let text = r#"2026-08-19T09:00:01Z DBG Sent message part to Matrix action="handle remote event" part_id=file-0-F1 remote_timestamp=2026-08-19T09:00:00Z"#;
         let sent_at = "2026-08-19T09:00:00Z".parse().ok();

@@ -7,7 +7,7 @@ use crate::event::{self, Event};
 use crate::line::{Level, Line, Writer};
 
 /// The copies of a line are no farther apart.
-const NEAR: usize = 32;
+const NEAR: usize = 8;
 
 /// Fields that tell two lines apart which say the same in the same millisecond.
 const IDENTIFIERS: [&str; 5] = [

@@ -26,6 +26,13 @@ fn the_silent_failures_are_told_apart() {
         code(&format!("{boot}; {again}"), 1),
         "start-failed-retrying"
     );
+    let over = "90 xWRN Not reconnecting as the maximum number of unknown error reconnects has been reached";
+    assert_eq!(code(&format!("{boot}; {again}; {over}"), 1), "start-failed");
+    let failed = "61.1 xERR Failed to fetch team info error=x";
+    assert_eq!(
+        code(&format!("{boot}; {again}; {failed}"), 1),
+        "start-failed"
+    );
     let lost = format!("0 CONNECTED; 9 CONNECTING; 9 {LOST}");
     assert_eq!(code(&lost, 0), "disconnected");
     assert_eq!(code(&format!("{lost}; 10 CONNECTING"), 0), "disconnected");
