@@ -2,6 +2,7 @@
 
 mod access;
 mod change;
+mod firewall;
 mod localhost;
 
 pub(crate) use access::manifests;
@@ -63,6 +64,10 @@ impl System {
             }
         }
         let mut due = mentioned(units.texts().chain(files.values().map(String::as_str)));
+        let rules = units
+            .named_texts()
+            .flat_map(|(name, text)| firewall::rule_files(name, text));
+        due.extend(rules.map(str::to_owned));
         while let Some(path) = due.pop() {
             let small =
                 std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= LARGEST);

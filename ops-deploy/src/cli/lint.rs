@@ -22,7 +22,7 @@ use crate::{lint, nix};
 ///
 /// Checks: deploy.lint.localhost, deploy.lint.secrets, deploy.lint.secret_modes, deploy.lint.logging, deploy.lint.start_limit,
 /// deploy.lint.insecure, deploy.lint.boot_space. Only `plan` and `switch` can tell what is wrong with a step from one system to
-/// another: deploy.lint.sshd, deploy.lint.postgresql, deploy.lint.state_version, deploy.lint.inhibitors.
+/// another: deploy.lint.sshd, deploy.lint.firewall, deploy.lint.postgresql, deploy.lint.state_version, deploy.lint.inhibitors.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

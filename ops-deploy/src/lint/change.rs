@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ops_common::check::Check;
 
-use super::System;
+use super::{System, firewall};
 
 /// Units that answer ssh.
 const SSHD: [&str; 5] = [
@@ -20,7 +20,9 @@ const SSHD: [&str; 5] = [
 pub fn between(old: &System, new: &System) -> Vec<Check> {
     let mut checks = sshd(old, new);
     checks.extend(keys(old, new));
+    checks.extend(firewall::sshd(old, new, ports(new).into_iter().flatten()));
     checks.extend(postgresql(old, new));
+    checks.extend(state_folders(old, new));
     checks.extend(inhibitors(old, new));
     checks
 }
@@ -164,6 +166,39 @@ fn data_folder(system: &System) -> Option<String> {
     Some(after[..end].to_owned())
 }
 
+/// Services whose folder below /var/lib has another name: a changed `system.stateVersion` does that, and they start empty there.
+fn state_folders(old: &System, new: &System) -> Vec<Check> {
+    let folders = |system: &System, unit: &str| -> BTreeSet<String> {
+        let found = system.units.unit(unit, unit);
+        let words = found.iter().flat_map(|found| {
+            let words = found.file.words("Service", "StateDirectory");
+            words.map(str::to_owned)
+        });
+        // `StateDirectory=` may give a folder another name by which it is known.
+        words
+            .map(|word| word.split(':').next().unwrap_or("").to_owned())
+            .collect()
+    };
+    let mut checks = Vec::new();
+    for unit in old.units.names().filter(|unit| new.units.has_file(unit)) {
+        let (before, after) = (folders(old, unit), folders(new, unit));
+        let lost: Vec<&str> = before.difference(&after).map(String::as_str).collect();
+        if lost.is_empty() || after.is_empty() {
+            continue;
+        }
+        let is: Vec<&str> = after.difference(&before).map(String::as_str).collect();
+        let told = format!(
+            "its state moves from /var/lib/{} to '{}', where it may start empty",
+            lost.join(", /var/lib/"),
+            is.join(", ")
+        );
+        checks.push(Check::warn("deploy.lint.state_version", unit, told).fix(
+            "move its folder, or leave system.stateVersion as it was: it follows the data, not the release",
+        ));
+    }
+    checks
+}
+
 /// Critical components that differ: the new system refuses to be switched to.
 fn inhibitors(old: &System, new: &System) -> Option<Check> {
     let read = |system: &System| -> BTreeMap<String, String> {
@@ -270,6 +305,23 @@ mod tests {
             told[1].starts_with("fail deploy.lint.state_version"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn a_folder_of_state_with_another_name_is_told() {
+        let system = |folder: &str| {
+            let text = format!("[Service]\nStateDirectory={folder}\n");
+            System::default().with_unit("vaultwarden.service", &text)
+        };
+        let (old, new) = (system("bitwarden_rs"), system("vaultwarden"));
+        let told_of = told(&old, &new);
+        assert_eq!(told_of.len(), 1, "{told_of:?}");
+        assert!(
+            told_of[0].contains("from /var/lib/bitwarden_rs to 'vaultwarden'"),
+            "{told_of:?}"
+        );
+        assert_eq!(told(&old, &system("bitwarden_rs more")), [""; 0]);
+        assert_eq!(told(&old, &System::default()), [""; 0]);
     }
 
     #[test]
