@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::bed::System;
 
-/// Settings under which a deployment fails soon.
-pub(crate) const QUICK: &str = "health_window: 500ms, rollback_after: 4s, health: []";
+/// Settings under which a deployment fails soon, and has time for that on a busy machine.
+pub(crate) const QUICK: &str = "health_window: 500ms, rollback_after: 20s, health: []";
+
+/// Settings for what ends only when the armed time is over.
+const ARMED: &str = "health_window: 500ms, rollback_after: 8s, health: []";
 
 /// A deployment that must fail.
 #[derive(Clone)]
@@ -114,7 +117,8 @@ pub(crate) fn activation() -> Vec<Row> {
             "it takes too long",
             new().hook("activate", "sleep 1000"),
             "armed time",
-        ),
+        )
+        .settings(ARMED),
         Row::rolled_back(
             "the boot loader fails",
             new().hook("boot", "return 1"),
@@ -149,18 +153,18 @@ pub(crate) fn units() -> Vec<Row> {
         Row::rolled_back("fails after a while", new().service("bad", "sleep 0.3; exit 1"), "bad.service").long(),
         Row::rolled_back("flaps", new().service_with("bad", "sleep 0.2; exit 1", "Restart=always\nRestartSec=0.1\n"), "bad.service"),
         Row::rolled_back("flaps with success", new().service_with("bad", "sleep 0.2", "Restart=always\nRestartSec=0.1\n"), "bad.service").long()
-            .settings("health_window: 2s, rollback_after: 6s, health: []"),
+            .settings("health_window: 2s, rollback_after: 20s, health: []"),
         Row::rolled_back("its own service breaks", new().service("app", "exit 1"), "app.service").long(),
         Row::rolled_back("stops listening", new().service("web", "exec sleep 1000"), "web.service: no longer listens")
-            .settings("health_window: 500ms, rollback_after: 4s, health: [], units: [web]"),
+            .settings("health_window: 500ms, rollback_after: 20s, health: [], units: [web]"),
         Row::rolled_back(
             "health command fails",
             new(),
             "status 1",
         )
-        .settings("health_window: 500ms, rollback_after: 4s, health: ['ssh units-1 readlink /run/current-system | grep -q -- -1$']"),
+        .settings("health_window: 500ms, rollback_after: 20s, health: ['ssh units-1 readlink /run/current-system | grep -q -- -1$']"),
         Row::rolled_back("health command hangs", new(), "did not end within")
-            .settings("health_window: 500ms, rollback_after: 6s, health: ['ssh units-1 readlink /run/current-system | grep -q -- -1$ || sleep 1000']"),
+            .settings("health_window: 500ms, rollback_after: 20s, health: ['ssh units-1 readlink /run/current-system | grep -q -- -1$ || sleep 1000']"),
     ]
 }
 
@@ -174,7 +178,7 @@ pub(crate) fn logins() -> Vec<Row> {
     };
     let restart = "systemctl restart ssh";
     let no_login = "a new login does not work";
-    vec![
+    let rows = vec![
         Row::rolled_back(
             "sshd is stopped",
             new().hook("activate", "systemctl stop ssh.socket ssh"),
@@ -218,7 +222,8 @@ pub(crate) fn logins() -> Vec<Row> {
             no_login,
         )
         .long(),
-    ]
+    ];
+    rows.into_iter().map(|row| row.settings(ARMED)).collect()
 }
 
 /// The points that are scenarios of their own, by the words that they have in their file.
