@@ -37,8 +37,8 @@ fn the_cost_on_a_long_line_is_constant() {
     let two = bed.build("trips-link", &System::new("2"));
     let small = switch(&two);
     assert_eq!(small.connections, 2, "{small:?}");
-    // Two handshakes and a dozen calls; what two of them have to do at the same time costs one delay.
-    assert!(small.round_trips <= 44, "{small:?}");
+    // Two handshakes and eight calls, of which two go beside the copy; it was 31 when this was written.
+    assert!(small.round_trips <= 36, "{small:?}");
     let copied = |paths: usize| {
         let many = bed.build_many("trips-link", paths);
         let args = ["copy", "trips-link", "--store-path", &many];
