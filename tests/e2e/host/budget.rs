@@ -43,9 +43,9 @@ fn a_command_costs_two_round_trips_on_one_connection() {
 
     // Input follows the request without waiting for its reply. On a busy machine a flight may come in pieces, which are
     // counted as more of them, so it is the least of several.
-    let fed = Command::new("cat").stdin(vec![b'x'; 1 << 20]);
-    let feed = || assert_eq!(host.output(&fed).unwrap().len(), 1 << 20);
-    let spent: Vec<u64> = (0..8).map(|_| cost(&relay, feed)).collect();
+    let large = Command::new("cat").stdin(vec![b'x'; 1 << 20]);
+    let ask = || assert_eq!(host.output(&large).unwrap().len(), 1 << 20);
+    let spent: Vec<u64> = (0..8).map(|_| cost(&relay, ask)).collect();
     assert!(
         spent.iter().any(|spent| *spent <= 2 + 2),
         "a command with 1 MiB in and out took {spent:?} round trips"
