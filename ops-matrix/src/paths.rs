@@ -85,6 +85,7 @@ pub fn lint(file: &str, text: &str) -> Result<Vec<Check>, Error> {
     let picked = upstreams::of_matrix(&all, None);
     let mut checks = Vec::new();
     for proxy in &picked {
+        checks.extend(upstreams::unresolved(proxy));
         checks.extend(
             proxy
                 .backends
@@ -161,6 +162,7 @@ fn configured(view: &View<'_>, directives: &[Directive], port: u16) -> Vec<Check
             upstreams::judge(proxy, backend, &dialled(view, backend))
         });
         checks.extend(judged);
+        checks.extend(upstreams::unresolved(proxy));
         checks.extend(upstreams::lint(proxy));
     }
     checks.extend(listens::checks(&picked));

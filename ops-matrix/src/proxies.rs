@@ -18,6 +18,8 @@ pub struct Proxy {
     pub location: String,
     /// The hosts and ports that requests may go to: of the upstream block, or of the argument itself.
     pub backends: Vec<Backend>,
+    /// The variables in the argument of which nobody knows here where they lead.
+    pub unresolved: Vec<String>,
     /// The target carries a path, so nginx decodes and rewrites the URI.
     pub rewrites_uri: bool,
     /// The target without that path.
@@ -48,6 +50,8 @@ pub struct Backend {
     pub place: String,
     /// For how many seconds nginx leaves it alone after a failure, if it has another; 0 is never.
     pub marked_down_s: u64,
+    /// How many other servers its upstream block has, those at a socket of Unix too: nginx marks none down that is alone.
+    pub beside: usize,
 }
 
 /// nginx's own default of `client_max_body_size`.
@@ -90,18 +94,22 @@ pub fn proxies(directives: &[Directive]) -> Vec<Proxy> {
 fn collect_upstreams(directives: &[Directive], upstreams: &mut HashMap<String, Vec<Backend>>) {
     for directive in directives {
         if let ("upstream", [name]) = (directive.name(), directive.args()) {
-            let servers = directive
-                .block
-                .iter()
-                .filter(|inner| inner.name() == "server");
-            upstreams.insert(
-                name.to_lowercase(),
-                servers.filter_map(upstream_server).collect(),
-            );
+            upstreams.insert(name.to_lowercase(), upstream_servers(directive));
         } else {
             collect_upstreams(&directive.block, upstreams);
         }
     }
+}
+
+/// The servers of an upstream block that are reached over the network.
+fn upstream_servers(upstream: &Directive) -> Vec<Backend> {
+    let is_server = |inner: &&Directive| inner.name() == "server";
+    let all: Vec<_> = upstream.block.iter().filter(is_server).collect();
+    let beside = all.len().saturating_sub(1);
+    let reached = all.into_iter().filter_map(upstream_server);
+    reached
+        .map(|backend| Backend { beside, ..backend })
+        .collect()
 }
 
 /// `server ADDRESS [parameter...];` of an upstream block.
@@ -188,7 +196,13 @@ fn proxy(
     let ways = target::targets(target, &around.variables);
     let first = ways.first()?;
     let mut backends: Vec<Backend> = Vec::new();
+    let mut unresolved: Vec<String> = Vec::new();
     for way in &ways {
+        for variable in way.unresolved() {
+            if !unresolved.iter().any(|known| known == variable) {
+                unresolved.push(variable.to_owned());
+            }
+        }
         let default_port = if way.scheme == "https" { 443 } else { 80 };
         match upstreams.get(&way.authority.to_lowercase()) {
             Some(servers) => backends.extend(servers.iter().cloned()),
@@ -204,6 +218,7 @@ fn proxy(
         server_names: around.server_names.clone(),
         location: around.location.clone(),
         backends,
+        unresolved,
         rewrites_uri,
         without_path: first.without_path(),
         body_limit_bytes: around.body_limit_bytes,
@@ -232,6 +247,7 @@ fn backend(authority: &str, default_port: u16, place: String) -> Option<Backend>
         port,
         place,
         marked_down_s: DEFAULT_FAIL_TIMEOUT_S,
+        beside: 0,
     })
 }
 

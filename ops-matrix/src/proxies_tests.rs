@@ -47,6 +47,7 @@ fn a_target_is_its_own_backend_or_an_upstream() {
     assert_eq!(backends(&found[1]), ["2001:db8::1 443 nginx.conf:6"]);
     assert_eq!(backends(&found[2]), ["localhost 8008 nginx.conf:7"]);
     assert_eq!(found[3].backends, []);
+    assert_eq!(found[3].unresolved, ["$backend"]);
 }
 
 #[test]

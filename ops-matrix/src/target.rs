@@ -10,10 +10,13 @@ pub(crate) type Variables = HashMap<String, Vec<String>>;
 /// The most ways that are followed where several variables stand in one target.
 const MOST: usize = 32;
 
+/// What holds the URI or a part of it.
+const URI_VARIABLES: [&str; 5] = ["request_uri", "uri", "document_uri", "is_args", "args"];
+
 /// One way that a target may lead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// `http` or `https`.
+    /// `http` or `https`; empty where even that stands in a variable.
     pub(crate) scheme: String,
     /// Host and port, the name of an upstream, or `unix:` and a path.
     pub(crate) authority: String,
@@ -100,20 +103,50 @@ fn variable(text: &str) -> usize {
         .map_or(text.len(), |end| end + 1)
 }
 
+/// Where host and port end, of which each may be a variable.
+fn authority_end(rest: &str) -> usize {
+    let mut end = 0;
+    loop {
+        end += rest[end..]
+            .find(['/', '$', '?'])
+            .unwrap_or(rest.len() - end);
+        let length = match &rest[end..] {
+            behind if behind.starts_with('$') => variable(behind),
+            _ => return end,
+        };
+        if !is_of_host(&rest[..end], bare(&rest[end..end + length])) {
+            return end;
+        }
+        end += length;
+    }
+}
+
+/// Whether a variable behind `before` still belongs to host and port, and is not the URI.
+fn is_of_host(before: &str, variable: &str) -> bool {
+    let behind_address = before.rsplit(']').next().unwrap_or_default();
+    match behind_address.rsplit_once(':') {
+        Some((_, port)) => port.is_empty(),
+        None if before.is_empty() => true,
+        None => {
+            let is_capture = variable.bytes().all(|byte| byte.is_ascii_digit());
+            !is_capture && !URI_VARIABLES.contains(&variable)
+        }
+    }
+}
+
 impl Target {
     fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.split_once("://")?;
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return text.starts_with('$').then(|| Self {
+                scheme: String::new(),
+                authority: text.to_owned(),
+                path: String::new(),
+            });
+        };
         let end = if let Some(socket) = rest.strip_prefix("unix:") {
             socket.find(':').map_or(rest.len(), |colon| colon + 5)
         } else {
-            let host = if rest.starts_with('$') {
-                variable(rest)
-            } else {
-                0
-            };
-            host + rest[host..]
-                .find(['/', '$', '?'])
-                .unwrap_or(rest.len() - host)
+            authority_end(rest)
         };
         let (authority, path) = rest.split_at(end);
         let path = if authority.starts_with("unix:") {
@@ -135,7 +168,15 @@ impl Target {
 
     /// The same without what changes the URI.
     pub(crate) fn without_path(&self) -> String {
+        if self.scheme.is_empty() {
+            return self.authority.clone();
+        }
         format!("{}://{}", self.scheme, self.authority)
+    }
+
+    /// The variables that hide where it leads.
+    pub(crate) fn unresolved(&self) -> impl Iterator<Item = &str> {
+        positions(&self.authority).map(|(start, end)| &self.authority[start..end])
     }
 }
 
@@ -204,12 +245,19 @@ mod tests {
             ("http://$unknown", "$unknown", "", true),
             ("http://${unknown}:8008/x", "${unknown}:8008", "/x", false),
             ("http://$loop", "$loop", "", true),
+            ("$unknown", "$unknown", "", true),
+            ("http://h:$port", "h:$port", "", true),
+            ("http://[::1]:$port/x", "[::1]:$port", "/x", false),
+            ("http://hs$zone:8008", "hs$zone:8008", "", true),
+            ("http://${a}${b}$uri", "${a}${b}", "$uri", false),
+            ("http://h$1", "h", "$1", false),
+            ("http://h:1$rest", "h:1", "$rest", false),
         ] {
             let expected = (authority.to_owned(), path.to_owned(), kept);
             assert_eq!(told(text), [expected], "{text}");
         }
         let both: Vec<_> = told("$all").into_iter().map(|(host, ..)| host).collect();
         assert_eq!(both, ["a:1", "b:2"]);
-        assert_eq!(told("$unknown"), []);
+        assert_eq!(told("unknown"), []);
     }
 }

@@ -38,8 +38,37 @@ pub fn of_matrix(proxies: &[Proxy], port: Option<u16>) -> Vec<&Proxy> {
                 .backends
                 .iter()
                 .any(|backend| Some(backend.port) == port)
+            || (!proxy.unresolved.is_empty() && may_get_matrix(&proxy.location))
     };
     proxies.iter().filter(|proxy| serves(proxy)).collect()
+}
+
+/// Whether requests for the homeserver may come to a location, as far as its path tells.
+fn may_get_matrix(location: &str) -> bool {
+    // A regular expression or a named location says nothing by its beginning.
+    !location.starts_with('/') || "/_matrix/".starts_with(location)
+}
+
+/// A proxy of which variables hide where it leads.
+#[must_use]
+pub fn unresolved(proxy: &Proxy) -> Option<Check> {
+    if proxy.unresolved.is_empty() {
+        return None;
+    }
+    let (place, variables) = (&proxy.place, proxy.unresolved.join(" and "));
+    let message = format!(
+        "'proxy_pass {}' at {place} leads where {variables} says, which no 'set', 'map' or 'geo' around it tells",
+        proxy.target
+    );
+    let data =
+        json!({"target": proxy.target, "location": proxy.location, "unresolved": proxy.unresolved});
+    let fix = format!("write the address of the homeserver into the proxy_pass at {place}");
+    let subject = format!("{place} {variables}");
+    Some(
+        Check::unknown(UPSTREAM, subject, message)
+            .fix(fix)
+            .data(data),
+    )
 }
 
 /// Judges one backend of a proxy by its addresses.
@@ -51,7 +80,7 @@ pub fn judge(proxy: &Proxy, backend: &Backend, dialled: &Dialled) -> Check {
     };
     let (alive, dead) = (listed(dialled, true), listed(dialled, false));
     // nginx leaves a server alone after a failure only where it has another one.
-    let peers = proxy.backends.len().saturating_sub(1) + dialled.len();
+    let peers = backend.beside + dialled.len();
     let marked_down_s = if peers > 1 { backend.marked_down_s } else { 0 };
     let data = json!({
         "target": proxy.target, "location": proxy.location, "alive": alive, "dead": dead,
@@ -140,8 +169,12 @@ pub fn lint(proxy: &Proxy) -> Vec<Check> {
             "write 'proxy_pass {};' without a path behind the port, and no 'rewrite ... break' before it",
             proxy.without_path
         ))
-    } else {
+    } else if proxy.unresolved.is_empty() {
         Check::ok(URI, &subject, "the URI passes unchanged")
+    } else {
+        let variables = proxy.unresolved.join(" and ");
+        let message = format!("a path in {variables} would decode the URI");
+        Check::unknown(URI, &subject, message)
     };
     let limit = proxy.body_limit_bytes;
     #[expect(
@@ -253,6 +286,63 @@ mod tests {
             "{}",
             check.message
         );
+    }
+
+    /// A socket of Unix is a server as well, though nobody dials it.
+    #[test]
+    fn a_server_beside_is_counted_wherever_it_listens() {
+        for (servers, beside) in [
+            ("server 127.0.0.1:8008;", 0),
+            ("server 127.0.0.1:8008; server unix:/run/hs.sock;", 1),
+            ("server unix:/run/hs.sock; server 127.0.0.1:8008 backup;", 1),
+        ] {
+            let text = format!(
+                "upstream hs {{ {servers} }} server {{ location /_matrix {{ proxy_pass http://hs; }} }}"
+            );
+            let proxy = &proxies_of(&text)[0];
+            let dialled = vec![("127.0.0.1:8008".parse().expect("an address"), Ok(()))];
+            let check = judge(proxy, &proxy.backends[0], &Some(dialled));
+            let expected = if beside > 0 { State::Warn } else { State::Ok };
+            assert_eq!(
+                (proxy.backends[0].beside, check.status),
+                (beside, expected),
+                "{servers}"
+            );
+        }
+        // Each way of a map is an upstream of its own.
+        let text = "map $host $up { default 127.0.0.1:8008; x 127.0.0.1:8009; } server { location /_matrix { proxy_pass http://$up; } }";
+        let ways = &proxies_of(text)[0].backends;
+        assert_eq!(
+            ways.iter().map(|way| way.beside).collect::<Vec<_>>(),
+            [0, 0]
+        );
+    }
+
+    #[test]
+    fn a_target_in_a_variable_that_nobody_sets_is_not_known_to_be_good() {
+        for (location, target, variables) in [
+            ("/_matrix", "http://$hs", Some("$hs")),
+            ("/_matrix", "$hs", Some("$hs")),
+            ("/", "http://127.0.0.1:$port", Some("$port")),
+            ("~ ^/(a|_matrix)", "http://${a}$b", Some("${a} and $b")),
+            ("/git", "http://$hs", None),
+            ("/_matrix", "http://127.0.0.1:1$request_uri", None),
+        ] {
+            let all = proxies_of(&format!(
+                "server {{\nlocation {location} {{ proxy_pass {target}; }} }}"
+            ));
+            let picked = of_matrix(&all, Some(8008));
+            let found = picked.first().and_then(|proxy| unresolved(proxy));
+            let Some(variables) = variables else {
+                assert_eq!(found, None, "{location} {target}");
+                continue;
+            };
+            let check = found.unwrap_or_else(|| panic!("{location} {target}"));
+            assert_eq!(check.status, State::Unknown);
+            assert_eq!(check.subject, format!("n:2 {variables}"));
+            assert!(check.message.contains(target), "{}", check.message);
+            assert_eq!(lint(picked[0])[0].status, State::Unknown);
+        }
     }
 
     #[test]
