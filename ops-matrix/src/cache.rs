@@ -68,6 +68,12 @@ mod tests {
             (Some("public"), Some(3600), hours(1)),
             (None, Some(-5), SHORTEST),
             (Some("max-age=soon"), None, DEFAULT),
+            (Some("foo, Max-Age = 7200, bar"), None, hours(2)),
+            (Some("max-age=, bar"), None, DEFAULT),
+            // A semicolon makes it one directive that nobody knows.
+            (Some("private; max-age=0"), None, DEFAULT),
+            (Some("max-age=0, private, must-revalidate"), None, SHORTEST),
+            (Some("private, max-age=0"), None, SHORTEST),
         ] {
             assert_eq!(
                 lifetime(cache_control, expires_in),

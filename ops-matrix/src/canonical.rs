@@ -138,6 +138,15 @@ mod tests {
             ),
             (r#"{"a": "\u65E5"}"#, "{\"a\":\"\u{65e5}\"}"),
             (r#"{"a": null}"#, r#"{"a":null}"#),
+            // Beyond the appendix: pairs of surrogates are one character, and keys go by code points, not by UTF-16.
+            (
+                r#"[{"\ud83d\ude08": 1, "\uff5e": {"b": [ ], "a": { }}}]"#,
+                "[{\"\u{ff5e}\":{\"a\":{},\"b\":[]},\"\u{1f608}\":1}]",
+            ),
+            (
+                r#"{"a": 1, "": 2, "A": 3, "aa": 4}"#,
+                r#"{"":2,"A":3,"a":1,"aa":4}"#,
+            ),
         ] {
             assert_eq!(of(given).as_deref(), Ok(expected), "{given}");
         }

@@ -69,13 +69,13 @@ pub struct Route {
 }
 
 impl Route {
-    /// The name of the TLS extension: none for an address.
+    /// The name of the TLS extension: none for an address, and without the dot of the root (RFC 6066, 3).
     #[must_use]
     pub fn sni(&self) -> Option<&str> {
-        self.certificate_name
-            .parse::<IpAddr>()
+        let name = self.certificate_name.as_str();
+        name.parse::<IpAddr>()
             .is_err()
-            .then_some(self.certificate_name.as_str())
+            .then(|| name.strip_suffix('.').unwrap_or(name))
     }
 }
 

@@ -263,3 +263,38 @@ fn a_look_up_that_fails_makes_the_route_doubtful() {
     assert!(route.doubtful && route.targets.len() == 2, "{route:?}");
     assert!(!self::world().route("chat.example").doubtful);
 }
+
+/// The ways that the suites of homeservers walk besides those of the specification's list.
+#[test]
+#[rustfmt::skip]
+fn ways_that_homeservers_are_tested_on() {
+    const FED: &str = "_matrix-fed._tcp.chat.example";
+    const OLD: &str = "_matrix._tcp.chat.example";
+    let plain = "203.0.113.1:8448(6),[2001:db8::1]:8448(6) host=chat.example cert=chat.example sni=chat.example";
+    let idn = "host=xn--bcher-kva.example cert=xn--bcher-kva.example sni=xn--bcher-kva.example";
+    let idn_world = || world().address("xn--bcher-kva.example", &["203.0.113.7"]);
+    let to_idn = "xn--trget-3qa.example";
+    for (world, name, expected) in [
+        // What a well-known says and no server name is, is no delegation.
+        (world().delegate("chat.example", "b\u{fc}cher.example"), "chat.example", plain.to_owned()),
+        (world().delegate("chat.example", ""), "chat.example", plain.to_owned()),
+        (world().delegate("chat.example", "2001:db8::9"), "chat.example", plain.to_owned()),
+        (world().delegate("chat.example", "https://hs.example"), "chat.example", plain.to_owned()),
+        (world().delegate("chat.example", "[2001:db8::9]"), "chat.example", "[2001:db8::9]:8448(3.1) host=[2001:db8::9] cert=2001:db8::9 sni=-".to_owned()),
+        (world().delegate("chat.example", "203.0.113.9:99"), "chat.example", "203.0.113.9:99(3.1) host=203.0.113.9:99 cert=203.0.113.9 sni=-".to_owned()),
+        (idn_world().delegate("chat.example", "xn--bcher-kva.example"), "chat.example", format!("203.0.113.7:8448(3.5) {idn}")),
+        (idn_world(), "xn--bcher-kva.example", format!("203.0.113.7:8448(6) {idn}")),
+        (idn_world().address(to_idn, &["203.0.113.8"]).srv("_matrix-fed._tcp.xn--bcher-kva.example", 0, to_idn, 8443), "xn--bcher-kva.example", format!("203.0.113.8:8443(4) {idn}")),
+        // Two ports of one host are two targets, and a target may have IPv6 alone.
+        (world().srv(FED, 0, "srv.example", 8443).srv(FED, 1, "srv.example", 8444), "chat.example", "203.0.113.3:8443(4),203.0.113.3:8444(4) host=chat.example cert=chat.example sni=chat.example".to_owned()),
+        (world().address("six.example", &["2001:db8::6"]).srv(FED, 0, "six.example", 8443), "chat.example", "[2001:db8::6]:8443(4) host=chat.example cert=chat.example sni=chat.example".to_owned()),
+        // Records that lead nowhere are records: neither the older name nor the port of the name itself is asked then.
+        (world().srv(FED, 0, "nowhere.example", 8443).srv(OLD, 0, "old.example", 7002), "chat.example", " host=chat.example cert=chat.example sni=chat.example".to_owned()),
+        (world().srv(FED, 0, ".", 0).srv(OLD, 0, "old.example", 7002), "chat.example", " host=chat.example cert=chat.example sni=chat.example".to_owned()),
+        (world().srv(OLD, 0, ".", 0), "chat.example", " host=chat.example cert=chat.example sni=chat.example".to_owned()),
+        // The dot of the root is part of the name, but never of the TLS extension.
+        (world().address("chat.example.", &["203.0.113.1"]), "chat.example.", "203.0.113.1:8448(6) host=chat.example. cert=chat.example. sni=chat.example".to_owned()),
+    ] {
+        assert_eq!(told(&world.route(name)), expected, "{name}");
+    }
+}

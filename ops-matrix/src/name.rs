@@ -42,7 +42,7 @@ pub enum NameError {
     #[error("'{0}' is no IPv6 address in brackets")]
     Bracket(String),
     /// A character that no host name has.
-    #[error("a host name has no {0:?}")]
+    #[error("a host name has no {0:?}{hint}", hint = if .0.is_ascii() { "" } else { ": write it as DNS has it, beginning with xn--" })]
     Character(char),
     /// Longer than DNS can carry.
     #[error("longer than {LONGEST_HOST} characters")]
