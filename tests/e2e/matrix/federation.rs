@@ -204,6 +204,83 @@ fn the_steps_of_discovery_over_a_real_name_server() {
 }
 
 #[test]
+fn names_as_people_write_them() {
+    let bed = Bed::new();
+    let at = |name| (name, records(&[v4("203.0.113.5")]));
+    let known = [at("chat.example"), at("xn--bcher-kva.example")];
+    // No server says anything of the well-known.
+    let nobody = "--connect-to :443:127.0.0.1:1";
+    for (name, expected) in [
+        (
+            "Chat.Example",
+            "203.0.113.5:8448 6 Chat.Example Chat.Example",
+        ),
+        (
+            "chat.example.",
+            "203.0.113.5:8448 6 chat.example. chat.example",
+        ),
+        (
+            "xn--bcher-kva.example",
+            "203.0.113.5:8448 6 xn--bcher-kva.example xn--bcher-kva.example",
+        ),
+    ] {
+        assert_eq!(targets(&bed, name, &known, nobody), [expected], "{name}");
+    }
+    for (name, says) in [
+        (
+            "b\u{fc}cher.example",
+            "a host name has no 'ü': write it as DNS has it, beginning with xn--",
+        ),
+        (
+            "[fe80::1%eth0]",
+            "'[fe80::1%eth0]' is no IPv6 address in brackets",
+        ),
+        ("fe80::1", "':1' is no port"),
+    ] {
+        let args = ["resolve", name, "--dns", "127.0.0.1:1", "--timeout", "2s"];
+        let ran = tool("ops-matrix").args(args).run();
+        let told = String::from_utf8_lossy(&ran.stderr);
+        assert!(told.contains(says), "{name}: {told}");
+    }
+}
+
+/// A name with the dot of the root is verified against a certificate without it, as is one in other letters.
+#[test]
+fn a_name_in_another_spelling_is_verified() {
+    let bed = Bed::new();
+    for name in ["chat.example.", "Chat.Example"] {
+        let fake = Fake::start("127.0.0.1", Start::Tls(Arc::clone(&bed.good)), well(name));
+        let port = fake.address.port();
+        let known = [
+            (
+                "_matrix-fed._tcp.chat.example",
+                records(&[srv(1, port, "hs.example")]),
+            ),
+            ("hs.example", records(&[v4("127.0.0.1")])),
+        ];
+        let names = Names::start(&known);
+        let args = format!(
+            "federation {name} --dns {} --cafile {} --timeout 4s --json",
+            names.address,
+            bed.ca()
+        );
+        let ran = tool("ops-matrix").args(Scene::args(&args)).run();
+        let states: Vec<_> = ran
+            .json()
+            .iter()
+            .map(|row| format!("{} {}", row["check"], row["status"]).replace('"', ""))
+            .filter(|state| !state.starts_with("matrix.wellknown"))
+            .collect();
+        for expected in ["matrix.tls ok", "matrix.keys ok"] {
+            assert!(
+                states.iter().any(|state| state == expected),
+                "{name}: {states:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_delegated_name_is_what_peers_send_and_verify() {
     let bed = Bed::new();
     let fake = delegating(&bed, "127.0.0.1", "hs.example");

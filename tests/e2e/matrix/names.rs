@@ -89,7 +89,7 @@ fn answer(question: &[u8], known: &HashMap<String, Known>, udp: bool) -> Option<
     let query = question.queries[0].clone();
     let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
     answer.add_query(query.clone());
-    let records = match known.get(&query.name.to_ascii()) {
+    let records = match known.get(&query.name.to_ascii().to_lowercase()) {
         None => {
             answer.metadata.response_code = ResponseCode::NXDomain;
             Vec::new()
