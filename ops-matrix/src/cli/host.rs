@@ -11,7 +11,7 @@ use ops_common::span::Span;
 use ops_common::tool::Context;
 use ops_common::watch::{self, WatchArgs};
 
-use super::net::{NetArgs, from_host, parse_server, settings};
+use super::net::{LookArgs, from_host, parse_server, settings};
 use crate::base;
 use crate::error::Error;
 use crate::limit::Limit;
@@ -49,11 +49,7 @@ pub(super) struct VersionsArgs {
     limit: Vec<Limit>,
 
     #[command(flatten)]
-    net: NetArgs,
-    #[command(flatten)]
-    hosts: HostArgs,
-    #[command(flatten)]
-    watch: WatchArgs,
+    look: LookArgs,
 }
 
 impl VersionsArgs {
@@ -68,11 +64,8 @@ impl VersionsArgs {
             require: self.require,
             limits: self.limit,
         };
-        let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
-        watch::judge(context, versions::CHECK, &self.hosts, &self.watch, |host| {
-            from_host(context, host, &exceptions, |view| {
-                versions::look(view, &trust, &wanted)
-            })
+        self.look.judge(context, versions::CHECK, |_, view, trust| {
+            versions::look(view, trust, &wanted)
         })
     }
 }
@@ -130,27 +123,20 @@ pub(super) struct PathsArgs {
     nginx_config: Option<PathBuf>,
 
     #[command(flatten)]
-    net: NetArgs,
-    #[command(flatten)]
-    hosts: HostArgs,
-    #[command(flatten)]
-    watch: WatchArgs,
+    look: LookArgs,
 }
 
 impl PathsArgs {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
-        let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
         if let Some(file) = &self.nginx_config {
-            return watch::judge_here(context, paths::NGINX, &self.watch, || {
+            return watch::judge_here(context, paths::NGINX, &self.look.watch, || {
                 let text = input::read(file.as_os_str())?;
                 paths::lint(&file.to_string_lossy(), &String::from_utf8_lossy(&text))
             });
         }
         let settings = settings(context)?;
-        watch::judge(context, paths::URL, &self.hosts, &self.watch, |host| {
-            from_host(context, host, &exceptions, |view| {
-                paths::look(host, view, &trust, &settings)
-            })
+        self.look.judge(context, paths::URL, |host, view, trust| {
+            paths::look(host, view, trust, &settings)
         })
     }
 }
@@ -180,11 +166,7 @@ pub(super) struct OutboundArgs {
     url: Option<String>,
 
     #[command(flatten)]
-    net: NetArgs,
-    #[command(flatten)]
-    hosts: HostArgs,
-    #[command(flatten)]
-    watch: WatchArgs,
+    look: LookArgs,
 }
 
 impl OutboundArgs {
@@ -200,11 +182,8 @@ impl OutboundArgs {
             remote: &remote,
             alias: self.alias.as_deref(),
         };
-        let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
-        watch::judge(context, outbound::CHECK, &self.hosts, &self.watch, |host| {
-            from_host(context, host, &exceptions, |view| {
-                outbound::look(view, &trust, &wanted)
-            })
+        self.look.judge(context, outbound::CHECK, |_, view, trust| {
+            outbound::look(view, trust, &wanted)
         })
     }
 }

@@ -6,9 +6,8 @@ use clap::{Args, ValueEnum};
 use ops_common::exit::Status;
 use ops_common::hosts::{self, HostArgs};
 use ops_common::tool::Context;
-use ops_common::watch::{self, WatchArgs};
 
-use super::net::{NameArgs, NetArgs, from_here, from_host, parse_server};
+use super::net::{LookArgs, NameArgs, NetArgs, from_here, from_host, parse_server};
 use crate::error::Error;
 use crate::federation;
 use crate::resolve;
@@ -85,11 +84,7 @@ pub(super) struct WellKnownArgs {
     #[command(flatten)]
     names: NameArgs,
     #[command(flatten)]
-    net: NetArgs,
-    #[command(flatten)]
-    hosts: HostArgs,
-    #[command(flatten)]
-    watch: WatchArgs,
+    look: LookArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -110,18 +105,10 @@ impl WellKnownArgs {
             KindArg::Client => Kind::Client,
             KindArg::Support => Kind::Support,
         };
-        let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
-        watch::judge(
-            context,
-            kind.check(),
-            &from_here(&self.hosts),
-            &self.watch,
-            |host| {
-                from_host(context, host, &exceptions, |view| {
-                    wellknown::look(view, &trust, kind, &servers)
-                })
-            },
-        )
+        self.look
+            .judge_from_here(context, kind.check(), |_, view, trust| {
+                wellknown::look(view, trust, kind, &servers)
+            })
     }
 }
 
@@ -148,28 +135,16 @@ pub(super) struct FederationArgs {
     notary: Option<String>,
 
     #[command(flatten)]
-    net: NetArgs,
-    #[command(flatten)]
-    hosts: HostArgs,
-    #[command(flatten)]
-    watch: WatchArgs,
+    look: LookArgs,
 }
 
 impl FederationArgs {
     pub(super) fn run(self, context: &Context) -> Result<Status, Error> {
         let servers = self.names.parse(context)?;
         let notary = self.notary.as_deref().map(parse_server).transpose()?;
-        let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
-        watch::judge(
-            context,
-            federation::DISCOVERY,
-            &from_here(&self.hosts),
-            &self.watch,
-            |host| {
-                from_host(context, host, &exceptions, |view| {
-                    federation::look(view, &trust, &servers, notary.as_ref())
-                })
-            },
-        )
+        self.look
+            .judge_from_here(context, federation::DISCOVERY, |_, view, trust| {
+                federation::look(view, trust, &servers, notary.as_ref())
+            })
     }
 }

@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use ops_common::check::Check;
+use ops_common::exit::Status;
 use ops_common::host::Host;
 use ops_common::hosts::HostArgs;
 use ops_common::input;
 use ops_common::span::Span;
 use ops_common::tool::Context;
+use ops_common::watch::{self, WatchArgs};
 
 use crate::dns;
 use crate::error::Error;
@@ -109,6 +112,52 @@ impl NetArgs {
 
     pub(super) fn trust(&self) -> Trust {
         Trust::new(self.cafile.clone())
+    }
+}
+
+// What a verb that judges is told besides its subject. (No doc comment: clap would take it for the verb's own.)
+#[derive(Debug, Args)]
+pub(super) struct LookArgs {
+    #[command(flatten)]
+    net: NetArgs,
+    #[command(flatten)]
+    hosts: HostArgs,
+    #[command(flatten)]
+    pub(super) watch: WatchArgs,
+}
+
+impl LookArgs {
+    /// Judges our own homeserver, on its hosts.
+    pub(super) fn judge(
+        &self,
+        context: &Context,
+        check: &'static str,
+        look: impl Fn(&Host, &View<'_>, &Trust) -> Result<Vec<Check>, Error> + Sync,
+    ) -> Result<Status, Error> {
+        self.judge_on(&self.hosts, context, check, look)
+    }
+
+    /// Judges names, from here unless a host is named.
+    pub(super) fn judge_from_here(
+        &self,
+        context: &Context,
+        check: &'static str,
+        look: impl Fn(&Host, &View<'_>, &Trust) -> Result<Vec<Check>, Error> + Sync,
+    ) -> Result<Status, Error> {
+        self.judge_on(&from_here(&self.hosts), context, check, look)
+    }
+
+    fn judge_on(
+        &self,
+        hosts: &HostArgs,
+        context: &Context,
+        check: &'static str,
+        look: impl Fn(&Host, &View<'_>, &Trust) -> Result<Vec<Check>, Error> + Sync,
+    ) -> Result<Status, Error> {
+        let (exceptions, trust) = (self.net.exceptions(), self.net.trust());
+        watch::judge(context, check, hosts, &self.watch, |host| {
+            from_host(context, host, &exceptions, |view| look(host, view, &trust))
+        })
     }
 }
 

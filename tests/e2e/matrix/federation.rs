@@ -239,8 +239,12 @@ fn names_as_people_write_them() {
     ] {
         let args = ["resolve", name, "--dns", "127.0.0.1:1", "--timeout", "2s"];
         let ran = tool("ops-matrix").args(args).run();
-        let told = String::from_utf8_lossy(&ran.stderr);
-        assert!(told.contains(says), "{name}: {told}");
+        let told = ran.err();
+        assert!(
+            ran.status == 2 && told.contains(says),
+            "{name}: {} {told}",
+            ran.status
+        );
     }
 }
 
