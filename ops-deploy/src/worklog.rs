@@ -1,6 +1,8 @@
 //! The worklog: one new Markdown file for each deployment, written from its record.
 
 use std::fmt::Write;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -25,11 +27,20 @@ pub fn write(folder: &Path, record: &Record) -> Result<PathBuf, atomic::Error> {
             format!("{stem}-{number}.md")
         };
         let path = folder.join(name);
-        if path.exists() {
-            number += 1;
-            continue;
+        // The empty file keeps the name from others; the entry then takes its place whole.
+        match File::create_new(&path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                number += 1;
+                continue;
+            }
+            Err(source) => return Err(atomic::Error::Create { path, source }),
         }
-        atomic::write(&path, entry(record).as_bytes(), 0o644)?;
+        if let Err(error) = atomic::write(&path, entry(record).as_bytes(), 0o644) {
+            // An entry without a word would be worse than none.
+            drop(std::fs::remove_file(&path));
+            return Err(error);
+        }
         return Ok(path);
     }
 }
@@ -223,6 +234,8 @@ fn finding(check: &Check) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::record::Outcome;
 
@@ -288,5 +301,33 @@ mod tests {
         let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
         assert_eq!(name(&names[0]), "2026-01-31-120005-ops-jrz1-01234567.md");
         assert_eq!(name(&names[2]), "2026-01-31-120005-ops-jrz1-01234567-3.md");
+    }
+
+    #[test]
+    fn entries_of_one_moment_are_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = std::sync::Barrier::new(16);
+        let names: BTreeSet<_> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..16)
+                .map(|number| {
+                    let (start, folder) = (&start, folder.path());
+                    let one = Record {
+                        reason: format!("number {number}"),
+                        ..record()
+                    };
+                    scope.spawn(move || {
+                        start.wait();
+                        let path = write(folder, &one).unwrap();
+                        let text = std::fs::read_to_string(&path).unwrap();
+                        assert_eq!(text, entry(&one));
+                        path
+                    })
+                })
+                .collect();
+            let written = writers.into_iter().map(|writer| writer.join().unwrap());
+            written.collect()
+        });
+        assert_eq!(names.len(), 16, "{names:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 16);
     }
 }
