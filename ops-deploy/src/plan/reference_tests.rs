@@ -458,6 +458,19 @@ fn mounts_timers_targets_paths_and_slices() {
 }
 
 #[test]
+fn slices_and_automounts_are_started_where_they_are_wanted() {
+    let old = system(&[]);
+    for unit in ["test.slice", "testmount.automount"] {
+        let new = old
+            .clone()
+            .with(unit, "[Unit]\n")
+            .with(&format!("multi-user.target.wants/{unit}"), "");
+        check("new", &switched(&old, &new, &[]), &[(Verb::Start, unit)]);
+        check("runs", &switched(&old, &new, &[unit]), &[]);
+    }
+}
+
+#[test]
 fn a_target_that_may_not_be_started_pulls_nothing_in() {
     for (target, settings) in [
         ("a.target", "RefuseManualStart=true"),

@@ -98,5 +98,15 @@ fn has_conditions(file: &UnitFile) -> bool {
 
 /// Whether a host that is asked for its units tells whether one of this type runs. Targets only pull in others.
 fn is_told(kind: &str) -> bool {
-    ["service", "socket", "mount", "timer", "path", "swap"].contains(&kind)
+    [
+        "service",
+        "socket",
+        "mount",
+        "automount",
+        "timer",
+        "path",
+        "swap",
+        "slice",
+    ]
+    .contains(&kind)
 }

@@ -31,9 +31,9 @@ fi
 # millisecond, and it has hundreds; only of services more than the state can change while they run.
 if [ -n "$brief" ]; then
   echo @list
-  systemctl list-units --plain --no-legend --full --type=service,socket,mount,timer,path,target,swap
+  systemctl list-units --plain --no-legend --full --type=service,socket,mount,automount,timer,path,target,swap,slice
 else
-  set -- "$@" '*.socket' '*.mount' '*.timer' '*.path' '*.target' '*.swap'
+  set -- "$@" '*.socket' '*.mount' '*.automount' '*.timer' '*.path' '*.target' '*.swap' '*.slice'
 fi
 echo @units
 systemctl show --no-pager -p "$properties" "$@" '*.service'
