@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use ops_common::exit::{Status, describe};
 use ops_common::host::Finished;
 use ops_common::interrupt::Guard;
+use serde::{Deserialize, Serialize};
 
 use crate::ballot::Ballot;
 use crate::begin::Before;
@@ -52,9 +53,11 @@ pub struct Order<'a> {
 }
 
 /// How far a system is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Way {
     /// Tried, watched, and made the one that boots.
+    #[default]
     Switch,
     /// Tried and watched; a reboot takes it back.
     Test,

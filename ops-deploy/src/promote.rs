@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::deployment::Way;
 use crate::error::Error;
 use crate::git::Revision;
 use crate::nix;
@@ -63,6 +64,12 @@ pub fn proof<E>(
         return Ok(Err(
             "what it runs now is not what its record says".to_owned()
         ));
+    }
+    if record.way == Way::Boot {
+        return Ok(Err(format!(
+            "what it runs was made the default for booting and never tried: ops-deploy rollback {0}, then ops-deploy switch {0}",
+            record.host
+        )));
     }
     let of_commit = record.revision.commit == revision.commit && !record.revision.dirty;
     if !of_commit && built()? != record.new {
@@ -242,6 +249,36 @@ mod tests {
             ..record
         };
         assert!(missing(failed, &state, &revision, 0).contains("no record"));
+    }
+
+    #[test]
+    fn what_was_only_booted_is_no_proof() {
+        let (record, state, revision, _) = fixture();
+        let booted = Record {
+            way: Way::Boot,
+            host: "h".to_owned(),
+            ..record.clone()
+        };
+        let log = [record.clone(), booted.clone()];
+        let told = proof_with(&log, &state, &revision, 0, "p").unwrap_err();
+        assert!(
+            told.contains("never tried: ops-deploy rollback h"),
+            "{told}"
+        );
+        // Not even for another commit that gives the same system; but a later try is one.
+        let later = Revision {
+            commit: "d".repeat(40),
+            ..Revision::default()
+        };
+        assert!(proof_with(&log, &state, &later, 0, "p").is_err());
+        for way in [Way::Switch, Way::Test, Way::Reboot] {
+            let tried = Record {
+                way,
+                ..record.clone()
+            };
+            let log = [booted.clone(), tried.clone()];
+            assert_eq!(proof_with(&log, &state, &revision, 0, "q"), Ok(tried));
+        }
     }
 
     #[test]

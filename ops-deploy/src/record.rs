@@ -8,6 +8,7 @@ use ops_common::output;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::deployment::Way;
 use crate::git::Revision;
 
 /// What became of a deployment.
@@ -17,7 +18,7 @@ pub enum Outcome {
     /// It is not over.
     #[default]
     Unfinished,
-    /// The new system runs, was healthy, and boots.
+    /// The new system runs and was healthy, or with [`Way::Boot`] only boots.
     Deployed,
     /// The old system was put back and verified.
     RolledBack,
@@ -54,6 +55,8 @@ pub struct Record {
     pub host: String,
     /// `switch`, `activate`, `rollback`.
     pub action: String,
+    /// How far the system was taken.
+    pub way: Way,
     /// When it began.
     pub at: Timestamp,
     /// How long it took.

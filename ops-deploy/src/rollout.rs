@@ -239,6 +239,7 @@ fn new_record(request: &Request<'_>, one: &Ready<'_>) -> Record {
         id: facts::id(at),
         host: one.seen.line.name(),
         action: request.action.to_owned(),
+        way: request.way,
         at,
         who: request.facts.who.clone(),
         outcome: Outcome::Unfinished,

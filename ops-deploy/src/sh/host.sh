@@ -190,7 +190,7 @@ relock() { systemd-run --quiet --collect --unit=ops-deploy-lock --description="o
 expired() {
   alone
   mine "$1" || exit 0 # over, while this waited
-  if [ -e $run/committed ]; then close deployed "healthy; the deploying process was lost before it could say so"
+  if [ -e $run/committed ]; then close deployed "kept; the deploying process was lost before it could say so"
   elif revert "$@"; then close rolled-back "not confirmed in time: the deploying process was lost"
   else close unknown "not confirmed in time, and putting the old system back failed with status $?"; fi
   clear_units

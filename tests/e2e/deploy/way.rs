@@ -373,6 +373,87 @@ fn commits_and_promotion() {
 }
 
 #[test]
+fn what_was_only_booted_is_not_promoted() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let (staging, _production, bed) = (host(lab, "stage-2"), host(lab, "prod-2"), Bed::new());
+    let commit = |version: &str| {
+        let system = System::new(version);
+        bed.systems(&[("stage-2", &system), ("prod-2", &system)]);
+        let git =
+            "git init -q && git add -A && git -c user.name=a -c user.email=a@b commit -qm more";
+        let git = command("sh").args(["-c", git]).dir(bed.folder.path());
+        git.run().expect(0);
+    };
+    commit("1");
+    bed.ops(&["switch", "stage-2"]).run().expect(0);
+    commit("2");
+    let built = bed.ops(&["build", "stage-2", "--json"]).run().expect(0);
+    bed.ops(&["copy", "stage-2"])
+        .stdin(built.out())
+        .run()
+        .expect(0);
+    bed.ops(&["activate", "stage-2", "--boot"])
+        .stdin(built.out())
+        .run()
+        .expect(0);
+    staging.reboot();
+    let promote = ["promote", "stage-2", "prod-2"];
+    bed.ops(&promote)
+        .run()
+        .expect(1)
+        .complains("never tried: ops-deploy rollback stage-2, then ops-deploy switch stage-2");
+    let record = bed.record("stage-2");
+    assert_eq!(record["way"], "boot", "{record}");
+    // What it says to do is what helps.
+    bed.ops(&["rollback", "stage-2"]).run().expect(0);
+    bed.ops(&["switch", "stage-2"]).run().expect(0);
+    let ran = bed.ops(&promote).run().expect(0);
+    assert_eq!(bed.record("prod-2")["new"], ran.out().trim(), "{ran}");
+}
+
+#[test]
+fn slices_and_automounts_that_go_are_in_the_plan() {
+    let Some(lab) = Lab::get() else {
+        return skip("lab");
+    };
+    let (host, bed) = (host(lab, "kinds-1"), Bed::new());
+    let wanted = "[Install]\nWantedBy=multi-user.target\n";
+    let units = [
+        ("more.slice", format!("[Slice]\nTasksMax=100\n{wanted}")),
+        (
+            "mnt.automount",
+            format!("[Automount]\nWhere=/mnt\n{wanted}"),
+        ),
+        (
+            "mnt.mount",
+            "[Mount]\nWhat=none\nWhere=/mnt\nType=tmpfs\n".to_owned(),
+        ),
+    ];
+    let with = units.iter().fold(System::new("1"), |system, (name, text)| {
+        system.unit(name, text)
+    });
+    bed.deployed("kinds-1", &with);
+    // A host of the lab lacks the door to the kernel's automounts until it is given one.
+    host.sh("mknod /dev/autofs c 10 235; systemctl daemon-reexec; systemctl start mnt.automount")
+        .expect(0);
+    for unit in ["more.slice", "mnt.automount"] {
+        let ran = host.sh(&format!("systemctl status {unit}"));
+        assert_eq!(ran.status, 0, "{ran}");
+    }
+    bed.systems(&[("kinds-1", &System::new("1"))]);
+    let plan = bed.ops(&["plan", "kinds-1"]).run().expect(0);
+    for unit in ["more.slice", "mnt.automount"] {
+        let told = |line: &Vec<String>| line[1] == "stop" && line[2] == unit;
+        assert!(plan.tsv().iter().any(told), "{unit}\n{plan}");
+    }
+    bed.ops(&["switch", "kinds-1"]).run().expect(0);
+    host.sh("systemctl is-active more.slice mnt.automount")
+        .expect(3);
+}
+
+#[test]
 fn what_cannot_be_built_is_bad_input() {
     let Some(_lab) = Lab::get() else {
         return skip("lab");
