@@ -101,7 +101,7 @@ impl Availability {
                 self.start(at);
             }
             Event::Process(Step::NoLogins) => self.down(at, "nobody is logged in"),
-            Event::LoginFailed => {
+            Event::LoginFailed(_) => {
                 self.login_failed = true;
                 self.down(at, "the login failed at start");
             }

@@ -20,7 +20,7 @@ static STATES: &[(&str, &str, &str)] = &[
     ("CONNECTED", "the socket was dialled; whether events come only traffic proves", "ops-bridge ping --tokens FILE --host HOST"),
     ("TRANSIENT_DISCONNECT", "no socket for now; the bridge tries again by itself", SOCKET),
     ("BAD_CREDENTIALS", "Slack does not accept the login: only a new one helps", LOGIN),
-    ("UNKNOWN_ERROR", "the login failed; nothing tries again unless bridge.unknown_error_auto_reconnect is set", "systemctl restart the unit; ops-bridge socket"),
+    ("UNKNOWN_ERROR", "the login failed; it is tried again, once, only where bridge.unknown_error_auto_reconnect is set", "systemctl restart the unit; ops-bridge socket"),
     ("LOGGED_OUT", "the user logged out", LOGIN),
     ("slack-socketmode-connection-error", "the socket could not be opened; each attempt waits twice as long as the one before, without end", SOCKET),
     ("slack-socketmode-error", "Slack refused to open a socket; it is asked again every 10 s, and sending goes on working", "ops-bridge doctor --tokens FILE"),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -176,15 +177,70 @@ impl Configuration {
         )
     }
 
+    /// What is set as the time after which a failed login is tried again.
+    pub(crate) fn auto_reconnect(&self) -> Option<Duration> {
+        let value = self.bridge.unknown_error_auto_reconnect.as_ref()?;
+        let seconds = go_seconds(value.as_str().unwrap_or_default());
+        (!value.is_null()).then(|| Duration::try_from_secs_f64(seconds).unwrap_or_default())
+    }
+
+    /// After which time a failed login is tried again. The bridge does not do so after less than a minute.
+    pub(crate) fn retries_after(&self) -> Option<Duration> {
+        self.auto_reconnect()
+            .filter(|after| *after >= Duration::from_mins(1))
+    }
+
     /// Whether the states of the connection are in the log.
     pub(crate) fn logs_states(&self) -> bool {
         matches!(self.logging.min_level.as_str(), "debug" | "trace")
     }
 }
 
+/// A length of time as Go writes it, `1h30m` or `500ms`; 0 for what is none.
+fn go_seconds(text: &str) -> f64 {
+    let units = [
+        ("ms", 0.001),
+        ("us", 1e-6),
+        ("ns", 1e-9),
+        ("h", 3600.0),
+        ("m", 60.0),
+        ("s", 1.0),
+    ];
+    let (mut rest, mut seconds) = (text, 0.0);
+    while !rest.is_empty() {
+        let end = rest
+            .find(|c: char| c.is_ascii_alphabetic())
+            .unwrap_or(rest.len());
+        let (number, after) = rest.split_at(end);
+        let unit = units.iter().find(|(unit, _)| after.starts_with(unit));
+        let (Ok(number), Some((unit, worth))) = (number.parse::<f64>(), unit) else {
+            return 0.0;
+        };
+        seconds += number * worth;
+        rest = &after[unit.len()..];
+    }
+    seconds
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_as_go_writes_them() {
+        for (text, seconds) in [
+            ("1m", 60.0),
+            ("1h30m", 5400.0),
+            ("59s", 59.0),
+            ("500ms", 0.5),
+            ("1.5m", 90.0),
+            ("", 0.0),
+            ("1", 0.0),
+            ("x", 0.0),
+        ] {
+            assert!((go_seconds(text) - seconds).abs() < 1e-9, "{text}");
+        }
+    }
 
     #[test]
     fn secrets_are_in_no_debug_output_and_in_no_error() {

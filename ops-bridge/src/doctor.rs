@@ -133,45 +133,21 @@ fn provisioning(configuration: &Configuration) -> Check {
 
 fn auto_reconnect(configuration: &Configuration) -> Check {
     const NAME: &str = "bridge.auto_reconnect";
-    let value = configuration
-        .bridge
-        .unknown_error_auto_reconnect
-        .as_ref()
-        .filter(|value| !value.is_null());
-    let message = match value.map(|value| go_seconds(value.as_str().unwrap_or_default())) {
-        None => "a login that fails at start is never tried again",
-        Some(seconds) if seconds < 60.0 => {
+    let message = match (
+        configuration.auto_reconnect(),
+        configuration.retries_after(),
+    ) {
+        (None, _) => "a login that fails at start is never tried again",
+        (Some(_), None) => {
             "the bridge ignores less than a minute: a login that fails at start is never tried again"
         }
-        Some(_) => return Check::ok(NAME, "", "a login that failed at start is tried again"),
+        (_, Some(_)) => {
+            let message =
+                "a login that failed at start is tried again, once for each kind of failure";
+            return Check::ok(NAME, "", message);
+        }
     };
     Check::warn(NAME, "", message).fix("set bridge.unknown_error_auto_reconnect: 1m")
-}
-
-/// A length of time as Go writes it, `1h30m` or `500ms`; 0 for what is none.
-fn go_seconds(text: &str) -> f64 {
-    let units = [
-        ("ms", 0.001),
-        ("us", 1e-6),
-        ("ns", 1e-9),
-        ("h", 3600.0),
-        ("m", 60.0),
-        ("s", 1.0),
-    ];
-    let (mut rest, mut seconds) = (text, 0.0);
-    while !rest.is_empty() {
-        let end = rest
-            .find(|c: char| c.is_ascii_alphabetic())
-            .unwrap_or(rest.len());
-        let (number, after) = rest.split_at(end);
-        let unit = units.iter().find(|(unit, _)| after.starts_with(unit));
-        let (Ok(number), Some((unit, worth))) = (number.parse::<f64>(), unit) else {
-            return 0.0;
-        };
-        seconds += number * worth;
-        rest = &after[unit.len()..];
-    }
-    seconds
 }
 
 fn log_level(configuration: &Configuration) -> Check {
@@ -311,22 +287,6 @@ fn of_token(name: &str, said: Result<(), &String>) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lengths_as_go_writes_them() {
-        for (text, seconds) in [
-            ("1m", 60.0),
-            ("1h30m", 5400.0),
-            ("59s", 59.0),
-            ("500ms", 0.5),
-            ("1.5m", 90.0),
-            ("", 0.0),
-            ("1", 0.0),
-            ("x", 0.0),
-        ] {
-            assert!((go_seconds(text) - seconds).abs() < 1e-9, "{text}");
-        }
-    }
 
     #[test]
     fn what_ends_the_bridge_with_11_is_found_before() {

@@ -5,6 +5,7 @@ use ops_common::{config, host, hosts, input, output, program};
 
 use crate::form::Form;
 use crate::http;
+use crate::source::NO_JOURNALCTL;
 
 /// An attempt that failed.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +179,7 @@ impl Failure for Error {
             Self::Output(error) => error.hint(),
             Self::Input(error) => error.hint(),
             Self::Program(error) => error.hint(),
+            Self::Journal { reason, .. } if reason == NO_JOURNALCTL => Some("a host without systemd keeps its log elsewhere: give it as a file, or - for stdin".to_owned()),
             Self::Journal { .. } => Some("the journal is for root and the group systemd-journal: --sudo".to_owned()),
             Self::Database { .. } => Some("is PostgreSQL running? ops-db status; bridge.database and bridge.db_user of ops.yaml name it".to_owned()),
             Self::Listen { .. } => Some("is another one running? ss -ltnp; or give --port".to_owned()),

@@ -19,8 +19,10 @@ pub(crate) enum Event<'a> {
     State(State<'a>),
     /// Slack refused to open a socket.
     SocketRefused(Cow<'a, str>),
-    /// Slack could not be asked for what a login needs: the login failed, and nothing tries again.
-    LoginFailed,
+    /// A login failed before there was a socket.
+    LoginFailed(LoginFailure),
+    /// A login is in the same state of failure as before, so that the state was not sent.
+    LoginFailedAlike,
     /// What only the level trace tells about a socket of this login (empty where the line names none).
     Socket {
         login: Cow<'a, str>,
@@ -52,6 +54,15 @@ pub(crate) enum Event<'a> {
     },
     /// Nothing that is followed here.
     Other,
+}
+
+/// At what a login failed. Each has an error of its own in the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoginFailure {
+    /// Slack could not be asked for the team or the user.
+    Fetch,
+    /// The homeserver's side could not be set up.
+    Connect,
 }
 
 /// What happened to a socket.
@@ -108,6 +119,9 @@ pub(crate) struct State<'a> {
     pub(crate) message: Cow<'a, str>,
 }
 
+/// What the framework says of a state that it does not send again.
+const DUPLICATE: &str = "Not sending bridge state as it's a duplicate";
+
 /// Reads what a line tells.
 pub(crate) fn of<'a>(line: &Line<'a>) -> Event<'a> {
     match line.writer {
@@ -135,6 +149,7 @@ pub(crate) fn has_fields(message: &str) -> bool {
         || matches!(
             message,
             "Initializing bridge"
+                | DUPLICATE
                 | "Error in socket mode connection"
                 | "Uploading attachment to Slack"
                 | "Ignoring duplicate message"
@@ -189,8 +204,13 @@ fn process<'a>(line: &Line<'a>) -> Option<Event<'a>> {
         "Not reconnecting as the maximum number of unknown error reconnects has been reached" => {
             return Some(Event::AutoReconnect { goes_on: false });
         }
-        "Failed to fetch team info" | "Failed to fetch user info" | "Failed to connect" => {
-            return Some(Event::LoginFailed);
+        "Failed to fetch team info" | "Failed to fetch user info" => {
+            return Some(Event::LoginFailed(LoginFailure::Fetch));
+        }
+        "Failed to connect" => return Some(Event::LoginFailed(LoginFailure::Connect)),
+        DUPLICATE => {
+            let is_failure = line.field("state_event")? == "UNKNOWN_ERROR";
+            return is_failure.then_some(Event::LoginFailedAlike);
         }
         _ => return None,
     };

@@ -10,6 +10,7 @@ use crate::event::{self, Event, SocketEvent, State, Step, UnitChange};
 use crate::known::{self, Class};
 use crate::line::{Level, Line, Writer};
 use crate::neighbour::Neighbours;
+use crate::retry::Retry;
 
 /// All logins of one bridge.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,7 @@ pub(crate) struct Run {
     pub(crate) exit: Option<u8>,
     /// The message of the line that told why the process ends.
     pub(crate) last_words: String,
-    pub(crate) retries_failed_logins: bool,
+    pub(crate) retry: Retry,
     /// A login failed at the start. Where the states are hidden this line alone tells of it.
     pub(crate) login_failed: bool,
     /// When Slack refused a socket last, as far as that is known without the states.
@@ -72,12 +73,12 @@ impl History {
             Event::SocketRefused(error) if !self.run.is_stopping && !self.run.tells_states => {
                 self.refused(error, line, at);
             }
-            Event::AutoReconnect { goes_on } => self.run.retries_failed_logins = *goes_on,
-            Event::LoginFailed => {
+            Event::AutoReconnect { goes_on } => self.run.retry.said(*goes_on),
+            Event::LoginFailed(failure) => {
                 self.run.login_failed = true;
-                // A login that was tried again and failed in the same way has the state of before, and that starts nothing.
-                self.run.retries_failed_logins = false;
+                self.run.retry.failed(*failure, at);
             }
+            Event::LoginFailedAlike => self.run.retry.failed_alike(),
             Event::Delivered { .. } | Event::Echo { .. } => self.last_traffic = Some(at),
             Event::Socket { login, what } => self.socket(login, what, at),
             _ => {}
@@ -177,6 +178,9 @@ impl History {
         }
         self.run.has_no_logins = false;
         self.run.is_running = Some(true);
+        if state.name != "UNKNOWN_ERROR" {
+            self.run.retry.forget();
+        }
         let started = self
             .run
             .started_at

@@ -59,6 +59,7 @@ mod provisioning;
 mod reader;
 mod receive;
 mod registration;
+mod retry;
 mod sample;
 mod scopes;
 mod settings;

@@ -112,6 +112,9 @@ pub(crate) fn before(arguments: &[String]) -> Option<Vec<String>> {
     Some(before)
 }
 
+/// Why there is no journal on a host without systemd.
+pub(crate) const NO_JOURNALCTL: &str = "journalctl is not there";
+
 /// As many tell how it was: a start or a loss is fewer lines than this.
 const BEFORE: usize = 50;
 
@@ -180,7 +183,7 @@ pub(crate) fn read_host_to(
     let ended = process.wait()?;
     if !ended.success() {
         return Err(failed(if ended.status == 127 {
-            "journalctl is not there".to_owned()
+            NO_JOURNALCTL.to_owned()
         } else {
             ended.complaint()
         }));

@@ -10,6 +10,7 @@ use ops_common::exit;
 use ops_common::host::Host;
 use serde_json::{Value, json};
 
+use crate::configuration::Configuration;
 use crate::connection::between;
 use crate::connection_status;
 use crate::database::Database;
@@ -86,6 +87,10 @@ fn judge(
         .map(|check| verdict::homeserver_away(&check.message));
     if homeserver.is_some() && away.is_none() {
         neighbours.homeserver.works();
+    }
+    let configuration = answer.configuration.as_ref().ok();
+    if let Some(after) = configuration.and_then(Configuration::retries_after) {
+        seen.history.run.retry.expect(after, answer.now);
     }
     let sources = sources(answer, known);
     let mut checks = vec![unit(answer, &seen.history, settings)];

@@ -8,6 +8,7 @@ use ops_common::check::{Check, State};
 use crate::availability::REFUSED_AGAIN;
 use crate::connection::{Connection, KEPT, between};
 use crate::history::History;
+use crate::retry::Outlook;
 
 /// A finding about one login.
 #[derive(Clone, Debug, PartialEq)]
@@ -275,22 +276,21 @@ fn failed(history: &History, connection: &Connection, for_so_long: &str) -> Verd
 
 /// The verdict where a login failed and nothing, or something, tries again.
 pub(crate) fn start_failed(history: &History, for_so_long: &str, reason: &str) -> Verdict {
-    if history.run.retries_failed_logins {
-        return Verdict::new(
-            "start-failed-retrying",
-            State::Fail,
-            format!("the login failed{for_so_long} and is tried again: {reason}"),
-            "",
-        );
-    }
-    let message =
-        format!("the login failed at start{for_so_long} and nothing tries again: {reason}");
-    Verdict::new(
-        "start-failed",
-        State::Fail,
-        message,
-        "restart the unit, and set bridge.unknown_error_auto_reconnect: 1m",
-    )
+    let (code, outlook, fix) = match history.run.retry.outlook {
+        Outlook::Again => ("start-failed-retrying", "and is tried again", ""),
+        Outlook::Over => (
+            "start-failed",
+            "again when it was tried again, and nothing tries any more",
+            RECONNECT,
+        ),
+        Outlook::Unknown => (
+            "start-failed",
+            "and nothing tries again unless bridge.unknown_error_auto_reconnect is set",
+            "restart the unit, and set bridge.unknown_error_auto_reconnect: 1m",
+        ),
+    };
+    let message = format!("the login failed at start{for_so_long} {outlook}: {reason}");
+    Verdict::new(code, State::Fail, message, fix)
 }
 
 fn starting(history: &History, connection: &Connection, now: Timestamp) -> Verdict {

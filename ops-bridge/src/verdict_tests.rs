@@ -19,7 +19,7 @@ fn the_silent_failures_are_told_apart() {
     let refused = "TRANSIENT_DISCONNECT slack-socketmode-error invalid_auth";
     let revoked = format!("0 start; 0.1 CONNECTING; 0.1 {refused}");
     assert_eq!(code(&revoked, 5), "app-token-refused");
-    let boot = "0 start; 1 UNKNOWN_ERROR slack-unknown-fetch-error Unknown error from Slack";
+    let boot = "0 start; 0.9 xERR Failed to fetch team info error=x; 1 UNKNOWN_ERROR slack-unknown-fetch-error Unknown error from Slack";
     assert_eq!(code(boot, 300), "start-failed");
     let again = "61 xINF Disconnecting and reconnecting login due to unknown error";
     assert_eq!(
@@ -33,6 +33,24 @@ fn the_silent_failures_are_told_apart() {
         code(&format!("{boot}; {again}; {failed}"), 1),
         "start-failed"
     );
+    let duplicate =
+        "61.1 xDBG Not sending bridge state as it's a duplicate state_event=UNKNOWN_ERROR";
+    let cut = "1 UNKNOWN_ERROR slack-unknown-fetch-error x";
+    assert_eq!(
+        code(&format!("{cut}; {again}; {duplicate}"), 1),
+        "start-failed"
+    );
+    for failure in [
+        // Another failure has another state, and one after an hour is sent anew: each is tried again.
+        "61.1 xERR Failed to connect error=x",
+        "4000 xERR Failed to fetch user info error=x",
+    ] {
+        assert_eq!(
+            code(&format!("{boot}; {again}; {failure}"), 1),
+            "start-failed-retrying",
+            "{failure}"
+        );
+    }
     let lost = format!("0 CONNECTED; 9 CONNECTING; 9 {LOST}");
     assert_eq!(code(&lost, 0), "disconnected");
     assert_eq!(code(&format!("{lost}; 10 CONNECTING"), 0), "disconnected");

@@ -265,6 +265,22 @@ impl Slack {
         });
     }
 
+    /// How often a method was called.
+    pub(crate) fn calls(&self, method: &str) -> usize {
+        let state = self.shared.state();
+        state.calls.iter().filter(|call| *call == method).count()
+    }
+
+    /// The texts in a channel.
+    pub(crate) fn texts(&self, channel: &str) -> Vec<String> {
+        let state = self.shared.state();
+        let inside = state
+            .messages
+            .iter()
+            .filter(|message| message.channel == channel);
+        inside.map(|message| message.text.clone()).collect()
+    }
+
     /// Waits until as many events were acknowledged.
     pub(crate) fn wait_for_acknowledgements(&self, count: usize) {
         self.shared.wait("events are acknowledged", |state| {

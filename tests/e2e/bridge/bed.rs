@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ops_tests::{Kind, Lab, LabHost, Ran, tool, tree};
+use ops_tests::{Kind, Lab, LabHost, Ran, Tool, tool, tree};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -87,6 +87,11 @@ impl Bed {
 
     /// `ops-bridge ARGUMENTS --host HOST`.
     pub(crate) fn bridge(&self, arguments: &str) -> Ran {
+        self.command(arguments).run()
+    }
+
+    /// The same, not yet run.
+    pub(crate) fn command(&self, arguments: &str) -> Tool {
         let key = self.folder.path().join("key.txt");
         let words = arguments.split_whitespace().filter(|word| !word.is_empty());
         tool("ops-bridge")
@@ -95,7 +100,6 @@ impl Bed {
             .env("SOPS_AGE_KEY_FILE", key)
             .env("SSL_CERT_FILE", tree::authority().join("ca.pem"))
             .dir(self.folder.path())
-            .run()
     }
 
     /// The record of a check, looked at until it is as wanted.

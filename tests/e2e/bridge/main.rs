@@ -9,7 +9,7 @@
 //! | Slack cannot be dialled | `disconnected`, after some 100 s `backoff` | `failures.rs`, `refusals.rs` |
 //! | Slack asks for a new socket, or it is cut and replaced at once | `connected`: a refresh | `failures.rs` |
 //! | the start fails for good | `start-failed` | `failures.rs` |
-//! | the start fails and is tried again | `start-failed`, and `connected` after a minute | `refusals.rs` |
+//! | the start fails and is tried again | `start-failed-retrying`, and `connected` after a minute | `refusals.rs` |
 //! | connected, and nothing comes | `connected-silent`; at trace `no-hello` | `failures.rs`, `trace.rs` |
 //! | the line is dead and open | `half-open` | `failures.rs` |
 //! | pings do not arrive | `never-pinged` | `trace.rs` |

@@ -1,12 +1,14 @@
 //! The active probe and the passive measurement, against delays that were made.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ops_tests::{Lab, skip};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::bed::{Bed, is_clean};
-use crate::slack::{Fault, HUMAN_TOKEN};
+use crate::slack::{Fault, GENERAL, HUMAN_TOKEN};
 
 fn value(records: &[Value], subject: &str) -> f64 {
     let record = records.iter().find(|record| record["subject"] == subject);
@@ -46,6 +48,60 @@ fn least(times: usize, mut measure: impl FnMut() -> [f64; 4]) -> [f64; 4] {
     least
 }
 
+fn write_tokens(bed: &Bed, room: &str) {
+    bed.write_tokens("ping", &format!("slack_token: {HUMAN_TOKEN}\nslack_channel: C1\nmatrix_token: {}\nmatrix_room: \"{room}\"\n", bed.token()));
+}
+
+/// What is written in the room, less what was removed; the edits of it too, which go with it.
+fn bodies(bed: &Bed, room: &str) -> Vec<String> {
+    let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=50");
+    let found = bed.matrix("GET", &path, "");
+    let events = found["chunk"].as_array().expect("events").iter().rev();
+    let texts = events.filter(|event| event["content"]["m.relates_to"].is_null());
+    let body = |event: &Value| Some(event["content"]["body"].as_str()?.to_owned());
+    texts.filter_map(body).collect()
+}
+
+#[test]
+fn a_probe_that_is_interrupted_leaves_nothing_and_is_no_loss() {
+    let Some(lab) = Lab::get() else {
+        return skip("bridge");
+    };
+    let bed = Bed::make(lab, "bridge-interrupted");
+    bed.log_in();
+    let room = bed.room("T1-C1");
+    write_tokens(&bed, &room);
+    let mut said = Vec::new();
+    // The message is on its way to Slack, and then it is back in Matrix, or nearly.
+    for to_slack in [true, false] {
+        let calls = |method| bed.slack.calls(method);
+        let (posted, deleted) = (calls("chat.postMessage"), calls("chat.delete"));
+        if to_slack {
+            let late = Fault::Late(Duration::from_secs(3));
+            bed.slack.fail("chat.postMessage", [late]);
+        }
+        let ping = bed.command("ping --tokens ping.yaml --json").spawn();
+        let ours = usize::from(!to_slack);
+        bed.slack.wait_for_call("chat.postMessage", posted + ours);
+        ping.signal(Signal::INT);
+        assert_eq!(ping.finish().signal, Some(Signal::INT.as_raw()));
+        bed.slack.wait_for_call("chat.delete", deleted);
+        // What is said after it is in the room, so what was said before it was dealt with.
+        said.push(format!("after {to_slack}"));
+        bed.slack.say(GENERAL, said.last().expect("a word"));
+        let until = Instant::now() + Duration::from_secs(40);
+        loop {
+            let found = [bodies(&bed, &room), bed.slack.texts("C1")];
+            if found.iter().all(|found| *found == said) {
+                break;
+            }
+            assert!(Instant::now() < until, "{found:?}, not {said:?}");
+            thread::sleep(Duration::from_millis(200));
+        }
+        assert_eq!(bed.lost(), [Vec::<String>::new(), Vec::new()]);
+    }
+}
+
 #[test]
 fn a_probe_goes_both_ways_and_measures_what_was_delayed() {
     let Some(lab) = Lab::get() else {
@@ -53,8 +109,7 @@ fn a_probe_goes_both_ways_and_measures_what_was_delayed() {
     };
     let bed = Bed::make(lab, "bridge-ping");
     bed.log_in();
-    let room = bed.room("T1-C1");
-    bed.write_tokens("ping", &format!("slack_token: {HUMAN_TOKEN}\nslack_channel: C1\nmatrix_token: {}\nmatrix_room: \"{room}\"\n", bed.token()));
+    write_tokens(&bed, &bed.room("T1-C1"));
 
     let first = bed.bridge("ping --tokens ping.yaml --json").expect(0);
     assert!(is_clean(&first) && !first.out().contains(bed.token()));

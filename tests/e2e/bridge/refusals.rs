@@ -126,7 +126,8 @@ fn a_failed_start_that_is_tried_again_heals() {
         .expect(0);
     bed.slack.fail("team.info", [Fault::Status(503)]);
     bed.restart();
-    is_told(&bed, "start-failed", "start-failed", 1);
+    // The setting is in the configuration, which the log alone does not tell.
+    is_told(&bed, "start-failed-retrying", "start-failed", 1);
     bed.wait_long_for("socket --json", |record| {
         record["data"]["state"] == "CONNECTED"
     });
