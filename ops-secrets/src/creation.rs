@@ -49,6 +49,16 @@ pub enum Fault {
         /// Why.
         source: rules::Fault,
     },
+    /// A selector is no text.
+    #[error("'{}': '{name}' of rule {number} is no text", path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// The rule, counted from 1.
+        number: usize,
+        /// The selector.
+        name: &'static str,
+    },
     /// No rule is for the file.
     #[error("no creation rule of '{}' is for '{}'", path.display(), file.display())]
     NoRule {
@@ -236,12 +246,18 @@ impl Configuration {
     }
 
     fn rule(&self, raw: &RawRule, number: usize) -> Result<Rule, Fault> {
-        let found = |name: &str| {
-            raw.others
-                .get(name)
-                .and_then(|value| value.as_str())
-                .map(str::to_owned)
+        let collection = |name: &&str| {
+            let value = raw.others.get(*name);
+            value.is_some_and(|value| !value.is_null() && text_of(value).is_none())
         };
+        if let Some(name) = rules::NAMES.into_iter().find(collection) {
+            return Err(Fault::NoText {
+                path: self.path.clone(),
+                number,
+                name,
+            });
+        }
+        let found = |name: &str| raw.others.get(name).and_then(text_of);
         let rules =
             Rules::new(found, raw.mac_only_encrypted.unwrap_or(false)).map_err(|source| {
                 Fault::Rules {
@@ -338,6 +354,16 @@ impl Configuration {
             }
         }
         names
+    }
+}
+
+/// A text; a number or a truth value is one too, as sops has it.
+fn text_of(value: &serde_yaml::Value) -> Option<String> {
+    match value {
+        serde_yaml::Value::String(text) => Some(text.clone()),
+        serde_yaml::Value::Number(number) => Some(number.to_string()),
+        serde_yaml::Value::Bool(value) => Some(value.to_string()),
+        _ => None,
     }
 }
 

@@ -121,7 +121,8 @@ pub fn converted(
     output: Format,
     indent: &Indent,
 ) -> Result<Vec<u8>, Error> {
-    let text = std::str::from_utf8(plain).map_err(|_| Error::NoText(name.to_owned()))?;
+    let text = std::str::from_utf8(plain)
+        .map_err(|error| file::no_text(name, plain, error.valid_up_to()))?;
     let data = match (input, output) {
         (Format::Binary, _) | (_, Format::Binary) => return Ok(plain.to_vec()),
         _ => {

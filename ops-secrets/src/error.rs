@@ -46,9 +46,6 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
-    /// A file is no text where one is needed.
-    #[error("'{}' is no UTF-8 text", .0.display())]
-    NoText(PathBuf),
     /// A file could not be encrypted.
     #[error("cannot encrypt '{}'", file.display())]
     Encrypt {
@@ -230,7 +227,6 @@ impl Failure for Error {
             Self::Several { status, .. } => *status,
             Self::Editor { .. } => Status::No,
             Self::Malformed { .. }
-            | Self::NoText(_)
             | Self::Encrypt { .. }
             | Self::Decrypt { .. }
             | Self::Metadata { .. }

@@ -71,9 +71,16 @@ fn text_of(bytes: Vec<u8>, name: &Path) -> Result<Zeroizing<String>, Error> {
     String::from_utf8(bytes)
         .map(Zeroizing::new)
         .map_err(|error| {
-            zeroize::Zeroize::zeroize(&mut error.into_bytes());
-            Error::NoText(name.to_owned())
+            let at = error.utf8_error().valid_up_to();
+            no_text(name, &Zeroizing::new(error.into_bytes()), at)
         })
+}
+
+/// Bytes that are text up to a place only.
+#[must_use]
+pub fn no_text(name: &Path, bytes: &[u8], at: usize) -> Error {
+    let text = std::str::from_utf8(&bytes[..at]).unwrap_or_default();
+    malformed(name, text, &Syntax::new(at, "this byte is no UTF-8 text"))
 }
 
 impl Encrypted {

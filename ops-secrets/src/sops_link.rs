@@ -237,7 +237,7 @@ pub fn translate(words: &[OsString]) -> Result<Translated, Untranslated> {
 pub fn status(error: &Error, encrypting: bool) -> Status {
     Status::Foreign(match error {
         Error::Read(_) => 2,
-        Error::Malformed { .. } | Error::NoText(_) if encrypting => 2,
+        Error::Malformed { .. } if encrypting => 2,
         Error::Write(_) | Error::File { .. } => 3,
         Error::Convert { .. } => 4,
         Error::Value(_) => 7,

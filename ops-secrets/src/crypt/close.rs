@@ -163,6 +163,17 @@ impl Closer<'_> {
         Ok(())
     }
 
+    /// A block at the very end gets the sign that it needs there, where no ciphertext brings it.
+    fn close_block(&mut self, scalar: &Scalar, covered: bool) {
+        let (place, sign) = (&scalar.place, scalar.place.sign);
+        if self.format != Format::Yaml || (covered && sign == place.span.start) {
+            return;
+        }
+        if let Some((old, signs)) = yaml::emit::unbroken(&scalar.value, place, self.source) {
+            self.patch.put(old, signs.into());
+        }
+    }
+
     fn failed(path: &str, source: cipher::Fault) -> Fault {
         Fault::Close {
             path: shown(path),
@@ -192,6 +203,7 @@ impl Visitor for Closer<'_> {
                 self.shared(&scalar.place, spot)
             };
         }
+        self.close_block(scalar, spot.selected && !empty);
         if empty || !spot.selected {
             self.counts.plain += usize::from(!empty);
             self.leaves.plain(spot.path, &scalar.value);

@@ -16,6 +16,7 @@ use self::shape::Shape;
 use super::resolve;
 use crate::tree::{Data, Place, Value};
 
+pub use self::block::unbroken;
 pub use self::place::{conceal, respell};
 
 /// A mapping written in block style, each line indented by `column`, with `step` more for each level.

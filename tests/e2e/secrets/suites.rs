@@ -93,7 +93,7 @@ const REFUSED_BY_BOTH: [(&str, &str, usize); 40] = [
 ];
 
 /// What sops takes in its own way, and we do not take.
-const REFUSED_BY_US: [(&str, &str, usize); 17] = [
+const REFUSED_BY_US: [(&str, &str, usize); 19] = [
     ("a: x\u{85} y\n", "U+0085", 1),
     ("a: x\u{2028} y\n", "U+2028", 1),
     ("a: x\r y\n", "U+000D", 1),
@@ -113,6 +113,8 @@ const REFUSED_BY_US: [(&str, &str, usize); 17] = [
     ("a: |# c\n  b\n", "after the sign", 1),
     ("~\n", "single value", 1),
     ("a: |+\n  b\n  ", "line break", 1),
+    ("a: &x\n  # c\n\n  b\n", "empty line", 2),
+    ("a:\n-\n  # c\n\n  b\n", "empty line", 3),
     ("a:\n- b\n# lost\n-\nc: d\n", "goes astray", 3),
     ("a:\n  - # lost\nc: d\n", "goes astray", 2),
 ];
@@ -257,6 +259,159 @@ fn yaml_that_comes_back_in_another_spelling_means_the_same() {
         ("a: \"\\tx\\ny\"\n", "a: \"\\tx\\ny\"\n"),
     ] {
         beside.taken(text, back);
+    }
+}
+
+/// A block that no line break ends gets one by the metadata behind it: its sign says that it is not part of the text.
+#[test]
+fn a_block_at_the_end_of_a_file_without_a_line_break_keeps_its_text() {
+    let bed = Bed::new();
+    let beside = Beside {
+        bed: &bed,
+        extension: "yaml",
+    };
+    for (sign, back) in [
+        ("|", "|-"),
+        ("|+", "|-"),
+        (">", ">-"),
+        ("|-", "|-"),
+        ("|+2", "|2-"),
+        ("| # c", "|- # c"),
+        ("|+ # c", "|- # c"),
+    ] {
+        for head in ["a: ", "a_unencrypted: ", "a:\n- ", "a_unencrypted:\n- "] {
+            let text = format!("b: 1\n{head}{sign}\n  x");
+            beside.taken(&text, &format!("b: 1\n{head}{back}\n  x\n"));
+        }
+    }
+    // What is left of a last line is no line break, and no fault either.
+    beside.taken("b: 1\na: |\n  x\n  ", "b: 1\na: |\n  x\n  \n");
+}
+
+/// Where a comment chooses what is encrypted, it must stand where sops sees it: sops checks what it reads.
+#[test]
+fn a_comment_chooses_what_it_chooses_in_sops() {
+    let bed = Bed::new();
+    let recipient = &bed.recipient;
+    for text in [
+        "l:\n- &x\n  # c\n  - a\n- b\n",
+        "l:\n- &x\n  # c\n  a\n- b\n",
+        "l:\n-\n  # c\n  - a\n  - d\n- b\n",
+        "l:\n- # c\n  - a\n  - d\n- b\n",
+        "l:\n-\n  # c\n  a: e\n  f: g\n- b\n",
+        "l:\n- # c\n  a: e\n  f: g\n- b\n",
+        "l:\n-\n  # c\n  a\n- b\n",
+        "l:\n- &x\n# c\n- b\nm: d\n",
+        "l:\n- !!map\n  # c\n  a: e\n  f: g\n- b\n",
+        "l: &x\n  # c\n  a\nm: b\n",
+        "l: &x\n# c\n- a\n- b\nm: b\n",
+        "l: !!seq\n# c\n- a\n- b\nm: b\n",
+        "l: &x\n  # c\n\n  # d\n  - a\n  - b\nm: b\n",
+        "l: &x\n  # c\n\n  a: e\n  f: g\nm: b\n",
+        "l:\n-\n  # c\n\n  # d\n\n  - a\n  - b\n- b\n",
+        "l:\n-\n\n  # c\n\n  - a\n  - b\n- b\n",
+        "l:\n-\n  # c\n\n  a: e\n  f: g\n- b\n",
+        "l: | # c\n  x\nm: b\n",
+        "l:\n- | # c\n  x\n- b\n",
+        "? l\n# c\n: v\nm: b\n",
+    ] {
+        for selector in ["--encrypted-comment-regex", "--unencrypted-comment-regex"] {
+            let plain = format!("k: w # c\n{text}");
+            bed.write("plain.yaml", &plain);
+            let args = ["encrypt", "--age", recipient, selector, "c$", "plain.yaml"];
+            bed.write("ours.yaml", bed.ops(&args).run().expect(0).stdout);
+            let back = bed.ops(&["decrypt", "ours.yaml"]).run().expect(0);
+            assert_eq!(back.out(), plain);
+            if sops().is_some() {
+                let read = bed.sops(&["decrypt", "ours.yaml"]).run();
+                assert_eq!(read.status, 0, "{selector}: {plain}\n{read}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_told_with_their_place() {
+    let bed = Bed::new();
+    bed.write("odd.yaml", b"a: \xc3\xa4\nb: \xc3\xa4 \xff\n");
+    for args in [
+        &["encrypt", "--age", &bed.recipient, "odd.yaml"][..],
+        &["decrypt", "odd.yaml"],
+    ] {
+        let complaint = "'odd.yaml' line 2, column 6: this byte is no UTF-8 text";
+        bed.ops(args).run().expect(65).complains(complaint);
+    }
+}
+
+/// Rules of the shapes that sops's own tests have: both take them and make the same of them, or neither does.
+#[test]
+fn rules_mean_the_same_to_both() {
+    let bed = Bed::new();
+    let (one, two) = (bed.recipient.clone(), bed.keygen("other.txt"));
+    bed.write("sub/foo/s.yaml", "a: b\n'5': c\n");
+    for (rules, taken) in [
+        ("- path_regex: foo/*\n  age: ONE", true),
+        ("- path_regex: nothere\n  age: ONE", false),
+        (
+            "- path_regex: sub/foo/s\n  age: ONE\n- path_regex: sub/.*\n  age: TWO",
+            true,
+        ),
+        ("- filename_regex: nothere\n  age: ONE", true),
+        ("", false),
+        ("- age: ONE, TWO\n  mac_only_encrypted: true", true),
+        ("- age:\n  - 'ONE,TWO'\n  encrypted_regex: ^a", true),
+        (
+            "- age: ONE\n  encrypted_suffix: ''\n  encrypted_regex: ^a",
+            true,
+        ),
+        (
+            "- age: ONE\n  unencrypted_suffix: _x\n  encrypted_suffix: _y",
+            false,
+        ),
+        ("- age: ONE\n  encrypted_regex: 5", true),
+        ("- age: ONE\n  encrypted_regex: [a]", false),
+        ("- path_regex: '(?<!d)'\n  age: ONE", false),
+        (
+            "- shamir_threshold: 1\n  key_groups:\n  - age: [ONE]\n  - age: [TWO]",
+            false,
+        ),
+        (
+            "- shamir_threshold: 3\n  key_groups:\n  - age: [ONE]\n  - age: [TWO]",
+            false,
+        ),
+        (
+            "- key_groups:\n  - merge:\n    - merge:\n      - age: [ONE]\n    - age: [TWO]\n    age: [ONE]\n  - age: [TWO]",
+            true,
+        ),
+        ("- key_groups:\n  - age: ONE", false),
+        (
+            "- &r\n  age: ONE\n  path_regex: no\n- <<: *r\n  path_regex: sub",
+            true,
+        ),
+    ] {
+        let rules = rules.replace("ONE", &one).replace("TWO", &two);
+        bed.write(".sops.yaml", format!("creation_rules:\n{rules}\n"));
+        let ours = bed.ops(&["encrypt", "sub/foo/s.yaml"]).run();
+        assert_eq!(ours.status, if taken { 0 } else { 78 }, "{rules}\n{ours}");
+        if sops().is_none() {
+            continue;
+        }
+        let theirs = bed.sops(&["encrypt", "sub/foo/s.yaml"]).run();
+        assert_eq!(theirs.status == 0, taken, "{rules}\n{theirs}");
+        // What a rule says, without what is new each time and in whatever order.
+        let says = |ran: &ops_tests::Ran| {
+            let text = ran.out();
+            let about = |line: &&str| {
+                let names = ["recipient:", "shamir_", "_regex", "_suffix", "mac_only"];
+                names.iter().any(|name| line.contains(name))
+            };
+            let lines = text.lines().filter(about);
+            let mut lines: Vec<String> =
+                (lines.map(|line| line.trim_matches([' ', '-']).to_owned())).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(says(&ours), says(&theirs), "{rules}");
     }
 }
 

@@ -1,8 +1,10 @@
 //! Literal and folded blocks.
 
+use std::ops::Range;
+
 use super::quote::{double, is_bare, is_printable};
 use super::{indent, next_stop};
-use crate::tree::Place;
+use crate::tree::{Place, Style, Value};
 
 /// A literal block, without the line break at its very end.
 pub(super) fn literal(value: &str, place: &Place, step: usize) -> String {
@@ -55,6 +57,20 @@ pub(super) fn block_signs<'s>(source: &'s str, place: &Place) -> &'s str {
     let header = &source[place.sign..];
     let end = header.find(|c: char| !matches!(c, '|' | '>' | '+' | '-' | '0'..='9'));
     &header[..end.unwrap_or(header.len())]
+}
+
+/// The sign that a block at the end of a file must have if no line break ends it there, with the place of the one
+/// that stands there: what is put behind the block brings a line break.
+#[must_use]
+pub fn unbroken(value: &Value, place: &Place, source: &str) -> Option<(Range<usize>, String)> {
+    let block = matches!(place.style, Style::Literal | Style::Folded) && !place.alias;
+    let Value::Text(text) = value else {
+        return None;
+    };
+    let open = block && place.span.end == source.len() && !text.is_empty() && !text.ends_with('\n');
+    let signs = open.then(|| block_signs(source, place))?;
+    let stripping = || signs.replace('+', "") + "-";
+    (!signs.contains('-')).then(|| (place.sign..place.sign + signs.len(), stripping()))
 }
 
 /// A text under the block header that stands in the source, if that header can hold it.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::block::{block, block_lines, block_signs};
+use super::block::{block, block_lines, block_signs, unbroken};
 use super::quote::{double_by, fits_quotes, is_bare, single};
 use super::scalar;
 use crate::tree::{Place, Style, Value};
@@ -70,7 +70,11 @@ pub fn conceal<'s>(
                 Some(hint) => place.column + hint as usize,
                 None => found.unwrap_or(place.column + step),
             };
-            let mut out = header.to_owned();
+            let sign = Some(place.sign).filter(|sign| *sign == place.span.start);
+            let mut out = match sign.and_then(|_| unbroken(value, place, source)) {
+                Some((_, sign)) => sign + &header[signs.len()..],
+                None => header.to_owned(),
+            };
             block_lines(&mut out, sealed, column);
             out.into()
         }

@@ -1,7 +1,7 @@
 //! Block style: mappings, sequences and what stands below a key or behind a dash.
 
 use super::scalar::{mark_element, nothing};
-use super::{Key, Parser, Properties, Result};
+use super::{Found, Key, Parser, Properties, Result};
 use crate::tree::{Comment, Entry, Item, List, Map, Node, Pair, Style, Syntax};
 
 impl Parser<'_> {
@@ -59,10 +59,12 @@ impl Parser<'_> {
         let deeper = content.filter(|column| parent.is_none_or(|parent| *column > parent));
         match (deeper, content, parent) {
             (Some(column), ..) => {
+                let foot = self.first_foot();
                 let head = std::mem::take(&mut self.pending);
                 self.deeper()?;
                 let mut node = self.block_node_inner(column, parent, false, properties)?;
                 self.depth -= 1;
+                put_foot(&mut node, foot)?;
                 let comments = head.iter().map(|found| found.comment.clone());
                 match &mut node {
                     Node::Map(map) => begin(&mut map.entries, comments.map(Entry::Comment)),
@@ -74,7 +76,11 @@ impl Parser<'_> {
             (None, Some(column), Some(parent))
                 if column == parent && self.byte() == Some(b'-') && self.blank_after(1) =>
             {
-                self.block_list(column).map(Node::List)
+                let head: Vec<Comment> = self.take_pending().collect();
+                let mut list = self.block_list(column)?;
+                begin(&mut list.items, head.into_iter().map(Item::Comment));
+                Self::none_astray(&list)?;
+                Ok(Node::List(list))
             }
             _ => self.scalar(after..after, Style::Plain, "", &properties, parent, false),
         }
@@ -203,11 +209,18 @@ impl Parser<'_> {
         let begin = if alone { line_start } else { key.at };
         let (colon_end, explicit) = (self.at, key.explicit);
         self.blanks_after_sign(explicit)?;
+        if explicit {
+            // Between the key and its colon.
+            entries.extend(self.take_pending().map(Entry::Comment));
+        }
+        let before = self.pending.len();
         let mut node = if self.at_line_break() || self.byte() == Some(b'#') {
             self.value_below(colon_end, column, entries)?
         } else {
             // After a colon on a line of its own, a collection may begin.
-            self.block_node(self.column(), Some(column), !explicit)?
+            let node = self.block_node(self.column(), Some(column), !explicit)?;
+            entries.extend(self.inside(&node, before).map(Entry::Comment));
+            node
         };
         let mut comment = None;
         self.line_comment(&node, |found| comment = Some(found))?;
@@ -337,16 +350,26 @@ impl Parser<'_> {
     pub(super) fn element(&mut self, column: usize, items: &mut Vec<Item>) -> Result<Node> {
         let dash_end = self.at;
         self.blanks_after_sign(true)?;
+        // Inside of the element, whatever their column: no place for an element of their own.
+        let inside = |comment| Comment {
+            alone: false,
+            ..comment
+        };
+        let before = self.pending.len();
         let node = if self.at_line_break() || self.byte() == Some(b'#') {
             match self.next_content()? {
                 Some(inner) if inner > column => {
-                    // Inside of the element, whatever their column: no place for an element of their own.
-                    let inside = |comment| Comment {
-                        alone: false,
-                        ..comment
-                    };
-                    items.extend(self.take_pending().map(inside).map(Item::Comment));
-                    self.block_node(inner, Some(column), false)?
+                    let foot = self.first_foot();
+                    let head: Vec<Comment> = self.take_pending().map(inside).collect();
+                    let mut node = self.block_node(inner, Some(column), false)?;
+                    let head = head.into_iter();
+                    match &mut node {
+                        Node::Map(map) => begin(&mut map.entries, head.map(Entry::Comment)),
+                        Node::List(list) => begin(&mut list.items, head.map(Item::Comment)),
+                        Node::Scalar(_) => items.extend(head.map(Item::Comment)),
+                    }
+                    put_foot(&mut node, foot)?;
+                    node
                 }
                 next => {
                     let goes_on =
@@ -358,11 +381,60 @@ impl Parser<'_> {
                 }
             }
         } else {
-            self.block_node(self.column(), Some(column), false)?
+            let node = self.block_node(self.column(), Some(column), false)?;
+            let comments = self.inside(&node, before).map(inside);
+            items.extend(comments.map(Item::Comment));
+            node
         };
         self.line_comment(&node, |comment| items.push(Item::Comment(comment)))?;
         Ok(mark_element(node))
     }
+}
+
+impl Parser<'_> {
+    /// Comments between a dash, an anchor or a tag at the end of a line and an empty line: go-yaml makes them the foot of
+    /// what comes first below.
+    fn first_foot(&mut self) -> Vec<Comment> {
+        let parted =
+            |found: &&Found| found.comment.alone && found.touches_above && found.blank_below;
+        let count = self.pending.iter().take_while(parted).count();
+        let foot = self.pending.drain(..count);
+        foot.map(|found| found.comment).collect()
+    }
+
+    /// Comments between the first sign of a scalar and its text, where `before` were pending at that sign: they stand above
+    /// the scalar, as sops orders them. Nothing between the sign and its end: they belong to what follows.
+    fn inside(&mut self, node: &Node, before: usize) -> impl Iterator<Item = Comment> {
+        let start = match node {
+            Node::Scalar(scalar) if !scalar.place.span.is_empty() => before,
+            _ => self.pending.len(),
+        };
+        self.pending.drain(start..).map(|found| found.comment)
+    }
+}
+
+/// Puts comments behind the first pair or element.
+fn put_foot(node: &mut Node, foot: Vec<Comment>) -> Result<()> {
+    let Some(first) = foot.first() else {
+        return Ok(());
+    };
+    match node {
+        Node::Map(map) => {
+            let pair = |entry: &Entry| matches!(entry, Entry::Pair(_));
+            let at = map.entries.iter().position(pair).map_or(0, |at| at + 1);
+            drop((map.entries).splice(at..at, foot.into_iter().map(Entry::Comment)));
+        }
+        Node::List(list) => {
+            let element = |item: &Item| matches!(item, Item::Element { .. });
+            let at = list.items.iter().position(element).map_or(0, |at| at + 1);
+            drop((list.items).splice(at..at, foot.into_iter().map(Item::Comment)));
+        }
+        Node::Scalar(_) => {
+            let message = "sops gives this comment to what follows the value: take the empty line below it away";
+            return Err(Syntax::new(first.span.start, message));
+        }
+    }
+    Ok(())
 }
 
 /// Whether nothing is written, but for dashes.

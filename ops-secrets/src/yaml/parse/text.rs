@@ -45,13 +45,14 @@ impl Parser<'_> {
         };
         let lines = self.block_body(column)?;
         let open = lines.last().is_some_and(|(_, broken)| !broken);
-        if open && chomp != Some(b'-') && (commented || chomp.is_some()) {
+        let (text, end) = block_text(self.source, &lines, folded, chomp, header_end.max(line_end));
+        // Where the text itself ends without one, the sign can say so: see `emit::unbroken`.
+        if open && chomp == Some(b'+') && (text.is_empty() || text.ends_with('\n')) {
             return Err(Syntax::new(
                 start,
                 "a block at the end of a file needs a line break after it",
             ));
         }
-        let (text, end) = block_text(self.source, &lines, folded, chomp, header_end.max(line_end));
         let style = if folded {
             Style::Folded
         } else {
